@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Configures, builds and tests one CMake preset: cpp.sh PRESET [CTEST ARGUMENT...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=$1
+shift
+export VIRTUAL_ENV="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH" # the Python that CMake finds
+export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
+
+echo "== test: C++, preset $preset"
+cmake --preset "$preset" --log-level=WARNING
+cmake --build --preset "$preset"
+ctest --preset "$preset" --output-on-failure --no-tests=error "$@"

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by lint.sh and format.sh.
+
+# sources EXTENSIONS: lists the source files with one of these extensions (an extended regular expression).
+sources() {
+  find include src python tests examples bench tools -type f 2>/dev/null | grep -E "\.($1)\$" || true
+}
+cpp='hpp|cpp|cuh|cu'
