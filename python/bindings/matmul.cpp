@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gossamer/matmul.hpp"
+
+#include "module.hpp"
+#include "patterns.hpp"
+
+namespace gossamer::python {
+
+void bind_matmul(nb::module_& m) {
+  m.def(
+      "matmul",
+      [](const PyCsrPattern& pattern, const InputArray& values, const InputArray& x,
+         const OutputArray& y, bool conjugate) {
+        const CsrView a = with_values(pattern, values, "data");
+        const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+        run_engine(a.pattern.nnz + static_cast<std::int64_t>(y.size()),
+                   [&] { matmul(a, x_view, y_view, conjugate); });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
+      nb::arg("conjugate") = false,
+      "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them.");
+}
+
+}  // namespace gossamer::python

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "module.hpp"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "gossamer/errors.hpp"
+#include "gossamer/simd.hpp"
+#include "gossamer/threads.hpp"
+#include "patterns.hpp"
+
+namespace nb = nanobind;
+using namespace gossamer;
+
+NB_MODULE(_engine, m) {
+  m.doc() = "The C++ engine: operations on views of arrays that Python owns.";
+
+  nb::register_exception_translator([](const std::exception_ptr& error, void*) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const InvalidDType& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    }  // InvalidArgument is a std::invalid_argument, which nanobind makes a ValueError
+  });
+
+  nb::class_<python::PyCsrPattern>(m, "CsrPattern",
+                                   "Row offsets and column indices, borrowed from two arrays.")
+      .def(nb::init<std::int64_t, std::int64_t, python::InputArray, python::InputArray>(),
+           nb::arg("rows"), nb::arg("cols"), nb::arg("indptr"), nb::arg("indices"));
+
+  m.def("num_threads", &num_threads, "Threads that an operation may use.");
+  m.def("set_num_threads", &set_num_threads, nb::arg("count"));
+  m.def("simd_target", &simd_target, "Instruction set in use.");
+  m.def("supported_simd_targets", &supported_simd_targets, "Those that run here, best first.");
+  m.def("set_simd_target", [](const std::string& target) { set_simd_target(target); },
+        nb::arg("target"));
+
+  python::bind_matmul(m);
+}

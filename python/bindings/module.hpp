@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace gossamer::python {
+
+void bind_matmul(nanobind::module_& m);
+
+}  // namespace gossamer::python

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "patterns.hpp"
+
+#include <string>
+#include <utility>
+
+#include "gossamer/errors.hpp"
+
+namespace gossamer::python {
+
+PyCsrPattern::PyCsrPattern(std::int64_t rows, std::int64_t cols, InputArray indptr_array,
+                           InputArray indices_array)
+    : indptr(std::move(indptr_array)), indices(std::move(indices_array)) {
+  if (rows < 0 || cols < 0) {
+    throw InvalidArgument("shape = (" + std::to_string(rows) + ", " + std::to_string(cols) +
+                          ") is negative");
+  }
+  view.rows = rows;
+  view.cols = cols;
+  view.nnz = static_cast<std::int64_t>(indices.size());
+  view.index_dtype = dtype_of(indices.dtype(), "indices");
+  view.indptr = vector_data(indptr, rows + 1, view.index_dtype, "indptr");
+  view.indices = vector_data(indices, view.nnz, view.index_dtype, "indices");
+}
+
+CsrView with_values(const PyCsrPattern& pattern, const InputArray& values, const char* argument) {
+  CsrView csr;
+  csr.pattern = pattern.view;
+  csr.dtype = dtype_of(values.dtype(), argument);
+  csr.values = vector_data(values, pattern.view.nnz, csr.dtype, argument);
+  return csr;
+}
+
+}  // namespace gossamer::python

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "arrays.hpp"
+
+namespace gossamer::python {
+
+/// A CSR pattern that keeps its index arrays alive. A CSC container holds one of its transpose.
+struct PyCsrPattern {
+  PyCsrPattern(std::int64_t rows, std::int64_t cols, InputArray indptr, InputArray indices);
+
+  InputArray indptr, indices;
+  CsrPattern view;
+};
+
+/// A CSR view over the pattern; checks that there is one value for each position.
+CsrView with_values(const PyCsrPattern& pattern, const InputArray& values, const char* argument);
+
+/// Whether a call is long enough that other Python threads should run meanwhile.
+inline bool is_long(std::int64_t work) { return work > 20'000; }
+
+/// Runs body without the interpreter's lock when the work is long.
+template <class Body>
+void run_engine(std::int64_t work, Body&& body) {
+  if (!is_long(work)) return body();
+  const nb::gil_scoped_release unlocked;
+  body();
+}
+
+}  // namespace gossamer::python

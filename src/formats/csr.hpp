@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// CSR: row offsets (indptr), column indices, and one value an index.
+#pragma once
+
+#include <cstdint>
+
+#include "gossamer/views.hpp"
+
+namespace gossamer {
+
+/// The first row of piece `piece` when rows and nonzeros together are split evenly into `pieces`.
+///
+/// Rows count too, so that a long run of empty rows is shared as well.
+template <class I>
+std::int64_t balanced_row(const I* indptr, std::int64_t rows, std::int64_t piece,
+                          std::int64_t pieces) {
+  const double total = static_cast<double>(indptr[rows]) + static_cast<double>(rows);
+  const std::int64_t target =
+      static_cast<std::int64_t>(total * static_cast<double>(piece) / static_cast<double>(pieces));
+  if (piece >= pieces) return rows;
+  std::int64_t low = 0, high = rows;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (static_cast<std::int64_t>(indptr[middle]) + middle < target) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace gossamer

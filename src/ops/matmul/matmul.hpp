@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gossamer/views.hpp"
+
+namespace gossamer {
+
+/// A product whose operands were checked: dense operands as blocks of columns.
+///
+/// The columns of X and Y over all batch members are numbered through, k to a member. Strides and
+/// offsets count elements.
+struct MatmulOperands {
+  CsrView a;
+  const void* x;
+  void* y;
+  std::int64_t x_row_stride, y_row_stride;
+  std::int64_t x_col_stride, y_col_stride;
+  std::int64_t cols;                            ///< columns of one member, k
+  std::vector<std::int64_t> x_batch, y_batch;   ///< offset of each member
+  bool conjugate;
+};
+
+/// Checks the operands of matmul and describes them. Throws as matmul does.
+MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
+                            bool conjugate);
+
+void matmul_cpu(const MatmulOperands& operands);
+
+}  // namespace gossamer

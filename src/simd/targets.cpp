@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simd/targets.hpp"
+
+#include <hwy/highway.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+
+#include "core/message.hpp"
+#include "gossamer/errors.hpp"
+#include "gossamer/simd.hpp"
+
+namespace gossamer {
+namespace {
+
+using simd::Target;
+
+constexpr std::array<std::string_view, 4> target_names = {"avx3_dl", "avx3", "avx2", "portable"};
+
+bool runs_here(Target target) {
+#if HWY_ARCH_X86 && defined(__GNUC__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
+  const bool avx3 = avx2 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+  switch (target) {
+    case Target::avx3_dl:
+      return avx3 && __builtin_cpu_supports("avx512vbmi") &&
+             __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni") &&
+             __builtin_cpu_supports("avx512bitalg") &&
+             __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("vaes") &&
+             __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni");
+    case Target::avx3:
+      return avx3;
+    case Target::avx2:
+      return avx2;
+    case Target::portable:
+      return true;
+  }
+  return false;
+#else
+  return target == Target::portable;
+#endif
+}
+
+std::string supported_list() {
+  std::string list;
+  for (const std::string& target : supported_simd_targets()) {
+    list += (list.empty() ? "" : ", ") + target;
+  }
+  return list;
+}
+
+Target find_target(std::string_view wanted, std::string_view source) {
+  for (std::size_t i = 0; i < target_names.size(); ++i) {
+    const Target target = static_cast<Target>(i);
+    if (target_names[i] == wanted && runs_here(target)) return target;
+  }
+  throw InvalidArgument(
+      message(source, " = '", wanted, "' is not supported here; supported are ", supported_list()));
+}
+
+Target initial_target() {
+  if (const char* forced = std::getenv("GOSSAMER_SIMD")) return find_target(forced, "GOSSAMER_SIMD");
+  int best = 0;
+  while (!runs_here(static_cast<Target>(best))) ++best;
+  return static_cast<Target>(best);
+}
+
+std::atomic<Target>& chosen_target() {
+  static std::atomic<Target> target{initial_target()};
+  return target;
+}
+
+}  // namespace
+
+simd::Target simd::current_target() { return chosen_target().load(std::memory_order_relaxed); }
+
+std::vector<std::string> supported_simd_targets() {
+  std::vector<std::string> targets;
+  for (std::size_t i = 0; i < target_names.size(); ++i) {
+    if (runs_here(static_cast<Target>(i))) targets.emplace_back(target_names[i]);
+  }
+  return targets;
+}
+
+std::string simd_target() {
+  return std::string(target_names[static_cast<std::size_t>(simd::current_target())]);
+}
+
+void set_simd_target(std::string_view target) {
+  chosen_target().store(find_target(target, "set_simd_target: target"));
+}
+
+}  // namespace gossamer

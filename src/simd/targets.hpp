@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which instruction sets the kernels are compiled for, and the choice among them at run time.
+//
+// A kernel file sets HWY_TARGET_INCLUDE to itself, includes this header, <hwy/foreach_target.h> and
+// <hwy/highway.h>, writes its code once in namespace HWY_NAMESPACE, and after HWY_ONCE calls it through
+// GOSSAMER_SIMD_CALL. Highway is used as headers only.
+#ifndef GOSSAMER_SIMD_TARGETS_HPP
+#define GOSSAMER_SIMD_TARGETS_HPP
+
+// Ice Lake's instructions expand 8- and 16-bit lanes, which the packed formats live on.
+#define HWY_WANT_AVX3_DL 1
+// Between the portable path and AVX2 no machine is worth a longer build.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
+
+namespace gossamer::simd {
+
+/// Compiled code paths, best first. `portable` is Highway's scalar or baseline path.
+enum class Target : int { avx3_dl, avx3, avx2, portable };
+
+/// The path that kernels take now.
+Target current_target();
+
+}  // namespace gossamer::simd
+
+/// The function `name` of the current target, from namespace gossamer.
+#define GOSSAMER_SIMD_FUNCTION(name)                                                       \
+  ([]() -> decltype(&HWY_STATIC_DISPATCH(name)) {                                          \
+    static constexpr decltype(&HWY_STATIC_DISPATCH(name)) paths[] = {                      \
+        HWY_CHOOSE_AVX3_DL(name), HWY_CHOOSE_AVX3(name), HWY_CHOOSE_AVX2(name), nullptr};  \
+    const auto path = paths[static_cast<int>(::gossamer::simd::current_target())];         \
+    return path != nullptr ? path : &HWY_STATIC_DISPATCH(name);                            \
+  }())
+
+#endif  // GOSSAMER_SIMD_TARGETS_HPP
