@@ -53,7 +53,7 @@ wheel: $(STAMPS)/package ## build the wheel and try it in an environment of its 
 bench: $(STAMPS)/bench ## measure against SciPy, MKL and the other peers (ARGS="--quick --json out.json")
 	@$(BIN)/gossamer bench csr $(ARGS)
 
-lint: $(STAMPS)/tools ## check format, style and types
+lint: $(STAMPS)/package ## check format, style and types
 	@tools/lint.sh
 
 format: $(STAMPS)/tools ## rewrite C++ and Python in the project's format
@@ -77,6 +77,7 @@ $(STAMPS)/tools: $(STAMPS)/system constraints/test.txt
 $(STAMPS)/package: $(STAMPS)/tools pyproject.toml $(NATIVE)
 	@echo "== setup: compile and install gossamer into .venv"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints/test.txt -e .
+	@cp .venv/lib/python*/site-packages/gossamer/_engine.pyi python/gossamer/ # for mypy and editors
 	@touch $@
 
 $(STAMPS)/frameworks: $(STAMPS)/tools constraints/frameworks.txt

@@ -13,8 +13,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 echo "== gpu: build for sm_${CUDA_ARCHITECTURES:=90}"
 CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) "$python" -m pip install -q --no-index --no-deps --no-build-isolation \
   --upgrade --target "$site" \
-  -C build-dir=build/gpu/cmake -C cmake.define.GOSSAMER_CUDA=ON \
-  -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$CUDA_ARCHITECTURES" .
+  -C build-dir=build/gpu/cmake -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$CUDA_ARCHITECTURES" .
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PATH=$site/bin:$PATH
 
 for tests in tests/gpu tests/python; do

@@ -46,7 +46,7 @@ if ((${#packages[@]})); then
   echo "error: missing: ${packages[*]} (Debian's package names; cmake 3.25 or newer, python3-* for $python)" >&2
   exit 1
 fi
-links -fsanitize=address,undefined && links -fsanitize=thread || {
+if ! links -fsanitize=address,undefined || ! links -fsanitize=thread; then
   echo "error: $compiler cannot link with -fsanitize=address,undefined,thread; install libasan, libubsan and libtsan" >&2
   exit 1
-}
+fi
