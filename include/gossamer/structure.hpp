@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Structural operations: they compute positions and index maps, and add no values.
+//
+// An index map says for each output position which input position its value comes from; values follow
+// through gather and segment_sum (gossamer/values.hpp). Maps have the index dtype of their input. Where
+// only the values are wanted, the overloads that take a view with values move these along instead.
+//
+// Patterns must be valid (see validate). Outputs must not overlap the inputs or each other. All throw
+// InvalidDType for index types other than int32 and int64.
+#pragma once
+
+#include <cstdint>
+
+#include "gossamer/views.hpp"
+
+namespace gossamer {
+
+/// A COO matrix: positions and one value for each.
+struct CooView {
+  CooPattern pattern;
+  DType dtype = DType::float32;
+  const void* values = nullptr;
+};
+
+/// What is known of the order of a pattern's positions.
+struct PatternProperties {
+  bool sorted_indices;  ///< each row's columns never decrease; of a COO pattern: row-major order
+  bool canonical;       ///< sorted, and no position is stored twice
+};
+
+/// Checks every offset and index of a pattern. Throws InvalidArgument naming the first wrong element, such
+/// as "csr_array: indices[17] = 512 is out of range for 512 columns"; for a CSC container `csc` makes the
+/// message speak of rows.
+PatternProperties validate(const CsrPattern& pattern, bool csc = false);
+
+/// Checks every index of a COO pattern likewise.
+PatternProperties validate(const CooPattern& pattern);
+
+/// Positions of the transpose, each of its rows in the order of the input's rows (stable counting sort).
+///
+/// indptr: cols + 1 elements, indices and map: nnz elements, written. map may be null.
+/// Scratch: 2 bytes a position, and O(one block of rows) a thread.
+void transpose(const CsrPattern& pattern, void* indptr, void* indices, void* map);
+
+/// The same with the values moved along; values: nnz elements, written.
+void transpose(const CsrView& a, void* indptr, void* indices, void* values);
+
+/// CSR positions of a COO pattern, each row by column when `sorted`, else in input order (stable).
+///
+/// indptr: rows + 1 elements, indices and map: nnz elements, written. map may be null. indices may be null, and
+/// with it map, when the input is sorted already: then its columns are the answer.
+/// Returns what is known of the result's order. Scratch as for transpose.
+PatternProperties coo_to_csr(const CooPattern& coo, bool sorted, void* indptr, void* indices,
+                             void* map);
+
+/// The same with the values moved along; values: nnz elements, written.
+PatternProperties coo_to_csr(const CooView& coo, bool sorted, void* indptr, void* indices,
+                             void* values);
+
+/// The row index of every stored position; row: nnz elements, written.
+void csr_to_coo(const CsrPattern& pattern, void* row);
+
+/// Sorts each row by column, stable. indices and map: nnz elements, written; map may be null.
+/// Returns what is known of the result's order. Scratch: O(longest row) a thread.
+PatternProperties sort_indices(const CsrPattern& pattern, void* indices, void* map);
+
+/// First phase of summing duplicates of a pattern with sorted rows: counts distinct positions.
+/// indptr: rows + 1 elements, written. Returns the number of distinct positions.
+std::int64_t count_distinct(const CsrPattern& sorted, void* indptr);
+
+/// Second phase: the distinct columns and where each one's run of duplicates begins.
+/// indices: distinct elements; segments: distinct + 1 offsets into the sorted positions, written.
+void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, void* segments);
+
+/// First phase of a sum of two canonical patterns of equal shape and index dtype: counts the union.
+/// indptr: rows + 1 elements, written. Returns the number of positions.
+/// Throws InvalidArgument for shapes or index dtypes that differ, or when the count does not fit the dtype.
+std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr);
+
+/// Second phase: columns of the union, sorted, and for each the position in a and in b, or -1 where absent.
+void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
+                void* from_a, void* from_b);
+
+/// First phase of fromdense: per-row counts of elements with |x| > threshold, NaN included. dense is (m, n),
+/// any strides and value dtype. indptr: rows + 1 elements of index_dtype, written. Returns nnz.
+/// Throws InvalidArgument when the count or a dimension does not fit index_dtype, or for a negative or NaN
+/// threshold.
+std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
+                            void* indptr);
+
+/// Second phase: columns and values of the counted elements.
+void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,
+                   void* indices, void* values);
+
+/// Writes the matrix into dense (m, n), any strides, zeros included; duplicates are summed in stored order,
+/// 16-bit types in float32. Throws InvalidArgument or InvalidDType where dense does not fit.
+void todense(const CsrView& a, const ArrayView& dense);
+
+}  // namespace gossamer
