@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Structural operations: they compute positions and index maps, and add no values.
 //
-// An index map says for each output position which input position its value comes from; values follow
-// through gather and segment_sum (gossamer/values.hpp). Maps have the index dtype of their input. Where
-// only the values are wanted, the overloads that take a view with values move these along instead.
+// An index map says for each output position which input position its value comes from; values
+// follow through gather and segment_sum (gossamer/values.hpp). Maps have the index dtype of their
+// input. Where only the values are wanted, the overloads that take a view with values move these
+// along instead.
 //
-// Patterns must be valid (see validate). Outputs must not overlap the inputs or each other. All throw
-// InvalidDType for index types other than int32 and int64.
+// Patterns must be valid (see validate). Outputs must not overlap the inputs or each other. All
+// throw InvalidDType for index types other than int32 and int64.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +29,16 @@ struct PatternProperties {
   bool canonical;       ///< sorted, and no position is stored twice
 };
 
-/// Checks every offset and index of a pattern. Throws InvalidArgument naming the first wrong element, such
-/// as "csr_array: indices[17] = 512 is out of range for 512 columns"; for a CSC container `csc` makes the
-/// message speak of rows.
+/// Checks every offset and index of a pattern. Throws InvalidArgument naming the first wrong
+/// element, such as "csr_array: indices[17] = 512 is out of range for 512 columns"; for a CSC
+/// container `csc` makes the message speak of rows.
 PatternProperties validate(const CsrPattern& pattern, bool csc = false);
 
 /// Checks every index of a COO pattern likewise.
 PatternProperties validate(const CooPattern& pattern);
 
-/// Positions of the transpose, each of its rows in the order of the input's rows (stable counting sort).
+/// Positions of the transpose, each of its rows in the order of the input's rows (stable counting
+/// sort).
 ///
 /// indptr: cols + 1 elements, indices and map: nnz elements, written. map may be null.
 /// Scratch: 2 bytes a position, and O(one block of rows) a thread.
@@ -47,8 +49,8 @@ void transpose(const CsrView& a, void* indptr, void* indices, void* values);
 
 /// CSR positions of a COO pattern, each row by column when `sorted`, else in input order (stable).
 ///
-/// indptr: rows + 1 elements, indices and map: nnz elements, written. map may be null. indices may be null, and
-/// with it map, when the input is sorted already: then its columns are the answer.
+/// indptr: rows + 1 elements, indices and map: nnz elements, written. map may be null. indices may
+/// be null, and with it map, when the input is sorted already: then its columns are the answer.
 /// Returns what is known of the result's order. Scratch as for transpose.
 PatternProperties coo_to_csr(const CooPattern& coo, bool sorted, void* indptr, void* indices,
                              void* map);
@@ -74,17 +76,19 @@ void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, 
 
 /// First phase of a sum of two canonical patterns of equal shape and index dtype: counts the union.
 /// indptr: rows + 1 elements, written. Returns the number of positions.
-/// Throws InvalidArgument for shapes or index dtypes that differ, or when the count does not fit the dtype.
+/// Throws InvalidArgument for shapes or index dtypes that differ, or when the count does not fit
+/// the dtype.
 std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr);
 
-/// Second phase: columns of the union, sorted, and for each the position in a and in b, or -1 where absent.
+/// Second phase: columns of the union, sorted, and for each the position in a and in b, or -1 where
+/// absent.
 void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
                 void* from_a, void* from_b);
 
-/// First phase of fromdense: per-row counts of elements with |x| > threshold, NaN included. dense is (m, n),
-/// any strides and value dtype. indptr: rows + 1 elements of index_dtype, written. Returns nnz.
-/// Throws InvalidArgument when the count or a dimension does not fit index_dtype, or for a negative or NaN
-/// threshold.
+/// First phase of fromdense: per-row counts of elements with |x| > threshold, NaN included. dense
+/// is (m, n), any strides and value dtype. indptr: rows + 1 elements of index_dtype, written.
+/// Returns nnz. Throws InvalidArgument when the count or a dimension does not fit index_dtype, or
+/// for a negative or NaN threshold.
 std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
                             void* indptr);
 
@@ -92,8 +96,9 @@ std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType inde
 void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,
                    void* indices, void* values);
 
-/// Writes the matrix into dense (m, n), any strides, zeros included; duplicates are summed in stored order,
-/// 16-bit types in float32. Throws InvalidArgument or InvalidDType where dense does not fit.
+/// Writes the matrix into dense (m, n), any strides, zeros included; duplicates are summed in
+/// stored order, 16-bit types in float32. Throws InvalidArgument or InvalidDType where dense does
+/// not fit.
 void todense(const CsrView& a, const ArrayView& dense);
 
 }  // namespace gossamer

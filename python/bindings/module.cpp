@@ -36,4 +36,6 @@ NB_MODULE(_engine, m) {
         nb::arg("target"));
 
   python::bind_matmul(m);
+  python::bind_structure(m);
+  python::bind_values(m);
 }

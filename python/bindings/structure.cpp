@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gossamer/structure.hpp"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+
+#include <optional>
+#include <utility>
+
+#include "gossamer/errors.hpp"
+#include "module.hpp"
+#include "patterns.hpp"
+
+namespace gossamer::python {
+namespace {
+
+using OptionalOutput = std::optional<OutputArray>;
+
+std::pair<bool, bool> as_pair(PatternProperties properties) {
+  return {properties.sorted_indices, properties.canonical};
+}
+
+CooPattern coo_pattern(std::int64_t rows, std::int64_t cols, const InputArray& row,
+                       const InputArray& col) {
+  if (rows < 0 || cols < 0) {
+    throw InvalidArgument("shape = (" + std::to_string(rows) + ", " + std::to_string(cols) +
+                          ") is negative");
+  }
+  CooPattern coo;
+  coo.rows = rows;
+  coo.cols = cols;
+  coo.nnz = static_cast<std::int64_t>(row.size());
+  coo.index_dtype = dtype_of(row.dtype(), "row");
+  coo.row = vector_data(row, coo.nnz, coo.index_dtype, "row");
+  coo.col = vector_data(col, coo.nnz, coo.index_dtype, "col");
+  return coo;
+}
+
+void* optional_data(const OptionalOutput& array, std::int64_t length, DType dtype,
+                    const char* argument) {
+  return array ? vector_data(*array, length, dtype, argument) : nullptr;
+}
+
+const void* row_offsets(const InputArray& indptr, const CsrPattern& pattern) {
+  return vector_data(indptr, pattern.rows + 1, pattern.index_dtype, "indptr");
+}
+
+void* row_offsets(const OutputArray& indptr, std::int64_t rows, DType dtype) {
+  return vector_data(indptr, rows + 1, dtype, "indptr");
+}
+
+void bind_validation(nb::module_& m) {
+  m.def(
+      "validate_csr",
+      [](const PyCsrPattern& pattern, bool csc) {
+        PatternProperties found{};
+        run_engine(pattern.view.nnz + pattern.view.rows,
+                   [&] { found = validate(pattern.view, csc); });
+        return as_pair(found);
+      },
+      nb::arg("pattern"), nb::arg("csc") = false,
+      "Check every offset and index; return (sorted_indices, canonical).");
+  m.def(
+      "validate_coo",
+      [](std::int64_t rows, std::int64_t cols, const InputArray& row, const InputArray& col) {
+        const CooPattern coo = coo_pattern(rows, cols, row, col);
+        PatternProperties found{};
+        run_engine(coo.nnz, [&] { found = validate(coo); });
+        return as_pair(found);
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"),
+      "Check every index; return (sorted_indices, canonical).");
+}
+
+void bind_transpose(nb::module_& m) {
+  m.def(
+      "transpose",
+      [](const PyCsrPattern& pattern, const OutputArray& indptr, const OutputArray& indices,
+         const OptionalOutput& map) {
+        const CsrPattern& p = pattern.view;
+        void* const offsets = row_offsets(indptr, p.cols, p.index_dtype);
+        void* const rows = vector_data(indices, p.nnz, p.index_dtype, "indices");
+        void* const map_data = optional_data(map, p.nnz, p.index_dtype, "map");
+        run_engine(p.nnz + p.cols, [&] { transpose(p, offsets, rows, map_data); });
+      },
+      nb::arg("pattern"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map").none(),
+      "Write the positions of the transpose and, unless None, their index map.");
+  m.def(
+      "transpose_values",
+      [](const PyCsrPattern& pattern, const InputArray& values, const OutputArray& indptr,
+         const OutputArray& indices, const OutputArray& out) {
+        const CsrView a = with_values(pattern, values, "values");
+        const CsrPattern& p = a.pattern;
+        void* const offsets = row_offsets(indptr, p.cols, p.index_dtype);
+        void* const rows = vector_data(indices, p.nnz, p.index_dtype, "indices");
+        void* const moved = vector_data(out, p.nnz, a.dtype, "out");
+        run_engine(p.nnz + p.cols, [&] { transpose(a, offsets, rows, moved); });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
+      "Write the transpose: positions, and values into out.");
+}
+
+void bind_conversions(nb::module_& m) {
+  m.def(
+      "coo_to_csr",
+      [](std::int64_t rows, std::int64_t cols, const InputArray& row, const InputArray& col,
+         bool sorted, const OutputArray& indptr, const OptionalOutput& indices,
+         const OptionalOutput& map) {
+        const CooPattern coo = coo_pattern(rows, cols, row, col);
+        void* const offsets = row_offsets(indptr, rows, coo.index_dtype);
+        void* const columns = optional_data(indices, coo.nnz, coo.index_dtype, "indices");
+        void* const map_data = optional_data(map, coo.nnz, coo.index_dtype, "map");
+        PatternProperties found{};
+        run_engine(coo.nnz + rows,
+                   [&] { found = coo_to_csr(coo, sorted, offsets, columns, map_data); });
+        return as_pair(found);
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"), nb::arg("sorted"),
+      nb::arg("indptr"), nb::arg("indices").none(), nb::arg("map").none(),
+      "Write the CSR positions of a COO pattern and, unless None, their index map;\n"
+      "return what is known of the result: (sorted_indices, canonical).\n"
+      "indices may be None when the input is sorted: then col holds the columns.");
+  m.def(
+      "coo_to_csr_values",
+      [](std::int64_t rows, std::int64_t cols, const InputArray& row, const InputArray& col,
+         const InputArray& values, bool sorted, const OutputArray& indptr,
+         const OutputArray& indices, const OutputArray& out) {
+        CooView coo;
+        coo.pattern = coo_pattern(rows, cols, row, col);
+        coo.dtype = dtype_of(values.dtype(), "values");
+        coo.values = vector_data(values, coo.pattern.nnz, coo.dtype, "values");
+        const DType index_dtype = coo.pattern.index_dtype;
+        void* const offsets = row_offsets(indptr, rows, index_dtype);
+        void* const columns = vector_data(indices, coo.pattern.nnz, index_dtype, "indices");
+        void* const moved = vector_data(out, coo.pattern.nnz, coo.dtype, "out");
+        PatternProperties found{};
+        run_engine(coo.pattern.nnz + rows,
+                   [&] { found = coo_to_csr(coo, sorted, offsets, columns, moved); });
+        return as_pair(found);
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"), nb::arg("values"),
+      nb::arg("sorted"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
+      "Write the CSR form of a COO matrix: positions, and values into out;\n"
+      "return what is known of the result: (sorted_indices, canonical).");
+  m.def(
+      "csr_to_coo",
+      [](const PyCsrPattern& pattern, const OutputArray& row) {
+        const CsrPattern& p = pattern.view;
+        void* const rows = vector_data(row, p.nnz, p.index_dtype, "row");
+        run_engine(p.nnz + p.rows, [&] { csr_to_coo(p, rows); });
+      },
+      nb::arg("pattern"), nb::arg("row"), "Write the row index of every stored position.");
+}
+
+void bind_order(nb::module_& m) {
+  m.def(
+      "sort_indices",
+      [](const PyCsrPattern& pattern, const OutputArray& indices, const OptionalOutput& map) {
+        const CsrPattern& p = pattern.view;
+        void* const columns = vector_data(indices, p.nnz, p.index_dtype, "indices");
+        void* const map_data = optional_data(map, p.nnz, p.index_dtype, "map");
+        PatternProperties found{};
+        run_engine(p.nnz + p.rows, [&] { found = sort_indices(p, columns, map_data); });
+        return as_pair(found);
+      },
+      nb::arg("pattern"), nb::arg("indices"), nb::arg("map").none(),
+      "Write each row's columns in order and, unless None, their index map;\n"
+      "return what is known of the result: (sorted_indices, canonical).");
+  m.def(
+      "count_distinct",
+      [](const PyCsrPattern& pattern, const OutputArray& indptr) {
+        const CsrPattern& p = pattern.view;
+        void* const offsets = row_offsets(indptr, p.rows, p.index_dtype);
+        std::int64_t count = 0;
+        run_engine(p.nnz + p.rows, [&] { count = count_distinct(p, offsets); });
+        return count;
+      },
+      nb::arg("pattern"), nb::arg("indptr"),
+      "Write the row offsets of the distinct positions of a sorted pattern; return their number.");
+  m.def(
+      "fill_distinct",
+      [](const PyCsrPattern& pattern, const InputArray& indptr, const OutputArray& indices,
+         const OutputArray& segments) {
+        const CsrPattern& p = pattern.view;
+        const std::int64_t distinct = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, p);
+        void* const columns = vector_data(indices, distinct, p.index_dtype, "indices");
+        void* const starts = vector_data(segments, distinct + 1, p.index_dtype, "segments");
+        run_engine(p.nnz + p.rows, [&] { fill_distinct(p, offsets, columns, starts); });
+      },
+      nb::arg("pattern"), nb::arg("indptr"), nb::arg("indices"), nb::arg("segments"),
+      "Write the distinct columns and where each one's run of duplicates begins.");
+}
+
+void bind_union(nb::module_& m) {
+  m.def(
+      "count_union",
+      [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
+        void* const offsets = row_offsets(indptr, a.view.rows, a.view.index_dtype);
+        std::int64_t count = 0;
+        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                   [&] { count = count_union(a.view, b.view, offsets); });
+        return count;
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
+      "Write the row offsets of the union of two canonical patterns; return its number of "
+      "positions.");
+  m.def(
+      "fill_union",
+      [](const PyCsrPattern& a, const PyCsrPattern& b, const InputArray& indptr,
+         const OutputArray& indices, const OutputArray& from_a, const OutputArray& from_b) {
+        const DType dtype = a.view.index_dtype;
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, a.view);
+        void* const columns = vector_data(indices, count, dtype, "indices");
+        void* const in_a = vector_data(from_a, count, dtype, "from_a");
+        void* const in_b = vector_data(from_b, count, dtype, "from_b");
+        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                   [&] { fill_union(a.view, b.view, offsets, columns, in_a, in_b); });
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"), nb::arg("indices"), nb::arg("from_a"),
+      nb::arg("from_b"),
+      "Write the union's columns and each one's position in a and in b, -1 where absent.");
+}
+
+void bind_dense(nb::module_& m) {
+  m.def(
+      "count_nonzeros",
+      [](const InputArray& dense, double threshold, const OutputArray& indptr) {
+        const ArrayView matrix = view(dense, "dense");
+        const DType dtype = dtype_of(indptr.dtype(), "indptr");
+        void* const offsets = row_offsets(indptr, matrix.shape[0], dtype);
+        std::int64_t count = 0;
+        run_engine(static_cast<std::int64_t>(dense.size()),
+                   [&] { count = count_nonzeros(matrix, threshold, dtype, offsets); });
+        return count;
+      },
+      nb::arg("dense"), nb::arg("threshold"), nb::arg("indptr"),
+      "Write the row offsets of the elements with |x| > threshold; return their number.");
+  m.def(
+      "fill_nonzeros",
+      [](const InputArray& dense, double threshold, const InputArray& indptr,
+         const OutputArray& indices, const OutputArray& values) {
+        const ArrayView matrix = view(dense, "dense");
+        const DType dtype = dtype_of(indptr.dtype(), "indptr");
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = vector_data(indptr, matrix.shape[0] + 1, dtype, "indptr");
+        void* const columns = vector_data(indices, count, dtype, "indices");
+        void* const out = vector_data(values, count, matrix.dtype, "values");
+        run_engine(static_cast<std::int64_t>(dense.size()),
+                   [&] { fill_nonzeros(matrix, threshold, dtype, offsets, columns, out); });
+      },
+      nb::arg("dense"), nb::arg("threshold"), nb::arg("indptr"), nb::arg("indices"),
+      nb::arg("values"), "Write the columns and values of the counted elements.");
+  m.def(
+      "todense",
+      [](const PyCsrPattern& pattern, const InputArray& values, const OutputArray& dense) {
+        const CsrView a = with_values(pattern, values, "values");
+        const ArrayView matrix = view(dense, "dense");
+        run_engine(static_cast<std::int64_t>(dense.size()) + a.pattern.nnz,
+                   [&] { todense(a, matrix); });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("dense"),
+      "Write the matrix into dense, zeros included.");
+}
+
+}  // namespace
+
+void bind_structure(nb::module_& m) {
+  bind_validation(m);
+  bind_transpose(m);
+  bind_conversions(m);
+  bind_order(m);
+  bind_union(m);
+  bind_dense(m);
+}
+
+}  // namespace gossamer::python
