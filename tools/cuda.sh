@@ -11,6 +11,6 @@ elif [[ -z $(find src -name '*.cu' -print -quit) ]]; then
 else
   echo "== cuda: compile"
   export VIRTUAL_ENV="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH" # the Python that CMake finds
-  cmake --preset cuda --log-level=WARNING
+  cmake --preset cuda >/dev/null
   cmake --build --preset cuda --parallel "$(nproc)"
 fi
