@@ -24,8 +24,8 @@ missing() {
 }
 
 echo "== setup: system packages"
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-  echo "error: development needs Python 3.11 or newer, PYTHON=$python is $("$python" --version)" >&2
+if ! runs "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "error: PYTHON=$python is not Python 3.11 or newer, which development needs" >&2
   exit 1
 fi
 
