@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// C entry points of best/delta_rows_matvec.cuh for bench.py: arrange on the CPU, launch on a stream.
+#include <cstdio>
+
+#include "best/delta_rows_matvec.cuh"
+
+using namespace gossamer;
+
+template <class Bytes>
+static DeltaRowsHost* arrange(const void* m, const float* scale, int rows, int cols, int bits, int blocks, int warps) {
+  auto v = (const Bytes*)m;
+  switch (bits) {
+    case 3: return new DeltaRowsHost(arrange_delta_rows<Bytes, 3>(v, scale, rows, cols, blocks, warps));
+    case 4: return new DeltaRowsHost(arrange_delta_rows<Bytes, 4>(v, scale, rows, cols, blocks, warps));
+    case 6: return new DeltaRowsHost(arrange_delta_rows<Bytes, 6>(v, scale, rows, cols, blocks, warps));
+    case 8: return new DeltaRowsHost(arrange_delta_rows<Bytes, 8>(v, scale, rows, cols, blocks, warps));
+  }
+  return nullptr;
+}
+
+extern "C" void* delta_rows_arrange(const void* m, int itemsize, const float* scale, int rows, int cols, int bits, int blocks, int warps) {
+  switch (itemsize) {
+    case 1: return arrange<uint8_t>(m, scale, rows, cols, bits, blocks, warps);
+    case 2: return arrange<uint16_t>(m, scale, rows, cols, bits, blocks, warps);
+    case 4: return arrange<uint32_t>(m, scale, rows, cols, bits, blocks, warps);
+  }
+  return nullptr;
+}
+
+/// The arrays of an arrangement, in the order of DeltaRows and block_unit last; returns the number of groups.
+extern "C" int delta_rows_arrays(void* handle, const void** data, size_t* bytes) {
+  auto& a = *(DeltaRowsHost*)handle;
+  auto set = [&](int i, auto& v) { data[i] = v.data(), bytes[i] = v.size() * sizeof(v[0]); };
+  set(0, a.stream), set(1, a.place), set(2, a.group_step), set(3, a.first_group), set(4, a.start), set(5, a.plan), set(6, a.block_unit);
+  return a.groups;
+}
+extern "C" void delta_rows_free(void* handle) { delete (DeltaRowsHost*)handle; }
+
+template <class V, class X>
+static int launch(int bits, const DeltaRows& a, const void* x, void* y, bool overlap, cudaStream_t s) {
+  switch (bits) {
+    case 3: return delta_rows_matvec<V, X, 3>(a, (const X*)x, (X*)y, overlap, s);
+    case 4: return delta_rows_matvec<V, X, 4>(a, (const X*)x, (X*)y, overlap, s);
+    case 6: return delta_rows_matvec<V, X, 6>(a, (const X*)x, (X*)y, overlap, s);
+    case 8: return delta_rows_matvec<V, X, 8>(a, (const X*)x, (X*)y, overlap, s);
+  }
+  return -1;
+}
+
+template <int Bits>
+static int launch_depth(int depth, const DeltaRows& a, const void* x, void* y, bool overlap, cudaStream_t s) {
+  auto xh = (const __half*)x;
+  auto yh = (__half*)y;
+  switch (depth) {
+    case 2: return delta_rows_matvec<__half, __half, Bits, 2>(a, xh, yh, overlap, s);
+    case 3: return delta_rows_matvec<__half, __half, Bits, 3>(a, xh, yh, overlap, s);
+    case 6: return delta_rows_matvec<__half, __half, Bits, 6>(a, xh, yh, overlap, s);
+  }
+  return -1;
+}
+
+/// depth: units loaded ahead, 0 for the default; other depths are there for float16 only. dtypes: 0 float16, 1 bfloat16, 2 float32, 3 int8, 4 float8_e4m3.
+extern "C" int delta_rows_launch(int vtype, int xtype, int bits, int depth, const DeltaRows* a, const void* x, void* y, int overlap, void* stream) {
+  auto s = (cudaStream_t)stream;
+  if (depth && bits == 3) return launch_depth<3>(depth, *a, x, y, overlap, s);
+  if (depth && bits == 4) return launch_depth<4>(depth, *a, x, y, overlap, s);
+  if (depth && bits == 8) return launch_depth<8>(depth, *a, x, y, overlap, s);
+  switch (vtype * 10 + xtype) {
+    case 0: return launch<__half, __half>(bits, *a, x, y, overlap, s);
+    case 2: return launch<__half, float>(bits, *a, x, y, overlap, s);
+    case 11: return launch<__nv_bfloat16, __nv_bfloat16>(bits, *a, x, y, overlap, s);
+    case 22: return launch<float, float>(bits, *a, x, y, overlap, s);
+    case 30: return launch<delta_rows::Int8, __half>(bits, *a, x, y, overlap, s);
+    case 31: return launch<delta_rows::Int8, __nv_bfloat16>(bits, *a, x, y, overlap, s);
+    case 40: return launch<__nv_fp8_e4m3, __half>(bits, *a, x, y, overlap, s);
+  }
+  return -1;
+}
