@@ -36,6 +36,7 @@ NB_MODULE(_engine, m) {
         nb::arg("target"));
 
   python::bind_matmul(m);
+  python::bind_packed(m);
   python::bind_structure(m);
   python::bind_values(m);
 }

@@ -6,6 +6,7 @@
 namespace gossamer::python {
 
 void bind_matmul(nanobind::module_& m);
+void bind_packed(nanobind::module_& m);
 void bind_structure(nanobind::module_& m);
 void bind_values(nanobind::module_& m);
 
