@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed matrices: formats for 5–95% density, smaller and faster than dense. docs/formats.md has every byte.
+// Packed matrices: formats for 5–95% density, smaller and faster than dense. docs/formats.md has
+// every byte.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@ enum class PackedFormat : std::uint8_t {
 inline constexpr std::array<PackedFormat, 3> packed_formats = {
     PackedFormat::bitmap, PackedFormat::gap4, PackedFormat::gap8};
 
-/// An 8-bit float: sign, 4 exponent bits of bias 7, 3 of significand; no infinity, NaN is 0x7f and 0xff.
+/// An 8-bit float: sign, 4 exponent bits of bias 7, 3 of significand; no infinity, NaN is 0x7f and
+/// 0xff.
 struct float8_e4m3 {
   std::uint8_t bits;
 };
@@ -61,7 +63,8 @@ struct PackedLayout {
   std::int64_t positions;  ///< bytes
 };
 
-/// The array lengths for `slots` stored slots. Throws InvalidArgument for negative or overflowing sizes.
+/// The array lengths for `slots` stored slots. Throws InvalidArgument for negative or overflowing
+/// sizes.
 PackedLayout packed_layout(PackedFormat format, std::int64_t rows, std::int64_t cols,
                            std::int64_t slots);
 
@@ -90,37 +93,39 @@ struct PackedOutput {
   std::uint8_t* positions = nullptr;
 };
 
-/// Checks every part of a packed matrix that came from outside: offsets that decrease or do not fit, counts
-/// that disagree with the bitmap, bits or gaps past a row's end, padding and scales.
+/// Checks every part of a packed matrix that came from outside: offsets that decrease or do not
+/// fit, counts that disagree with the bitmap, bits or gaps past a row's end, padding and scales.
 ///
-/// The array lengths must already be those of packed_layout. Returns the number of stored nonzeros (slots
-/// less fillers). Throws InvalidArgument naming the first wrong element.
+/// The array lengths must already be those of packed_layout. Returns the number of stored nonzeros
+/// (slots less fillers). Throws InvalidArgument naming the first wrong element.
 std::int64_t validate(const PackedView& packed);
 
 /// First phase of packing: slots of each row in each of packed_formats, in one pass.
 ///
-/// dense is (m, n) of float32, float16 or bfloat16, any strides; elements with |x| > threshold are kept,
-/// NaN included. counts: (formats, m) in C order, written.
+/// dense is (m, n) of float32, float16 or bfloat16, any strides; elements with |x| > threshold are
+/// kept, NaN included. counts: (formats, m) in C order, written.
 void count_packed(const ArrayView& dense, double threshold, std::int64_t* counts);
 /// The same for a CSR matrix with sorted rows and no duplicates; throws InvalidArgument for others.
 void count_packed(const CsrView& csr, double threshold, std::int64_t* counts);
 
-/// Scales that map each row's largest kept magnitude to the largest value of an 8-bit type; 1 for rows of
-/// zeros. scales: m elements, written. Throws InvalidArgument for infinite or NaN elements.
+/// Scales that map each row's largest kept magnitude to the largest value of an 8-bit type; 1 for
+/// rows of zeros. scales: m elements, written. Throws InvalidArgument for infinite or NaN elements.
 void row_scales(const ArrayView& dense, double threshold, PackedDType dtype, float* scales);
 void row_scales(const CsrView& csr, double threshold, PackedDType dtype, float* scales);
 
-/// Second phase: writes values and positions. Values are rounded to the nearest, ties to even; 8-bit types
-/// are divided by the row's scale and saturate. Throws InvalidArgument for a scale that is not positive
-/// and finite, or an element that is not finite where the type cannot hold it.
+/// Second phase: writes values and positions. Values are rounded to the nearest, ties to even;
+/// 8-bit types are divided by the row's scale and saturate. Throws InvalidArgument for a scale that
+/// is not positive and finite, or an element that is not finite where the type cannot hold it.
 void pack(const ArrayView& dense, double threshold, const PackedOutput& packed);
 void pack(const CsrView& csr, double threshold, const PackedOutput& packed);
 
-/// Writes the matrix into dense (m, n) of float32, float16 or bfloat16, any strides, zeros included.
+/// Writes the matrix into dense (m, n) of float32, float16 or bfloat16, any strides, zeros
+/// included.
 void unpack(const PackedView& packed, const ArrayView& dense);
 
-/// First phase of unpacking to CSR: row offsets of the stored nonzeros (fillers dropped), rows + 1 elements
-/// of index_dtype, written. Returns their number. Throws InvalidArgument if it does not fit index_dtype.
+/// First phase of unpacking to CSR: row offsets of the stored nonzeros (fillers dropped), rows + 1
+/// elements of index_dtype, written. Returns their number. Throws InvalidArgument if it does not
+/// fit index_dtype.
 std::int64_t count_unpacked(const PackedView& packed, DType index_dtype, void* indptr);
 /// Second phase: columns and values (float32, float16 or bfloat16), rows in order.
 void unpack(const PackedView& packed, DType index_dtype, const void* indptr, void* indices,
@@ -128,11 +133,12 @@ void unpack(const PackedView& packed, DType index_dtype, const void* indptr, voi
 
 /// Y = P X, or Pᵀ X if transpose.
 ///
-/// P is m×n. X has shape (n), (n, k) or (..., n, k), Y (m), (m, k) or (..., m, k); for Pᵀ m and n change
-/// places. X and Y are float32, float16 or bfloat16 each, any strides; sums run in float32. A zero slot
-/// contributes nothing, whatever X holds there; stored values follow IEEE arithmetic. Scratch: X in float32, what
-/// packed_matmul_tuning.hpp states a thread, and for Pᵀ a fixed number of partial results.
-/// Throws InvalidArgument for shapes that do not fit, InvalidDType for types that do not.
+/// P is m×n. X has shape (n), (n, k) or (..., n, k), Y (m), (m, k) or (..., m, k); for Pᵀ m and n
+/// change places. X and Y are float32, float16 or bfloat16 each, any strides; sums run in float32.
+/// A zero slot contributes nothing, whatever X holds there; stored values follow IEEE arithmetic.
+/// Scratch: X in float32, what packed_matmul_tuning.hpp states a thread, and for Pᵀ a fixed number
+/// of partial results. Throws InvalidArgument for shapes that do not fit, InvalidDType for types
+/// that do not.
 void packed_matmul(const PackedView& packed, const ArrayView& x, const ArrayView& y,
                    bool transpose = false);
 
