@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console command ``gossamer``. Nothing here is imported by ``import gossamer``."""

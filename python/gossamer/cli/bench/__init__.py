@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gossamer bench``: measurements side by side with other libraries."""

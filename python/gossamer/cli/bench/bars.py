@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Geometric means of the speed-ups, and the bars that a release must reach."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Case = Mapping[str, Any]
+
+LOWEST_SPEEDUP = 0.9
+BANDWIDTH_FRACTION = 0.65
+IMPORT_SECONDS = 0.05
+
+# Operation: what it is called, and the geometric means required over SciPy and MKL at two threads.
+_REQUIRED_MEANS = {
+    "spmm-16": ("SpMM, 16 columns", {"scipy": 8.0, "mkl": 1.0}),
+    "spmm-64": ("SpMM, 64 columns", {"scipy": 8.0, "mkl": 1.0}),
+    "spgemm": ("SpGEMM", {"scipy": 2.0, "mkl": 0.9}),
+    "coo_to_csr": ("COO to CSR", {"scipy": 2.0}),
+}
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """Geometric mean; NaN of nothing."""
+    logs = [math.log(value) for value in values]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def geometric_means(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Geometric mean and extremes of the speed-up by operation, threads, size class and peer."""
+    groups: dict[tuple[str, int, bool, str], list[float]] = defaultdict(list)
+    for case in cases:
+        for peer, speedup in case["speedup"].items():
+            groups[case["operation"], case["threads"], case["beyond_cache"], peer].append(speedup)
+    return [
+        {
+            "operation": operation,
+            "threads": threads,
+            "beyond_cache": beyond,
+            "peer": peer,
+            "cases": len(speedups),
+            "geometric_mean": geometric_mean(speedups),
+            "lowest": min(speedups),
+            "highest": max(speedups),
+        }
+        for (operation, threads, beyond, peer), speedups in groups.items()
+    ]
+
+
+def evaluate_bars(cases: Sequence[Case], startup: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Compare the measurements with what must be reached.
+
+    Returns
+    -------
+    list of dict
+        ``bar`` in words, ``required``, ``measured`` and ``passed`` (None where nothing was
+        measured), and ``worst``, the case that is furthest behind.
+    """
+    large = [case for case in cases if case["operation"] == "spmv" and case["beyond_cache"]]
+    bars = [
+        _mean_speedup("SpMV beyond the cache", large, 1, "scipy", 1.5),
+        _mean_speedup("SpMV beyond the cache", large, 2, "scipy", 2.5),
+        _mean_speedup("SpMV beyond the cache", large, 2, "mkl", 1.0),
+        _lowest_speedup("SpMV beyond the cache", large, 2, "mkl"),
+    ]
+    streaming = [case for case in large if case["streams"]]
+    for threads in (1, 2):
+        bars.append(
+            _bar(
+                f"SpMV of bands, FEM, long rows: lowest share of bandwidth, {_text(threads)}",
+                BANDWIDTH_FRACTION,
+                [case for case in streaming if case["threads"] == threads],
+                lambda case: case["bandwidth_fraction"],
+                min,
+            )
+        )
+    for operation, (name, means) in _REQUIRED_MEANS.items():
+        chosen = [case for case in cases if case["operation"] == operation]
+        bars += [_mean_speedup(name, chosen, 2, peer, required) for peer, required in means.items()]
+        bars += [_lowest_speedup(name, chosen, 2, peer) for peer in ("scipy", "mkl")]
+    smallest = [
+        case for case in cases if case["operation"] == "spmv" and case["matrix"] == "banded-100"
+    ]
+    bars.append(_mean_speedup("A @ x, 100 x 100", smallest, 1, "scipy", 1.0))
+    seconds, loaded = startup["gossamer_seconds_above_numpy"], startup["frameworks_loaded"]
+    bars.append(
+        {
+            "bar": "import gossamer: at most these seconds above numpy, no other framework",
+            "required": IMPORT_SECONDS,
+            "measured": seconds,
+            "passed": seconds <= IMPORT_SECONDS and not loaded,
+            "worst": ", ".join(loaded) or None,
+        }
+    )
+    return bars
+
+
+def _mean_speedup(
+    name: str, cases: Sequence[Case], threads: int, peer: str, required: float
+) -> dict[str, Any]:
+    chosen = [case for case in cases if case["threads"] == threads and peer in case["speedup"]]
+    words = f"{name}: geometric mean over {peer}, {_text(threads)}"
+    return _bar(words, required, chosen, lambda case: case["speedup"][peer], geometric_mean)
+
+
+def _lowest_speedup(name: str, cases: Sequence[Case], threads: int, peer: str) -> dict[str, Any]:
+    chosen = [case for case in cases if case["threads"] == threads and peer in case["speedup"]]
+    words = f"{name}: lowest over {peer}, {_text(threads)}"
+    return _bar(words, LOWEST_SPEEDUP, chosen, lambda case: case["speedup"][peer], min)
+
+
+def _bar(
+    words: str,
+    required: float,
+    cases: Sequence[Case],
+    score: Callable[[Case], float],
+    combine: Callable[[Iterable[float]], float],
+) -> dict[str, Any]:
+    if not cases:
+        return {"bar": words, "required": required, "measured": None, "passed": None, "worst": None}
+    measured = combine([score(case) for case in cases])
+    worst = min(cases, key=score)
+    return {
+        "bar": words,
+        "required": required,
+        "measured": measured,
+        "passed": measured >= required,
+        "worst": f"{worst['matrix']} {worst['dtype']} {score(worst):.2f}",
+    }
+
+
+def _text(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the cases of ``gossamer bench csr``."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gossamer.cli.bench.bandwidth import ReadProbe
+from gossamer.cli.bench.bars import evaluate_bars, geometric_means
+from gossamer.cli.bench.conventions import COUNTED, RULES
+from gossamer.cli.bench.operations import (
+    OPERATIONS,
+    QUICK_OPERATIONS,
+    Case,
+    Operation,
+    matrix_bytes,
+    product_bytes,
+    with_dtype,
+)
+from gossamer.cli.bench.peers import Library
+from gossamer.cli.bench.startup import measure_startup
+from gossamer.cli.machine import describe_machine, last_level_cache, memory_bytes, source_commit
+from gossamer.cli.matrices import Matrix, matrix_set
+from gossamer.cli.timing import Effort, Timing, first_call, interleave
+
+DTYPES = ("float32", "float64")
+_PROBE_BYTES = 1 << 30
+
+
+class Benchmark:
+    """One run over the matrix set.
+
+    Parameters
+    ----------
+    say
+        Called with what is being measured.
+    """
+
+    def __init__(
+        self,
+        libraries: Sequence[Library],
+        thread_counts: Sequence[int],
+        effort: Effort,
+        say: Callable[[str], None],
+    ) -> None:
+        self.libraries = libraries
+        self.thread_counts = thread_counts
+        self.effort = effort
+        self.say = say
+        self.cache_bytes = last_level_cache()
+        self.probe: ReadProbe | None = None
+        self.cases: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.wrong: list[str] = []
+
+    def run(
+        self, matrix: Matrix, operations: Sequence[Operation], pattern: re.Pattern[str]
+    ) -> None:
+        """Measure those operations on one matrix whose case name matches."""
+        wanted = {
+            dtype: [op for op in operations if pattern.search(f"{matrix.name}/{dtype}/{op.name}")]
+            for dtype in DTYPES
+        }
+        if not any(wanted.values()):
+            return
+        self.say(f"{matrix.name}: building")
+        built = matrix.build()
+        if 16 * matrix_bytes(built) > memory_bytes():
+            self.notes.append(f"{matrix.name} was left out: it is larger than 1/16 of the memory")
+            return
+        for dtype, chosen in wanted.items():
+            A = with_dtype(built, dtype)
+            libraries = [library for library in self.libraries if dtype in library.dtypes]
+            held = {library.name: library.matrix(A) for library in libraries} if chosen else {}
+            for operation in chosen:
+                case = Case(A, operation)
+                if not case.left_out:
+                    for threads in self.thread_counts:
+                        self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
+                        self._measure(matrix, case, libraries, held, threads)
+
+    def _measure(
+        self,
+        matrix: Matrix,
+        case: Case,
+        libraries: Sequence[Library],
+        held: dict[str, Any],
+        threads: int,
+    ) -> None:
+        contenders: dict[str, Callable[[], Any]] = {}
+        first: dict[str, float] = {}
+        for library in libraries:
+            library.set_num_threads(threads)
+            try:
+                call = case.call(library, held[library.name])
+                result, first[library.name] = first_call(call)
+                case.check(library, result)
+            except Exception as error:
+                self._refuse(library, matrix, case, error)
+                continue
+            contenders[library.name] = call
+            del result
+        if "gossamer" not in contenders:
+            return
+        nbytes = product_bytes(case.A)
+        beyond_cache = matrix_bytes(case.A) > self.cache_bytes
+        if case.operation.kind == "spmv" and beyond_cache:
+            if self.probe is None:
+                self.probe = ReadProbe(_PROBE_BYTES)
+            contenders["read"] = self.probe.reader(min(nbytes, _PROBE_BYTES), threads)
+            first["read"] = first_call(contenders["read"])[1]
+        timings = interleave(contenders, first, self.effort)
+        read = timings.pop("read", None)
+        self.cases.append(
+            {
+                "matrix": matrix.name,
+                "family": matrix.family,
+                "shape": list(case.A.shape),
+                "nnz": int(case.A.nnz),
+                "dtype": case.A.dtype.name,
+                "operation": case.operation.name,
+                "threads": threads,
+                "bytes": nbytes,
+                "beyond_cache": beyond_cache,
+                "streams": matrix.streams,
+                **_figures(timings, read, nbytes),
+            }
+        )
+
+    def _refuse(self, library: Library, matrix: Matrix, case: Case, error: Exception) -> None:
+        """Note a case that a library cannot do or gets wrong; it is not timed."""
+        where = f"{matrix.name} {case.A.dtype.name} {case.operation.name}"
+        message = str(error).strip().partition("\n")[0][:200]
+        note = f"{library.name}, {where}: {type(error).__name__}: {message}"
+        if note not in self.notes:
+            self.notes.append(note)
+        if library.name == "gossamer":
+            self.wrong.append(note)
+
+
+def _figures(timings: dict[str, Timing], read: Timing | None, nbytes: int) -> dict[str, Any]:
+    ours = timings["gossamer"].median
+    read_rate = min(nbytes, _PROBE_BYTES) / read.median if read else None
+    return {
+        "rounds": timings["gossamer"].rounds,
+        "seconds": {name: timing.median for name, timing in timings.items()},
+        "fastest_seconds": {name: timing.fastest for name, timing in timings.items()},
+        "first_seconds": {name: timing.first for name, timing in timings.items()},
+        "speedup": {name: t.median / ours for name, t in timings.items() if name != "gossamer"},
+        "read_bandwidth": read_rate,
+        "bandwidth_fraction": nbytes / ours / read_rate if read_rate else None,
+    }
+
+
+def run_benchmark(
+    libraries: Sequence[Library],
+    thread_counts: Sequence[int],
+    quick: bool,
+    pattern: re.Pattern[str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure the whole set, or its small part, and return what the JSON file holds."""
+    effort = Effort(seconds=0.01, rounds=3) if quick else Effort()
+    benchmark = Benchmark(libraries, thread_counts, effort, say)
+    operations = [op for op in OPERATIONS if not quick or op.name in QUICK_OPERATIONS]
+    for matrix in matrix_set():
+        if matrix.quick or not quick:
+            benchmark.run(matrix, operations, pattern)
+    say("import gossamer")
+    startup = measure_startup(rounds=3 if quick else 11)
+    return {
+        "benchmark": "csr",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": source_commit(),
+        "quick": quick,
+        "machine": describe_machine(),
+        "versions": {"numpy": np.__version__, **{lib.name: lib.version for lib in libraries}},
+        "units": "seconds and bytes; speedup is a peer's median over Gossamer's",
+        "counted": COUNTED,
+        "rules": RULES,
+        "cases": benchmark.cases,
+        "geometric_means": geometric_means(benchmark.cases),
+        "startup": startup,
+        "bars": evaluate_bars(benchmark.cases, startup),
+        "wrong": benchmark.wrong,
+        "notes": benchmark.notes,
+    }

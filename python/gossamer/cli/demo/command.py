@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``gossamer demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.status import Status
+
+from gossamer.cli.extras import require
+
+
+def demo(
+    matrix: Annotated[
+        Path | None, typer.Option(metavar="FILE.mtx", help="Multiply this matrix instead.")
+    ] = None,
+    plot: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where to draw the figure (.png or .svg).")
+    ] = Path("gossamer-demo.png"),
+    quick: Annotated[bool, typer.Option("--quick", help="Small problems.")] = False,
+) -> None:
+    """Solve a Poisson problem with a million unknowns and a chain of 16 qubits, beside SciPy.
+
+    Prints times, memory and the largest difference from SciPy, and draws a figure.
+    """
+    require("demo", "scipy", "matplotlib")
+    from gossamer.cli.demo.report import measurement_table, plot_demo
+
+    progress = Console(stderr=True)
+    with progress.status("") as status:
+        if matrix is None:
+            lines, picture = _solve_problems(quick, status)
+            caption = "Potential of three charges"
+        else:
+            A = _read(matrix)
+            lines, picture = _multiply(matrix.stem, A, status)
+            caption = f"{matrix.name}, {A.shape[0]} × {A.shape[1]}, {A.nnz} stored"
+        status.update("drawing")
+        plot_demo(lines, picture, caption, plot)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140
+    console.print(measurement_table(lines))
+    console.print(f"figure: {plot}")
+
+
+def _solve_problems(quick: bool, status: Status) -> tuple[list[Any], Any]:
+    from gossamer.cli.demo.problems import measure_ising, measure_poisson
+
+    points, sites = (127, (10,)) if quick else (1023, (12, 16))
+    status.update(f"Poisson problem with {points**2:,} unknowns")
+    lines, solution = measure_poisson(points)
+    for count in sites:
+        status.update(f"Ising chain of {count} qubits")
+        lines.extend(measure_ising(count, field=1.0))
+    return lines, solution
+
+
+def _multiply(name: str, A: Any, status: Status) -> tuple[list[Any], Any]:
+    from gossamer.cli.demo.problems import measure_matrix
+    from gossamer.cli.demo.report import density_map
+
+    status.update(f"products with {name}")
+    return list(measure_matrix(name, A)), density_map(A)
+
+
+def _read(path: Path) -> Any:
+    import gossamer
+
+    try:
+        return gossamer.io.read_matrix_market(path).to_scipy()
+    except (OSError, ValueError, ImportError) as error:
+        typer.echo(f"--matrix: {path} cannot be read: {error}", err=True)
+        raise typer.Exit(2) from None

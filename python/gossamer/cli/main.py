@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console command ``gossamer`` and its sub-commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import gossamer
+from gossamer.cli.bench.csr import csr
+from gossamer.cli.demo.command import demo
+
+app = typer.Typer(
+    name="gossamer",
+    help="Sparse arrays at any density.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo)
+bench = typer.Typer(no_args_is_help=True)
+bench.command("csr")(csr)
+app.add_typer(bench, name="bench", help="Measure against other libraries.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gossamer {gossamer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interleaved timings: each round runs every contender, so that a slow moment hits them all."""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds for one call.
+
+    Attributes
+    ----------
+    median, fastest
+        Over the rounds.
+    first
+        The first call, with whatever it prepares and keeps (a transposed structure, say).
+    rounds
+        How many samples the median is taken over.
+    """
+
+    median: float
+    fastest: float
+    first: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Effort:
+    """When to stop: after ``rounds`` rounds and ``seconds`` for each contender, whichever is later.
+
+    Attributes
+    ----------
+    sample_seconds
+        A sample repeats a short call until it takes about this long.
+    pause
+        Seconds of rest before each sample, in which the threads of the library before go to sleep.
+    """
+
+    seconds: float = 0.3
+    rounds: int = 5
+    slow_rounds: int = 3
+    sample_seconds: float = 1e-3
+    pause: float = 2e-3
+
+
+def first_call(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Result and duration of one call in seconds."""
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
+
+
+def interleave(
+    contenders: Mapping[str, Callable[[], Any]], first: Mapping[str, float], effort: Effort
+) -> dict[str, Timing]:
+    """Measure the contenders in turns, each round beginning with the next one.
+
+    Parameters
+    ----------
+    contenders
+        Calls by name; each was called once already.
+    first
+        Duration of that first call in seconds.
+    """
+    repeats: dict[str, int] = {}
+    for name, call in contenders.items():
+        seconds = first[name] if first[name] > 0.1 else first_call(call)[1]
+        repeats[name] = max(1, min(10_000, math.ceil(effort.sample_seconds / max(seconds, 1e-7))))
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    # Contenders that take more than a second are given fewer rounds.
+    slowest = max(first.values(), default=0)
+    rounds = effort.rounds if slowest < 1 else effort.slow_rounds
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        done = 0
+        while done < rounds or time.perf_counter() - start < effort.seconds * len(order):
+            for name in order:
+                time.sleep(effort.pause)
+                samples[name].append(_sample(contenders[name], repeats[name]))
+            order.append(order.pop(0))
+            done += 1
+    finally:
+        if collecting:
+            gc.enable()
+    return {
+        name: Timing(statistics.median(times), min(times), first[name], len(times))
+        for name, times in samples.items()
+    }
+
+
+def _sample(call: Callable[[], Any], repeats: int) -> float:
+    """Seconds for a call; a short one is called once before, so that its data are in the cache."""
+    if repeats > 1:
+        call()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
