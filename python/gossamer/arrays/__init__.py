@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One adapter for each array framework, found by looking at ``sys.modules``.
+
+No framework is imported here: an array of a framework that was never imported cannot exist.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from .adapter import Adapter, Array
+
+#: Root module of a framework, its array type in it, and the module that adapts it.
+_FRAMEWORKS = (("numpy", "ndarray", "gossamer.arrays.numpy"),)
+
+_adapters: dict[type, Adapter] = {}
+
+
+def adapter_of(array: Any) -> Adapter | None:
+    """Adapter of the framework that an array belongs to, or None if it is no array."""
+    kind = type(array)
+    if kind not in _adapters:
+        for root, name, module in _FRAMEWORKS:
+            if root in sys.modules and isinstance(array, getattr(sys.modules[root], name)):
+                _adapters[kind] = import_module(module).adapter
+                break
+    return _adapters.get(kind)
+
+
+def host_adapter() -> Adapter:
+    """Adapter of what is no array yet, such as a list: NumPy's."""
+    adapter: Adapter = import_module("gossamer.arrays.numpy").adapter
+    return adapter
+
+
+__all__ = ["Adapter", "Array", "adapter_of", "host_adapter"]

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a framework's adapter provides: everything that touches values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..structure import Indices, Pattern
+
+#: A dense array of some framework.
+Array = Any
+
+
+class Adapter(ABC):
+    """Values of one framework: how they are made, cast, summed and multiplied.
+
+    Dtypes are passed by their NumPy names. Index maps and patterns are `gossamer.structure`'s.
+    The operations below `take` are the differentiable ones: a framework with gradients registers
+    each once, and every operation on containers then has its gradient.
+    """
+
+    #: The framework's array type; instances of exactly this type take the shortest path.
+    array_type: type
+
+    # ---- arrays --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def asarray(self, x: Any, argument: str) -> Array:
+        """Return x as an array that the engine can read, a view where possible.
+
+        Raises TypeError, naming the argument, if the dtype is not supported.
+        """
+
+    @abstractmethod
+    def values(self, x: Any, argument: str) -> Array:
+        """Return x as a contiguous array of rank 1, a view where possible; errors as `asarray`."""
+
+    @abstractmethod
+    def dtype_name(self, dtype: Any) -> str:
+        """NumPy's name of a dtype of the framework, of its string or of its scalar type."""
+
+    @abstractmethod
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Return an uninitialized C-contiguous array."""
+
+    @abstractmethod
+    def concatenate(self, arrays: list[Array]) -> Array:
+        """Join arrays of rank 1."""
+
+    @abstractmethod
+    def astype(self, x: Array, dtype: str) -> Array:
+        """Cast; x itself where it has the dtype already."""
+
+    @abstractmethod
+    def copy(self, x: Array) -> Array:
+        """Return a copy that may be written to."""
+
+    @abstractmethod
+    def freeze(self, x: Array) -> Array:
+        """Mark an array that the engine made as read-only, where the framework can; return it."""
+
+    @abstractmethod
+    def is_frozen(self, x: Array) -> bool:
+        """Whether nobody can write to x, so that what follows from its values may be cached."""
+
+    # ---- elementwise ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def conj(self, x: Array) -> Array:
+        """Complex conjugate; x itself where it is real."""
+
+    @abstractmethod
+    def absolute_square(self, x: Array) -> Array:
+        """Return the squared modulus, real, in x's accumulator dtype."""
+
+    @abstractmethod
+    def sqrt(self, x: Array) -> Array:
+        """Square root."""
+
+    @abstractmethod
+    def sum(self, x: Array) -> Array:
+        """Sum of all elements as a scalar of x's dtype; 16-bit dtypes sum in float32."""
+
+    @abstractmethod
+    def take(self, x: Array, positions: Any) -> Array:
+        """Elements of x (rank 1) at a slice or at an array of indices."""
+
+    # ---- operations of the engine --------------------------------------------------------------
+
+    @abstractmethod
+    def matmul(self, pattern: Pattern, values: Array, x: Array, conjugate: bool = False) -> Array:
+        """A @ x, or conj(A) @ x; x is (n,), (n, k) or (..., n, k)."""
+
+    @abstractmethod
+    def rmatmul(self, transposed: Pattern, values: Array, x: Array) -> Array:
+        """Product x @ A by A's transpose; x is (m,), (k, m) or (..., k, m)."""
+
+    @abstractmethod
+    def spgemm(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
+    ) -> tuple[Pattern, Array]:
+        """Pattern (canonical) and values of the product of two sparse matrices."""
+
+    @abstractmethod
+    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
+        """Values of U @ V.T at the positions; u is (m, k) or (m,), v is (n, k) or (n,)."""
+
+    @abstractmethod
+    def gather(self, values: Array, index_map: Indices) -> Array:
+        """Return values[index_map], and zero where the map is -1."""
+
+    @abstractmethod
+    def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
+        """Sums of values[index_map[p]] over the p from segments[s] up to segments[s + 1]."""
+
+    @abstractmethod
+    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
+        """Return the dense matrix, or its transpose, in C order; duplicates are summed."""
+
+    @abstractmethod
+    def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
+        """Pattern and values of the elements of a matrix whose modulus exceeds the threshold."""

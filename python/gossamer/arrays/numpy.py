@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: D102 - what a method does is said in Adapter
+"""NumPy arrays. bfloat16 is ml_dtypes' type, imported only when somebody asks for it by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _engine
+from ..dtypes import accumulator, check_value_dtype, promote
+from ..structure import Indices, Pattern, common_index_dtype, index_dtype, is_frozen
+from .adapter import Adapter, Array
+
+#: Axes that the engine's views have at most.
+_MAX_RANK = 8
+
+
+class NumPyAdapter(Adapter):
+    """Adapter of ``numpy.ndarray``."""
+
+    array_type = np.ndarray
+
+    def asarray(self, x: Any, argument: str) -> Array:
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
+        array = np.asarray(x)
+        check_value_dtype(self.dtype_name(array.dtype), argument)
+        item = array.itemsize
+        if not array.dtype.isnative:
+            return array.astype(array.dtype.newbyteorder("="))
+        if not array.flags.aligned or any(stride % item for stride in array.strides):
+            return array.copy()
+        return array
+
+    def values(self, x: Any, argument: str) -> Array:
+        array = self.asarray(x, argument)
+        if array.ndim != 1:
+            raise ValueError(f"{argument} has shape {array.shape}, expected one axis")
+        return np.ascontiguousarray(array)
+
+    def dtype_name(self, dtype: Any) -> str:
+        return self._dtype(dtype).name
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        return np.empty(shape, self._dtype(dtype))
+
+    def concatenate(self, arrays: list[Array]) -> Array:
+        return np.concatenate(arrays)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        return x.astype(self._dtype(dtype), copy=False)
+
+    def copy(self, x: Array) -> Array:
+        return x.copy()
+
+    def freeze(self, x: Array) -> Array:
+        x.flags.writeable = False
+        return x
+
+    def is_frozen(self, x: Array) -> bool:
+        return is_frozen(x)
+
+    def conj(self, x: Array) -> Array:
+        return x.conj() if x.dtype.kind == "c" else x
+
+    def absolute_square(self, x: Array) -> Array:
+        if x.dtype.kind == "c":
+            return x.real**2 + x.imag**2
+        return np.square(self.astype(x, accumulator(x.dtype.name)))
+
+    def sqrt(self, x: Array) -> Array:
+        return np.sqrt(x)
+
+    def sum(self, x: Array) -> Array:
+        return np.sum(self.astype(x, accumulator(x.dtype.name))).astype(x.dtype)
+
+    def take(self, x: Array, positions: Any) -> Array:
+        return x[positions]
+
+    def matmul(self, pattern: Pattern, values: Array, x: Array, conjugate: bool = False) -> Array:
+        dtype = values.dtype
+        # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
+        # takes every other operand, and names what is wrong with it.
+        if x.dtype is dtype and dtype.isbuiltin == 1:
+            shape = x.shape
+            try:
+                if len(shape) == 1:
+                    y = np.empty(pattern.rows, dtype)
+                else:
+                    y = np.empty((*shape[:-2], pattern.rows, shape[-1]), dtype)
+                _engine.matmul(pattern.handle, values, x, y, conjugate)
+                return y
+            except (IndexError, TypeError, ValueError):
+                pass
+        return self._product(pattern, values, x, conjugate, swapped=False)
+
+    def rmatmul(self, transposed: Pattern, values: Array, x: Array) -> Array:
+        return self._product(transposed, values, x, conjugate=False, swapped=True)
+
+    def _product(
+        self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
+    ) -> Array:
+        """Y with Y_i = A X_i for every batch member; swapped: with Y_iᵀ = A X_iᵀ."""
+        x = self.asarray(x, "x")
+        row_axis = -1 if swapped or x.ndim == 1 else -2
+        if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
+            raise ValueError(_misfit(pattern, x.shape, swapped))
+        dtype = promote(values.dtype.name, x.dtype.name)
+        values, x = self.astype(values, dtype), self.astype(x, dtype)
+        shape = list(x.shape)
+        shape[row_axis] = pattern.rows
+        if x.ndim > _MAX_RANK:
+            x = x.reshape(-1, *x.shape[-2:])
+        y = self.empty((*x.shape[:-2], *shape[-2:]), dtype)
+        operands = _bits(values), _bits(x), _bits(y)
+        if swapped and x.ndim > 1:
+            operands = operands[0], operands[1].swapaxes(-1, -2), operands[2].swapaxes(-1, -2)
+        _engine.matmul(pattern.handle, *operands, conjugate)
+        return y.reshape(shape)
+
+    def spgemm(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
+    ) -> tuple[Pattern, Array]:
+        dtype = promote(a_values.dtype.name, b_values.dtype.name)
+        a_bits, b_bits = (_bits(self.astype(v, dtype)) for v in (a_values, b_values))
+        a, b = common_index_dtype(a, b)
+        offsets = np.empty(a.rows + 1, np.int64)
+        nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
+        indices = np.empty(nnz, index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype))
+        values = self.empty((nnz,), dtype)
+        _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, _bits(values))
+        product = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
+        return product, values
+
+    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
+        dtype = promote(u.dtype.name, v.dtype.name)
+        u, v = self.astype(u, dtype), self.astype(v, dtype)
+        values = self.empty((pattern.nnz,), dtype)
+        _engine.sddmm(pattern.handle, _bits(u), _bits(v), _bits(values))
+        return values
+
+    def gather(self, values: Array, index_map: Indices) -> Array:
+        out = np.empty(len(index_map), values.dtype)
+        _engine.gather(_bits(values), index_map, _bits(out))
+        return out
+
+    def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
+        out = np.empty(len(segments) - 1, values.dtype)
+        _engine.segment_sum(_bits(values), index_map, segments, _bits(out))
+        return out
+
+    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
+        shape = (pattern.cols, pattern.rows) if transposed else (pattern.rows, pattern.cols)
+        dense = np.empty(shape, values.dtype)
+        target = _bits(dense)
+        _engine.todense(pattern.handle, _bits(values), target.T if transposed else target)
+        return dense
+
+    def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
+        rows, cols = dense.shape
+        offsets = np.empty(rows + 1, np.int64)
+        nnz = _engine.count_nonzeros(_bits(dense), threshold, offsets)
+        indices = np.empty(nnz, index_dtype(rows, cols, nnz))
+        indptr = offsets.astype(indices.dtype)
+        values = np.empty(nnz, dense.dtype)
+        _engine.fill_nonzeros(_bits(dense), threshold, indptr, indices, _bits(values))
+        return Pattern(rows, cols, indptr, indices, True, True), values
+
+    def _dtype(self, dtype: Any) -> np.dtype[Any]:
+        if isinstance(dtype, str) and dtype == "bfloat16":
+            import ml_dtypes
+
+            dtype = ml_dtypes.bfloat16
+        named: np.dtype[Any] = np.dtype(dtype)
+        return named
+
+
+def _bits(x: Array) -> Array:
+    """View x as the engine takes it: bfloat16 as its bits."""
+    return x.view(np.uint16) if x.dtype.name == "bfloat16" else x
+
+
+def _misfit(pattern: Pattern, shape: tuple[int, ...], swapped: bool) -> str:
+    n = pattern.cols
+    if swapped:
+        return (
+            f"x @ A: x has shape {shape}, expected ({n},), (k, {n}) or (..., k, {n}) "
+            f"for A of shape ({n}, {pattern.rows})"
+        )
+    return (
+        f"A @ x: x has shape {shape}, expected ({n},), ({n}, k) or (..., {n}, k) "
+        f"for A of shape ({pattern.rows}, {n})"
+    )
+
+
+adapter = NumPyAdapter()

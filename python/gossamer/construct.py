@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers from their parts, validated once."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from . import _engine
+from .arrays import Adapter, Array, adapter_of, host_adapter
+from .containers import COOArray, CSCArray, CSRArray, SparseArray
+from .products import sparse_operand
+from .structure import CooPattern, Pattern, index_arrays
+
+_VALIDATE = ("full", "metadata", "none")
+
+
+def csr_array(
+    arg: Any,
+    shape: tuple[int, int] | None = None,
+    *,
+    sorted_indices: bool = False,
+    canonical: bool = False,
+    validate: str = "full",
+    copy: bool = True,
+) -> CSRArray:
+    """Build a CSRArray.
+
+    Parameters
+    ----------
+    arg
+        ``(data, indices, indptr)``: row i has the values ``data[indptr[i]:indptr[i + 1]]`` in the
+        columns ``indices[indptr[i]:indptr[i + 1]]``. data is borrowed where it is contiguous and in
+        native byte order, and of a supported dtype. Or whatever `asarray` takes.
+    shape
+        Rows and columns; taken from the indices where it is not given.
+    sorted_indices, canonical
+        The caller's word that every row's columns are in order, and that no position is stored
+        twice. Checked under full validation, which finds it out anyway; believed otherwise.
+    validate
+        "full" checks every index, "metadata" only shapes, dtypes and lengths, "none" what it must.
+        Wrong indices that were not checked read and write out of bounds.
+    copy
+        False: borrow the index arrays too, with the promise that nobody writes to them. int64
+        indices stay int64; all others are kept as int32 where shape and number of values fit.
+
+    Returns
+    -------
+    CSRArray
+
+    Raises
+    ------
+    TypeError
+        For a dtype that is not supported, such as integer values.
+    ValueError
+        For a wrong shape, length, offset or index; the message names it.
+
+    Examples
+    --------
+    >>> A = csr_array(([2.0, 3.0], [1, 0], [0, 1, 2]), shape=(2, 2))
+    >>> A @ np.array([1.0, 10.0])
+    array([20.,  3.])
+    """
+    if not _is_tuple_of(arg, 3):
+        return _from_other(arg, shape).tocsr()
+    return _compressed("csr_array", arg, shape, sorted_indices, canonical, validate, copy)
+
+
+def csc_array(
+    arg: Any,
+    shape: tuple[int, int] | None = None,
+    *,
+    sorted_indices: bool = False,
+    canonical: bool = False,
+    validate: str = "full",
+    copy: bool = True,
+) -> CSCArray:
+    """Build a CSCArray; see `csr_array`, with rows and columns exchanged."""
+    if not _is_tuple_of(arg, 3):
+        return _from_other(arg, shape).tocsc()
+    return _compressed("csc_array", arg, shape, sorted_indices, canonical, validate, copy).T
+
+
+def coo_array(
+    arg: Any,
+    shape: tuple[int, int] | None = None,
+    *,
+    sorted_indices: bool = False,
+    canonical: bool = False,
+    validate: str = "full",
+    copy: bool = True,
+) -> COOArray:
+    """Build a COOArray.
+
+    Parameters
+    ----------
+    arg
+        ``(data, (row, col))``, entries in any order; those at one position add up. Or whatever
+        `asarray` takes.
+    sorted_indices, canonical
+        The caller's word that entries are in row-major order, and that no position is stored twice.
+    shape, validate, copy
+        As for `csr_array`, which says what is raised too.
+    """
+    name = "coo_array"
+    if not _is_coo(arg):
+        return _from_other(arg, shape).tocoo()
+    _check_validate(name, validate)
+    data, (row, col) = arg
+    arrays, data = _values(name, data)
+    if shape is None:
+        shape = _length_of(row), _length_of(col)
+    rows, cols = _check_shape(name, shape)
+    given = {f"{name}: row": row, f"{name}: col": col}
+    row, col = index_arrays(given, (rows, cols), len(data), copy)
+    for argument, indices in (("row", row), ("col", col)):
+        if len(indices) != len(data):
+            raise ValueError(
+                f"{name}: {argument} has {len(indices)} elements and data {len(data)}; "
+                f"they must be equally many"
+            )
+    pattern = CooPattern(rows, cols, row, col, sorted_indices, canonical)
+    if validate == "full":
+        found = _engine.validate_coo(rows, cols, row, col)
+        _check_flags(name, sorted_indices, canonical, *found)
+        pattern.sorted, pattern.canonical = found
+    return COOArray(pattern, data, arrays)
+
+
+def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> SparseArray:
+    """Store the elements of a dense matrix whose modulus exceeds the threshold, and every NaN.
+
+    Parameters
+    ----------
+    dense
+        Matrix of a supported dtype, any strides.
+    threshold
+        At least 0.
+    format
+        "csr", "csc" or "coo".
+
+    Raises
+    ------
+    TypeError
+        For a dtype that is not supported.
+    ValueError
+        For another rank than 2, a negative threshold or another format.
+    """
+    arrays = adapter_of(dense) or host_adapter()
+    dense = arrays.asarray(dense, "fromdense: dense")
+    if dense.ndim != 2:
+        raise ValueError(f"fromdense: dense has shape {tuple(dense.shape)}, expected two axes")
+    if format == "csc":
+        return fromdense(dense.T, threshold).T
+    pattern, data = arrays.fromdense(dense, threshold)
+    return CSRArray(pattern, arrays.freeze(data), arrays).asformat(format)
+
+
+def asarray(x: Any) -> SparseArray:
+    """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it."""
+    return sparse_operand(x) or fromdense(x)
+
+
+def restore(
+    format: str, data: Array, indices: tuple[Any, Any], shape: tuple[int, int]
+) -> SparseArray:
+    """Container from what ``SparseArray.__reduce__`` stored."""
+    if format == "coo":
+        return coo_array((data, indices), shape, copy=False)
+    build = csr_array if format == "csr" else csc_array
+    return build((data, *indices), shape, copy=False)
+
+
+def _compressed(
+    name: str,
+    parts: tuple[Any, Any, Any],
+    shape: tuple[int, int] | None,
+    sorted_indices: bool,
+    canonical: bool,
+    validate: str,
+    copy: bool,
+) -> CSRArray:
+    """Build a CSRArray, or the transpose of the CSC array that is described."""
+    axis = "columns" if name == "csc_array" else "rows"
+    _check_validate(name, validate)
+    data, indices, indptr = parts
+    arrays, data = _values(name, data)
+    if shape is None:
+        rows, cols = max(len(indptr) - 1, 0), _length_of(indices)
+    else:
+        rows, cols = _check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
+    given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
+    indptr, indices = index_arrays(given, (rows, cols), len(data), copy)
+    if len(indptr) != rows + 1:
+        raise ValueError(
+            f"{name}: indptr has {len(indptr)} elements, expected {rows + 1} for {rows} {axis}"
+        )
+    if len(indices) != len(data):
+        raise ValueError(
+            f"{name}: indices has {len(indices)} elements and data {len(data)}; "
+            f"they must be equally many"
+        )
+    pattern = Pattern(rows, cols, indptr, indices, sorted_indices, canonical)
+    if validate == "full":
+        found = _engine.validate_csr(pattern.handle, name == "csc_array")
+        _check_flags(name, sorted_indices, canonical, *found)
+        pattern.sorted, pattern.canonical = found
+    return CSRArray(pattern, data, arrays)
+
+
+def _values(name: str, data: Any) -> tuple[Adapter, Array]:
+    arrays = adapter_of(data) or host_adapter()
+    return arrays, arrays.values(data, f"{name}: data")
+
+
+def _from_other(arg: Any, shape: tuple[int, int] | None) -> SparseArray:
+    matrix = coo_array(arg, shape).tocoo(canonical=True) if _is_coo(arg) else asarray(arg)
+    if shape is not None and matrix.shape != tuple(shape):
+        raise ValueError(f"shape = {shape}, but the matrix has shape {matrix.shape}")
+    return matrix
+
+
+def _is_tuple_of(arg: Any, count: int) -> bool:
+    return isinstance(arg, tuple) and len(arg) == count
+
+
+def _is_coo(arg: Any) -> bool:
+    return _is_tuple_of(arg, 2) and isinstance(arg[1], tuple | list) and len(arg[1]) == 2
+
+
+def _length_of(indices: Any) -> int:
+    """Length of an axis that was not given: one more than the largest index."""
+    return int(max(indices)) + 1 if len(indices) else 0
+
+
+def _check_shape(name: str, shape: Any) -> tuple[int, int]:
+    try:
+        rows, cols = (operator.index(length) for length in shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: shape = {shape!r}, expected two integers") from None
+    if not (0 <= rows < 2**63 and 0 <= cols < 2**63):
+        raise ValueError(f"{name}: shape = {(rows, cols)}, expected lengths from 0 to 2**63 - 1")
+    return rows, cols
+
+
+def _check_validate(name: str, validate: str) -> None:
+    if validate not in _VALIDATE:
+        raise ValueError(f"{name}: validate = {validate!r}, expected one of {', '.join(_VALIDATE)}")
+
+
+def _check_flags(
+    name: str, sorted_indices: bool, canonical: bool, is_sorted: bool, is_canonical: bool
+) -> None:
+    if sorted_indices and not is_sorted:
+        raise ValueError(f"{name}: sorted_indices = True, but the indices are not in order")
+    if canonical and not is_canonical:
+        raise ValueError(
+            f"{name}: canonical = True, but the indices are not in order or hold duplicates"
+        )

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the containers have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+import numpy as np
+
+from .. import arithmetic, indexing, products, reductions
+from ..arrays import Adapter, Array
+from ..devices import CPU, Device, use_device
+from ..dtypes import check_value_dtype, is_complex
+from ..scipy_interop import to_scipy
+from ..structure import Indices, Pattern
+
+if TYPE_CHECKING:
+    from .coo import COOArray
+    from .csc import CSCArray
+    from .csr import CSRArray
+
+Self = TypeVar("Self", bound="SparseArray")
+
+
+def restore(format: str, *arrays: Any) -> SparseArray:
+    """Rebuild a container that was pickled, validating it anew."""
+    from .. import construct
+
+    return construct.restore(format, *arrays)
+
+
+class SparseArray(ABC):
+    """A sparse matrix: stored positions and one value for each.
+
+    Containers are immutable. The values are borrowed: ``data`` is the array that the caller passed,
+    and what is written to it later is seen. Index arrays are read-only.
+
+    NumPy's functions do not take containers; ``np.asarray(A)`` raises TypeError, since making a
+    sparse matrix dense is to be asked for by name: ``A.todense()``.
+    """
+
+    __slots__ = ("__weakref__", "_arrays", "_data")
+
+    #: "csr", "csc" or "coo".
+    format: ClassVar[str]
+
+    # NumPy's operators give way to ours.
+    __array_ufunc__ = None
+
+    _arrays: Adapter
+    _data: Array
+
+    # ---- what each format says -----------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+
+    @property
+    @abstractmethod
+    def has_sorted_indices(self) -> bool:
+        """Whether the stored positions are known to be in order."""
+
+    @property
+    @abstractmethod
+    def has_canonical_format(self) -> bool:
+        """Whether they are known to be in order, no position stored twice."""
+
+    @property
+    @abstractmethod
+    def index_dtype(self) -> np.dtype[Any]:
+        """Dtype of the index arrays, int32 or int64."""
+
+    @property
+    @abstractmethod
+    def T(self) -> SparseArray:
+        """The transpose, sharing all arrays: CSR becomes CSC, CSC CSR, COO COO."""
+
+    @abstractmethod
+    def tocsr(self, canonical: bool = False) -> CSRArray:
+        """Convert to CSR.
+
+        Parameters
+        ----------
+        canonical
+            Sum entries of one position and sort every row by column. Otherwise duplicates are kept.
+        """
+
+    @abstractmethod
+    def tocsc(self, canonical: bool = False) -> CSCArray:
+        """Convert to CSC; see `tocsr`."""
+
+    @abstractmethod
+    def tocoo(self, canonical: bool = False) -> COOArray:
+        """Convert to COO, with ``canonical`` in row-major order and without duplicates."""
+
+    @abstractmethod
+    def todense(self) -> Array:
+        """Return the matrix as a dense array of shape `shape`; duplicates are summed."""
+
+    @abstractmethod
+    def _by_rows(self) -> tuple[Pattern, Array]:
+        """Pattern and values in CSR order."""
+
+    @abstractmethod
+    def _by_cols(self) -> tuple[Pattern, Array]:
+        """Pattern and values of the transpose in CSR order."""
+
+    @abstractmethod
+    def _with_data(self: Self, data: Array) -> Self:
+        """Return the same positions with other values."""
+
+    @abstractmethod
+    def _index_arrays(self) -> tuple[Indices, Indices]:
+        """Index arrays in the order that this format's constructor function takes them."""
+
+    # ---- attributes ----------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """Stored values, shape (nnz,)."""
+        return self._data
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the values."""
+        return self._data.dtype
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored values, zeros and duplicates included."""
+        return len(self._data)
+
+    @property
+    def ndim(self) -> int:
+        """Always 2."""
+        return 2
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values and the index arrays, without cached structures."""
+        return sum(array.nbytes for array in (self._data, *self._index_arrays()))
+
+    @property
+    def device(self) -> Device:
+        """Where the values are."""
+        return CPU
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, "
+            f"index_dtype={self.index_dtype}, sorted_indices={self.has_sorted_indices}, "
+            f"has_canonical_format={self.has_canonical_format})"
+        )
+
+    # ---- conversions ---------------------------------------------------------------------------
+
+    def asformat(self, format: str) -> SparseArray:
+        """Convert to "csr", "csc" or "coo"; itself where it has that format.
+
+        Raises
+        ------
+        ValueError
+            For another format.
+        """
+        if format not in ("csr", "csc", "coo"):
+            raise ValueError(f"asformat: format = {format!r}, expected 'csr', 'csc' or 'coo'")
+        convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
+        return convert[format]()
+
+    def astype(self: Self, dtype: Any) -> Self:
+        """Cast the values; itself where it has that dtype.
+
+        Raises
+        ------
+        TypeError
+            If the dtype is not supported.
+        """
+        name = self._arrays.dtype_name(dtype)
+        check_value_dtype(name, "astype: the result")
+        if name == self._arrays.dtype_name(self.dtype):
+            return self
+        return self._with_data(self._arrays.freeze(self._arrays.astype(self._data, name)))
+
+    def to(self, device: Device | str) -> SparseArray:
+        """Move to a device, "cpu" or "gpu"; errors as those of `use_device`."""
+        use_device(device)
+        return self
+
+    def copy(self: Self) -> Self:
+        """Return the same positions with a copy of the values, which may be written to."""
+        return self._with_data(self._arrays.copy(self._data))
+
+    def to_scipy(self, copy: bool = False) -> Any:
+        """Return the SciPy sparse array of the same format.
+
+        Values and, where SciPy keeps their dtype, index arrays are shared, the latter read-only;
+        with ``copy`` nothing is shared.
+        """
+        return to_scipy(self, copy)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} does not become a NumPy array by itself; use A.todense(), or "
+            f"gossamer functions on A"
+        )
+
+    def __copy__(self: Self) -> Self:
+        return self
+
+    def __deepcopy__(self: Self, memo: Any) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore, (self.format, self._data, self._index_arrays(), self.shape)
+
+    # ---- products ------------------------------------------------------------------------------
+
+    def __matmul__(self, x: Any) -> Any:
+        """A @ x: x dense of shape (n,), (n, k) or (..., n, k), or sparse."""
+        if type(x) is self._arrays.array_type:
+            return self._arrays.matmul(*self._by_rows(), x)
+        return products.matmul(self, x)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
+        return products.rmatmul(self, x)
+
+    def matvec(self, x: Array) -> Array:
+        """A @ x, as ``scipy.sparse.linalg.aslinearoperator`` asks for it."""
+        return self @ x
+
+    def matmat(self, x: Array) -> Array:
+        """A @ X."""
+        return self @ x
+
+    def rmatvec(self, x: Array) -> Array:
+        """Aᴴ @ x."""
+        return self._arrays.matmul(*self._by_cols(), x, conjugate=True)
+
+    def rmatmat(self, x: Array) -> Array:
+        """Aᴴ @ X."""
+        return self.rmatvec(x)
+
+    # ---- arithmetic ----------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        return arithmetic.add(self, other, 1)
+
+    def __radd__(self, other: Any) -> Any:
+        return arithmetic.add(self, other, 1)
+
+    def __sub__(self, other: Any) -> Any:
+        return arithmetic.add(self, other, -1)
+
+    def __rsub__(self, other: Any) -> Any:
+        return arithmetic.add(-self, other, 1)
+
+    def __mul__(self: Self, factor: Any) -> Self:
+        return arithmetic.scale(self, factor, divide=False)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self: Self, divisor: Any) -> Self:
+        return arithmetic.scale(self, divisor, divide=True)
+
+    def __neg__(self: Self) -> Self:
+        return self._with_data(self._arrays.freeze(-self._data))
+
+    def __pos__(self: Self) -> Self:
+        return self
+
+    def conj(self: Self) -> Self:
+        """Complex conjugate; itself where it is real."""
+        if not is_complex(self._arrays.dtype_name(self.dtype)):
+            return self
+        return self._with_data(self._arrays.freeze(self._arrays.conj(self._data)))
+
+    @property
+    def H(self) -> SparseArray:
+        """Conjugate transpose, ``A.T.conj()``."""
+        return self.T.conj()
+
+    # ---- reductions ----------------------------------------------------------------------------
+
+    def sum(self, axis: int | None = None) -> Array:
+        """Sum of all elements, over the rows (axis 0) or over the columns (axis 1), in A's dtype.
+
+        16-bit dtypes sum in float32. Axis 0 of CSR and axis 1 of CSC build a transposed structure.
+        """
+        return reductions.total(self, axis)
+
+    def row_sums(self) -> Array:
+        """Sum of each row, shape (rows,)."""
+        return reductions.row_sums(self)
+
+    def col_sums(self) -> Array:
+        """Sum of each column, shape (columns,)."""
+        return reductions.row_sums(self.T)
+
+    def row_norms(self) -> Array:
+        """Euclidean norm of each row, shape (rows,), real.
+
+        The squares are summed as they are, so values beyond the square root of the largest number
+        overflow.
+        """
+        return reductions.row_norms(self)
+
+    def col_norms(self) -> Array:
+        """Euclidean norm of each column, shape (columns,); see `row_norms`."""
+        return reductions.row_norms(self.T)
+
+    def diagonal(self, k: int = 0) -> Array:
+        """Elements (i, i + k), dense of rank 1; empty where there is no such diagonal."""
+        return reductions.diagonal(self, k)
+
+    def trace(self) -> Array:
+        """Sum of the main diagonal."""
+        return self._arrays.sum(self.diagonal())
+
+    # ---- elements ------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        """A[i, j] is a scalar; A[i], A[i:j], A[i:j, k:l] are containers of rank 2 in A's format.
+
+        ``A[i]`` has shape (1, columns). Consecutive rows of CSR share A's values.
+        """
+        return indexing.getitem(self, key)
+
+    def __iter__(self) -> Iterator[SparseArray]:
+        return (self[i] for i in range(self.shape[0]))
+
+    def __len__(self) -> NoReturn:
+        raise TypeError("the length of a sparse array is ambiguous; use A.shape[0] or A.nnz")
+
+    def __bool__(self) -> NoReturn:
+        raise ValueError("the truth value of a sparse array is ambiguous; use A.nnz > 0")
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise TypeError(
+            "elementwise comparison of sparse arrays is not supported; compare A.todense(), or "
+            "A.data, A.indices and A.indptr"
+        )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The element types that Gossamer computes with, by their NumPy names, and how they mix."""
+
+from __future__ import annotations
+
+#: Supported value dtypes: the list that drives the engine's dispatch (gossamer/dtype.hpp).
+VALUE_DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+
+#: Bits of the real part.
+_PRECISION = {
+    "float16": 16,
+    "bfloat16": 16,
+    "float32": 32,
+    "float64": 64,
+    "complex64": 32,
+    "complex128": 64,
+}
+_COMPLEX = {"float32": "complex64", "float64": "complex128"}
+_REAL = {"complex64": "float32", "complex128": "float64"}
+
+
+def is_complex(name: str) -> bool:
+    """Whether the dtype is complex."""
+    return name in _REAL
+
+
+def real_dtype(name: str) -> str:
+    """Dtype of the absolute value: float32 for complex64, float64 for complex128, else itself."""
+    return _REAL.get(name, name)
+
+
+def accumulator(name: str) -> str:
+    """Dtype that sums are computed in: float32 for the 16-bit dtypes, else itself."""
+    return "float32" if _PRECISION[name] == 16 else name
+
+
+def promote(a: str, b: str) -> str:
+    """Dtype of a product or sum of two value dtypes.
+
+    NumPy's rule among floating and complex types; the two 16-bit dtypes meet in float32.
+    """
+    if a == b:
+        return a
+    precision = max(32, _PRECISION[a], _PRECISION[b])
+    real = "float32" if precision == 32 else "float64"
+    return _COMPLEX[real] if is_complex(a) or is_complex(b) else real
+
+
+def check_value_dtype(name: str, argument: str) -> None:
+    """Raise TypeError with advice unless the dtype is supported."""
+    if name in VALUE_DTYPES:
+        return
+    raise TypeError(
+        f"{argument} has dtype {name}, expected one of {', '.join(VALUE_DTYPES)}; "
+        f"nothing is cast silently: cast it, for instance to float32 or float64"
+    )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products with operands of every kind: dense, sparse of any format, SciPy's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import containers
+from .arrays import Array, adapter_of
+from .scipy_interop import from_scipy, is_scipy_sparse
+
+if TYPE_CHECKING:
+    from .containers import SparseArray
+
+
+def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
+    """Return x as an array of a's framework, or None if it is neither array nor sequence.
+
+    Raises TypeError for an array of another framework or of a dtype that is not supported.
+    """
+    adapter = adapter_of(x)
+    if adapter is None and not isinstance(x, list | tuple):
+        return None
+    if adapter is not None and adapter is not a._arrays:
+        raise TypeError(
+            f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds "
+            f"{type(a.data).__module__} arrays; convert one of them"
+        )
+    return a._arrays.asarray(x, argument)
+
+
+def matmul(a: SparseArray, x: Any) -> Any:
+    """A @ x for x dense or sparse; NotImplemented for what is neither."""
+    b = sparse_operand(x)
+    if b is not None:
+        return spgemm(a, b)
+    dense = dense_operand(a, x, "x")
+    if dense is None:
+        return NotImplemented
+    return a._arrays.matmul(*a._by_rows(), dense)
+
+
+def rmatmul(a: SparseArray, x: Any) -> Any:
+    """Product x @ A for x dense or SciPy's; NotImplemented for what is neither."""
+    b = sparse_operand(x)
+    if b is not None:
+        return spgemm(b, a)
+    dense = dense_operand(a, x, "x")
+    if dense is None:
+        return NotImplemented
+    return a._arrays.rmatmul(*a._by_cols(), dense)
+
+
+def sparse_operand(x: Any) -> SparseArray | None:
+    """Return x as a container if it is sparse, ours or SciPy's, else None."""
+    if isinstance(x, containers.SparseArray):
+        return x
+    return from_scipy(x) if is_scipy_sparse(x) else None
+
+
+def spgemm(a: SparseArray, b: SparseArray) -> SparseArray:
+    """Sparse product of two containers, canonical, in a's format.
+
+    Every element is summed in the order of a's row. Scratch: O(columns) a thread.
+    """
+    if a.shape[1] != b.shape[0]:
+        raise ValueError(
+            f"A @ B: A has shape {a.shape} and B {b.shape}; "
+            f"B must have A's {a.shape[1]} columns as rows"
+        )
+    if a.format == "csc":
+        return spgemm(b.T.tocsr(), a.T).T
+    left = a.tocsr()
+    pattern, values = a._arrays.spgemm(*left._by_rows(), *b._by_rows())
+    return left._made(pattern, values).asformat(a.format)

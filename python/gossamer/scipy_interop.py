@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""To and from ``scipy.sparse``, which is imported only when something becomes SciPy's."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .containers import SparseArray
+
+
+def is_scipy_sparse(x: Any) -> bool:
+    """Whether x is one of SciPy's sparse arrays or matrices."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(x))
+
+
+def from_scipy(matrix: Any, *, copy: bool = True) -> SparseArray:
+    """Take over a SciPy sparse array or matrix.
+
+    Parameters
+    ----------
+    matrix
+        CSR, CSC and COO keep their format; every other becomes CSR. Values of a supported dtype are
+        borrowed.
+    copy
+        False: the index arrays are borrowed as well, and the caller promises not to write to them.
+
+    Raises
+    ------
+    TypeError
+        If it is not SciPy's, or its dtype is not supported.
+    ValueError
+        If it is not of rank 2, or an index is wrong.
+    """
+    from .construct import coo_array, csc_array, csr_array
+
+    if not is_scipy_sparse(matrix):
+        raise TypeError(
+            f"from_scipy: matrix is {type(matrix).__name__}, expected a scipy.sparse array"
+        )
+    if matrix.ndim != 2:
+        raise ValueError(f"from_scipy: matrix has shape {matrix.shape}, expected two axes")
+    if matrix.format == "coo":
+        entries = matrix.data, (matrix.row, matrix.col)
+        return coo_array(entries, matrix.shape, copy=copy)
+    if matrix.format not in ("csr", "csc"):
+        matrix = matrix.tocsr()
+    build = csr_array if matrix.format == "csr" else csc_array
+    return build((matrix.data, matrix.indices, matrix.indptr), matrix.shape, copy=copy)
+
+
+def to_scipy(a: SparseArray, copy: bool) -> Any:
+    """Return the SciPy sparse array of a's format; see `SparseArray.to_scipy`."""
+    from scipy import sparse
+
+    name = a._arrays.dtype_name(a.dtype)
+    if name in ("float16", "bfloat16"):
+        raise TypeError(
+            f"to_scipy: A has dtype {name}, which SciPy's sparse arrays do not support; cast it, "
+            f"as A.astype('float32')"
+        )
+    first, second = a._index_arrays()
+    if a.format == "coo":
+        coo = sparse.coo_array((a.data, (first, second)), shape=a.shape, copy=copy)
+        coo.has_canonical_format = a.has_canonical_format
+        return coo
+    build = sparse.csr_array if a.format == "csr" else sparse.csc_array
+    matrix = build((a.data, first, second), shape=a.shape, copy=copy)
+    if a.has_canonical_format:
+        matrix.has_canonical_format = True
+    return matrix

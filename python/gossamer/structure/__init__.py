@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stored positions, apart from values: patterns, and the index maps by which values follow."""
+
+from .coo import CooPattern
+from .indices import Indices, freeze, index_arrays, index_dtype, is_frozen, range_map
+from .pattern import Pattern, common_index_dtype
+
+__all__ = [
+    "CooPattern",
+    "Indices",
+    "Pattern",
+    "common_index_dtype",
+    "freeze",
+    "index_arrays",
+    "index_dtype",
+    "is_frozen",
+    "range_map",
+]

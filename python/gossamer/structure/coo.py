@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stored positions of a COO matrix."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import _engine
+from .indices import Indices, freeze
+from .pattern import Pattern
+
+
+class CooPattern:
+    """Positions of a matrix of shape (rows, cols) in any order, repeats allowed.
+
+    Immutable; both index arrays have one dtype, int32 or int64, and are read-only.
+
+    Attributes
+    ----------
+    row, col
+        Row and column of each position, shape (nnz,).
+    sorted
+        True if the positions are known to be in row-major order.
+    canonical
+        True if it is known to be sorted, no position stored twice.
+    """
+
+    __slots__ = ("_compressed", "_transpose", "canonical", "col", "cols", "row", "rows", "sorted")
+
+    def __init__(
+        self,
+        rows: int,
+        cols: int,
+        row: Indices,
+        col: Indices,
+        sorted: bool = False,
+        canonical: bool = False,
+    ) -> None:
+        self.rows = rows
+        self.cols = cols
+        self.row = freeze(row)
+        self.col = freeze(col)
+        self.sorted = sorted or canonical
+        self.canonical = canonical
+        self._compressed: tuple[Pattern, Indices | None] | None = None
+        self._transpose: CooPattern | None = None
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored positions."""
+        return len(self.row)
+
+    @property
+    def index_dtype(self) -> np.dtype[Any]:
+        """Dtype of the index arrays."""
+        return self.row.dtype
+
+    def transpose(self) -> CooPattern:
+        """Positions with rows and columns exchanged, sharing both arrays."""
+        if self._transpose is None:
+            self._transpose = CooPattern(self.cols, self.rows, self.col, self.row)
+            self._transpose._transpose = self
+        return self._transpose
+
+    def compress(self) -> tuple[Pattern, Indices | None]:
+        """Pattern of the same positions row by row, sorted, and the index map of its values.
+
+        The map is None where nothing moves. Made on the first call and kept: rows + 1 + 2 nnz
+        indices.
+        """
+        if self._compressed is None:
+            self._compressed = self._compress()
+        return self._compressed
+
+    def _compress(self) -> tuple[Pattern, Indices | None]:
+        empty = partial(np.empty, dtype=self.index_dtype)
+        indptr = empty(self.rows + 1)
+        moved = None if self.sorted else (empty(self.nnz), empty(self.nnz))
+        indices, index_map = moved or (None, None)
+        flags = _engine.coo_to_csr(
+            self.rows, self.cols, self.row, self.col, True, indptr, indices, index_map
+        )
+        pattern = Pattern(
+            self.rows, self.cols, indptr, self.col if indices is None else indices, *flags
+        )
+        return pattern, index_map

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Index arrays: their dtype, and how a caller's become ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: int32 or int64, contiguous, read-only.
+Indices = npt.NDArray[Any]
+
+_INT32_MAX = 2**31 - 1
+
+
+def index_dtype(rows: int, cols: int, nnz: int, at_least: Any = np.int32) -> np.dtype[Any]:
+    """int32 where the shape and the number of stored elements fit, else int64."""
+    fits = max(rows, cols, nnz) <= _INT32_MAX
+    return np.dtype(at_least if fits else np.int64)
+
+
+def freeze(indices: Indices) -> Indices:
+    """Mark an index array that we made as read-only."""
+    indices.flags.writeable = False
+    return indices
+
+
+def is_frozen(array: Any) -> bool:
+    """Whether nobody can write to the array: it and everything it views is read-only."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)
+
+
+def index_arrays(
+    given: dict[str, Any], shape: tuple[int, int], nnz: int, copy: bool
+) -> list[Indices]:
+    """Return a caller's index arrays as read-only arrays of one dtype.
+
+    int64 is kept; everything else becomes int32 where the shape and nnz fit, else int64. Arrays
+    that somebody could still write to are copied unless `copy` is false.
+
+    Parameters
+    ----------
+    given
+        What the caller passed, by the name that error messages use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, for no integers, more than one axis, or a value out of the dtype's
+        range.
+    """
+    arrays = {argument: _integers(x, argument) for argument, x in given.items()}
+    wide = any(isinstance(x, np.ndarray) and x.dtype == np.int64 for x in given.values())
+    dtype = index_dtype(*shape, nnz, at_least=np.int64 if wide else np.int32)
+    return [_converted(x, dtype, argument, copy) for argument, x in arrays.items()]
+
+
+def _integers(x: Any, argument: str) -> Indices:
+    array = np.asarray(x)
+    if array.ndim != 1:
+        raise ValueError(f"{argument} has shape {array.shape}, expected one axis")
+    if array.size == 0 and not isinstance(x, np.ndarray):
+        return array.astype(np.int32)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{argument} has dtype {array.dtype}, expected int32 or int64")
+    return array
+
+
+def _converted(array: Indices, dtype: np.dtype[Any], argument: str, copy: bool) -> Indices:
+    if array.dtype != dtype:
+        limits = np.iinfo(dtype)
+        if not np.can_cast(array.dtype, dtype):
+            wrong = np.flatnonzero((array < limits.min) | (array > limits.max))
+            if wrong.size:
+                i = wrong[0]
+                raise ValueError(f"{argument}[{i}] = {array[i]} is out of range for {dtype}")
+        return freeze(array.astype(dtype))
+    if copy and not is_frozen(array):
+        return freeze(array.copy())
+    return freeze(np.ascontiguousarray(array).view())
+
+
+def range_map(starts: Indices, lengths: Indices) -> Indices:
+    """Index map of consecutive runs: starts[i], starts[i] + 1, ... for lengths[i] elements each."""
+    ends = np.cumsum(lengths, dtype=starts.dtype)
+    total = int(ends[-1]) if len(ends) else 0
+    shifts: Indices = np.repeat(starts - (ends - lengths), lengths)
+    return np.arange(total, dtype=starts.dtype) + shifts

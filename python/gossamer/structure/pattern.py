@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stored positions of a compressed matrix, and what can be derived from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _engine
+from .indices import Indices, freeze, range_map
+
+
+class Pattern:
+    """Positions of a matrix of shape (rows, cols), row by row; a CSC array holds its transpose's.
+
+    Immutable, and shared by all containers that store the same positions. Both index arrays have
+    one dtype, int32 or int64, and are read-only; int32 implies that rows, cols and nnz are below
+    2³¹.
+
+    Attributes
+    ----------
+    rows, cols, nnz
+        Shape and number of stored positions.
+    indptr, indices
+        Row offsets, shape (rows + 1,), and column indices, shape (nnz,).
+    sorted
+        True if each row's columns are known never to decrease.
+    canonical
+        True if it is known to be sorted, no position stored twice.
+    handle
+        The engine's view of the two arrays.
+    """
+
+    __slots__ = (
+        "_transpose",
+        "canonical",
+        "cols",
+        "handle",
+        "indices",
+        "indptr",
+        "rows",
+        "sorted",
+    )
+
+    def __init__(
+        self,
+        rows: int,
+        cols: int,
+        indptr: Indices,
+        indices: Indices,
+        sorted: bool = False,
+        canonical: bool = False,
+    ) -> None:
+        self.rows = rows
+        self.cols = cols
+        self.indptr = freeze(indptr)
+        self.indices = freeze(indices)
+        self.sorted = sorted or canonical
+        self.canonical = canonical
+        self.handle = _engine.CsrPattern(rows, cols, indptr, indices)
+        self._transpose: tuple[Pattern, Indices] | None = None
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored positions."""
+        return len(self.indices)
+
+    @property
+    def index_dtype(self) -> np.dtype[Any]:
+        """Dtype of the index arrays."""
+        return self.indices.dtype
+
+    def _empty(self, count: int) -> Indices:
+        return np.empty(count, self.index_dtype)
+
+    def transpose(self) -> tuple[Pattern, Indices]:
+        """Pattern of the transpose, sorted, and the index map of its values.
+
+        Made on the first call and kept: cols + 1 + 2 nnz indices.
+        """
+        if self._transpose is None:
+            indptr, indices = self._empty(self.cols + 1), self._empty(self.nnz)
+            index_map = self._empty(self.nnz)
+            _engine.transpose(self.handle, indptr, indices, index_map)
+            transposed = Pattern(self.cols, self.rows, indptr, indices, True, self.canonical)
+            self._transpose = transposed, freeze(index_map)
+        return self._transpose
+
+    def canonicalize(self) -> tuple[Pattern, Indices | None, Indices | None]:
+        """Pattern with sorted rows and every position once, segments, and an index map.
+
+        Value s of the result is the sum of the values at index_map[segments[s]:segments[s + 1]].
+        Without duplicates segments is None, and where nothing moves the map is None too.
+        """
+        if self.canonical:
+            return self, None, None
+        ordered, index_map = self.sort()
+        indptr = self._empty(self.rows + 1)
+        count = _engine.count_distinct(ordered.handle, indptr)
+        if count == self.nnz:
+            pattern = Pattern(self.rows, self.cols, indptr, ordered.indices, True, True)
+            return pattern, None, index_map
+        indices, segments = self._empty(count), self._empty(count + 1)
+        _engine.fill_distinct(ordered.handle, indptr, indices, segments)
+        return Pattern(self.rows, self.cols, indptr, indices, True, True), segments, index_map
+
+    def sort(self) -> tuple[Pattern, Indices | None]:
+        """Pattern with each row's columns in order, equal ones in stored order, and its map."""
+        if self.sorted:
+            return self, None
+        indices, index_map = self._empty(self.nnz), self._empty(self.nnz)
+        _engine.sort_indices(self.handle, indices, index_map)
+        return Pattern(self.rows, self.cols, self.indptr, indices, True), freeze(index_map)
+
+    def union(self, other: Pattern) -> tuple[Pattern, Indices, Indices]:
+        """Positions of either of two canonical patterns, and the map from each, -1 where absent."""
+        a, b = common_index_dtype(self, other)
+        if a.nnz + b.nnz > np.iinfo(a.index_dtype).max:
+            a, b = a.astype(np.int64), b.astype(np.int64)
+        indptr = a._empty(a.rows + 1)
+        nnz = _engine.count_union(a.handle, b.handle, indptr)
+        indices, from_a, from_b = a._empty(nnz), a._empty(nnz), a._empty(nnz)
+        _engine.fill_union(a.handle, b.handle, indptr, indices, from_a, from_b)
+        return Pattern(a.rows, a.cols, indptr, indices, True, True), from_a, from_b
+
+    def row_indices(self) -> Indices:
+        """Row of each stored position, shape (nnz,)."""
+        row = self._empty(self.nnz)
+        _engine.csr_to_coo(self.handle, row)
+        return freeze(row)
+
+    def select_rows(self, rows: range) -> tuple[Pattern, slice | Indices]:
+        """Pattern of some rows, and where their values are: a slice for consecutive rows."""
+        if rows.step == 1:
+            start, stop = (int(self.indptr[i]) for i in (rows.start, max(rows.start, rows.stop)))
+            indptr = self.indptr[rows.start : rows.start + len(rows) + 1] - self.indptr[rows.start]
+            positions: slice | Indices = slice(start, stop)
+        else:
+            picked = np.array(rows, dtype=np.int64)
+            starts = self.indptr[picked]
+            lengths = self.indptr[picked + 1] - starts
+            indptr = self._empty(len(rows) + 1)
+            indptr[0] = 0
+            np.cumsum(lengths, out=indptr[1:])
+            positions = range_map(starts, lengths)
+        pattern = Pattern(
+            len(rows), self.cols, indptr, self.indices[positions], self.sorted, self.canonical
+        )
+        return pattern, positions
+
+    def astype(self, index_dtype: Any) -> Pattern:
+        """Return the same positions in another index dtype, which must hold them."""
+        if self.index_dtype == index_dtype:
+            return self
+        return Pattern(
+            self.rows,
+            self.cols,
+            self.indptr.astype(index_dtype),
+            self.indices.astype(index_dtype),
+            self.sorted,
+            self.canonical,
+        )
+
+
+def common_index_dtype(a: Pattern, b: Pattern) -> tuple[Pattern, Pattern]:
+    """Both patterns in the wider of their index dtypes."""
+    dtype = np.promote_types(a.index_dtype, b.index_dtype)
+    return a.astype(dtype), b.astype(dtype)

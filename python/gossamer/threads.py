@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many threads an operation may use. Results do not depend on it."""
+
+from __future__ import annotations
+
+import operator
+
+from . import _engine
+
+
+class NumThreads:
+    """What `set_num_threads` returns: as a context manager, it puts the former number back."""
+
+    def __init__(self, former: int) -> None:
+        self._former = former
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        _engine.set_num_threads(self._former)
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that an operation may use, the calling one included.
+
+    It starts as ``GOSSAMER_NUM_THREADS``, or else as the number of cores this process may run on.
+    """
+    return _engine.num_threads()
+
+
+def set_num_threads(count: int) -> NumThreads:
+    """Set the number of threads for the whole process.
+
+    ``with set_num_threads(1): ...`` puts the former number back at the end.
+
+    Raises
+    ------
+    ValueError
+        If count is below 1.
+    """
+    former = _engine.num_threads()
+    _engine.set_num_threads(operator.index(count))
+    return NumThreads(former)
