@@ -85,7 +85,7 @@ $(STAMPS)/frameworks: $(STAMPS)/tools constraints/frameworks.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints/test.txt -r constraints/frameworks.txt
 	@touch $@
 
-$(STAMPS)/bench: $(STAMPS)/package $(STAMPS)/frameworks constraints/bench.txt
+$(STAMPS)/bench: $(STAMPS)/package constraints/bench.txt
 	@echo "== setup: benchmark peers into .venv"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints/test.txt -r constraints/bench.txt
 	@touch $@
