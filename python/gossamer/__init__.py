@@ -1,11 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sparse arrays at any density, on the arrays people already use."""
 
+from importlib import import_module
 from typing import Any
 
+from .builders import diags, eye, identity, random_array
 from .construct import asarray, coo_array, csc_array, csr_array, fromdense
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .devices import Device, show_config, use_cpu, use_device, use_gpu
+from .functions import (
+    coo_batched_matmul,
+    coo_batched_matvec,
+    coo_matmat,
+    coo_matmul,
+    coo_matvec,
+    csc_batched_matmul,
+    csc_batched_matvec,
+    csc_matmat,
+    csc_matmul,
+    csc_matvec,
+    csr_batched_matmul,
+    csr_batched_matvec,
+    csr_matmat,
+    csr_matmul,
+    csr_matvec,
+    sddmm,
+)
 from .scipy_interop import from_scipy
 from .threads import get_num_threads, set_num_threads
 
@@ -17,12 +37,33 @@ __all__ = [
     "SparseArray",
     "asarray",
     "coo_array",
+    "coo_batched_matmul",
+    "coo_batched_matvec",
+    "coo_matmat",
+    "coo_matmul",
+    "coo_matvec",
     "csc_array",
+    "csc_batched_matmul",
+    "csc_batched_matvec",
+    "csc_matmat",
+    "csc_matmul",
+    "csc_matvec",
     "csr_array",
+    "csr_batched_matmul",
+    "csr_batched_matvec",
+    "csr_matmat",
+    "csr_matmul",
+    "csr_matvec",
+    "diags",
+    "eye",
     "from_scipy",
     "fromdense",
     "get_num_threads",
+    "identity",
+    "io",
     "issparse",
+    "random_array",
+    "sddmm",
     "set_num_threads",
     "show_config",
     "use_cpu",
@@ -38,6 +79,8 @@ def issparse(x: object) -> bool:
 
 def __getattr__(name: str) -> Any:
     """Load what costs time to import when it is first asked for."""
+    if name == "io":
+        return import_module("gossamer.io")
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrices made from a description."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, adapter_of, host_adapter
+from .construct import coo_array
+from .containers import SparseArray
+
+
+def eye(
+    m: int, n: int | None = None, k: int = 0, dtype: Any = float, format: str = "csr"
+) -> SparseArray:
+    """Matrix of shape (m, n) with ones on the diagonal (i, i + k); n is m unless given."""
+    shape = m, m if n is None else n
+    return diags([np.ones(1, _value_dtype(dtype))], [k], shape, format)
+
+
+def identity(n: int, dtype: Any = float, format: str = "csr") -> SparseArray:
+    """Identity matrix of shape (n, n)."""
+    return eye(n, dtype=dtype, format=format)
+
+
+def diags(
+    diagonals: Any,
+    offsets: int | Sequence[int] = 0,
+    shape: tuple[int, int] | None = None,
+    format: str = "csr",
+) -> SparseArray:
+    """Build a matrix from its diagonals.
+
+    Parameters
+    ----------
+    diagonals
+        Arrays of rank 1, one for each offset; just one array where offsets is an integer. One of
+        length 1 is repeated along its diagonal where shape is given.
+    offsets
+        Diagonal k holds the elements (i, i + k).
+    shape
+        Unless given, the square that the first diagonal fits.
+    format
+        "csr", "csc" or "coo".
+
+    Raises
+    ------
+    ValueError
+        For diagonals that do not fit, or an offset twice.
+    """
+    if not isinstance(offsets, Sequence | np.ndarray):
+        diagonals, offsets = [diagonals], [offsets]
+    offsets = [operator.index(k) for k in offsets]
+    if len(set(offsets)) != len(offsets) or len(diagonals) != len(offsets):
+        raise ValueError(
+            f"diags: {len(diagonals)} diagonals at offsets {offsets}; "
+            f"every diagonal needs an offset of its own"
+        )
+    if not offsets:
+        raise ValueError("diags: there are no diagonals")
+    arrays = adapter_of(diagonals[0]) or host_adapter()
+    values = [arrays.values(x, f"diags: diagonals[{i}]") for i, x in enumerate(diagonals)]
+    if shape is None:
+        side = len(values[0]) + abs(offsets[0])
+        shape = side, side
+    rows, cols = [], []
+    for i, k in enumerate(offsets):
+        length = max(0, min(shape[0] + min(k, 0), shape[1] - max(k, 0)))
+        if len(values[i]) == 1 and length != 1:
+            values[i] = arrays.take(values[i], np.zeros(length, np.intp))
+        if len(values[i]) != length:
+            raise ValueError(
+                f"diags: diagonals[{i}] has {len(values[i])} elements, expected {length} at "
+                f"offset {k} in shape {shape}"
+            )
+        rows.append(np.arange(length) + max(-k, 0))
+        cols.append(np.arange(length) + max(k, 0))
+    entries = arrays.concatenate(values), _coords(np.concatenate(rows), np.concatenate(cols), shape)
+    return coo_array(entries, shape, copy=False).tocsr(canonical=True).asformat(format)
+
+
+def random_array(
+    shape: tuple[int, int],
+    *,
+    density: float = 0.01,
+    format: str = "csr",
+    dtype: Any = float,
+    rng: np.random.Generator | int | None = None,
+    data_sampler: Callable[[int], Array] | None = None,
+) -> SparseArray:
+    """Matrix with round(density * rows * columns) stored values at random positions.
+
+    Parameters
+    ----------
+    density
+        From 0 to 1. Every choice of that many positions is equally likely.
+    rng
+        Generator, or the seed of one.
+    data_sampler
+        Called with the number of values; by default they are uniform on [0, 1).
+
+    Raises
+    ------
+    ValueError
+        For a density out of range, or more than 2**63 - 1 positions.
+    """
+    rows, cols = (operator.index(length) for length in shape)
+    positions = rows * cols
+    if not 0 <= density <= 1:
+        raise ValueError(f"random_array: density = {density}, expected a number from 0 to 1")
+    if min(rows, cols) < 0 or positions >= 2**63:
+        raise ValueError(f"random_array: shape = {shape}, expected up to 2**63 - 1 positions")
+    rng = np.random.default_rng(rng)
+    nnz = round(density * positions)
+    position = rng.choice(positions, nnz, replace=False, shuffle=False) if nnz else np.arange(0)
+    position.sort()
+    row, col = np.divmod(position, max(cols, 1))
+    data = rng.random(nnz) if data_sampler is None else data_sampler(nnz)
+    data = np.asarray(data).astype(_value_dtype(dtype))
+    return coo_array((data, _coords(row, col, (rows, cols))), (rows, cols), copy=False).asformat(
+        format
+    )
+
+
+def _value_dtype(dtype: Any) -> np.dtype[Any]:
+    """NumPy's dtype; bfloat16 may be named."""
+    made: np.dtype[Any] = host_adapter().empty((0,), host_adapter().dtype_name(dtype)).dtype
+    return made
+
+
+def _coords(row: Any, col: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
+    """Index arrays in the shortest dtype that fits the shape."""
+    dtype = np.int32 if max(*shape, len(row)) < 2**31 else np.int64
+    return row.astype(dtype), col.astype(dtype)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The products behind ``@`` by name, such as ``csr_matvec`` and ``coo_batched_matmul``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .arrays import Array
+from .containers import COOArray, CSCArray, CSRArray, SparseArray
+from .products import sparse_operand
+
+_Product = Callable[[Any, Any], Any]
+
+
+def _matvec(A: SparseArray, x: Array) -> Array:
+    """Product A @ x; x has shape (columns,), the result (rows,)."""
+    return A @ _dense(A, x, "x", at_least=1, at_most=1)
+
+
+def _matmul(A: SparseArray, X: Array) -> Array:
+    """Product A @ X; X has shape (columns, k) or (..., columns, k), the result (..., rows, k)."""
+    return A @ _dense(A, X, "X", at_least=2)
+
+
+def _batched_matvec(A: SparseArray, X: Array) -> Array:
+    """Product A @ x for every vector of X; X has shape (..., columns), the result (..., rows)."""
+    return _dense(A, X, "X", at_least=2) @ A.T
+
+
+def _batched_matmul(A: SparseArray, X: Array) -> Array:
+    """Product A @ X_i for every matrix of X; X has shape (..., columns, k)."""
+    return A @ _dense(A, X, "X", at_least=3)
+
+
+def _matmat(A: SparseArray, B: SparseArray) -> SparseArray:
+    """Sparse product A @ B, canonical, in A's format; B is sparse, of any format."""
+    if sparse_operand(B) is None:
+        raise TypeError(f"matmat: B is {type(B).__name__}, expected a sparse array")
+    product: SparseArray = A @ B
+    return product
+
+
+def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
+    """Sample the dense product U @ V.T at the positions that A stores.
+
+    It is the gradient of ``A @ X`` by A's values: U that of the product, V is X.
+
+    Parameters
+    ----------
+    A
+        Of shape (m, n); its values are not read.
+    U, V
+        Of shapes (m, k) and (n, k), or (m,) and (n,), or batches of these, which are summed over.
+
+    Returns
+    -------
+    SparseArray
+        In A's format, duplicates kept.
+    """
+    if A.format == "csc":
+        return sddmm(A.T, V, U).T
+    csr, arrays = A.tocsr(), A._arrays
+    values = arrays.sddmm(csr._pattern, arrays.asarray(U, "U"), arrays.asarray(V, "V"))
+    return csr._made(csr._pattern, values).asformat(A.format)
+
+
+def _dense(A: SparseArray, x: Array, argument: str, at_least: int, at_most: int = 1 << 30) -> Array:
+    dense = A._arrays.asarray(x, argument)
+    if not at_least <= dense.ndim <= at_most:
+        expected = f"{at_least}" if at_least == at_most else f"{at_least} or more"
+        raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected {expected} axes")
+    return dense
+
+
+def _of(container: type[SparseArray], product: _Product) -> _Product:
+    """Name a product for one container, and let it refuse the others."""
+
+    @wraps(product)
+    def named(A: Any, other: Any) -> Any:
+        if not isinstance(A, container):
+            raise TypeError(
+                f"{named.__name__}: A is {type(A).__name__}, expected {container.__name__}"
+            )
+        return product(A, other)
+
+    named.__name__ = named.__qualname__ = container.format + product.__name__
+    return named
+
+
+csr_matvec = _of(CSRArray, _matvec)
+csr_matmul = _of(CSRArray, _matmul)
+csr_matmat = _of(CSRArray, _matmat)
+csr_batched_matvec = _of(CSRArray, _batched_matvec)
+csr_batched_matmul = _of(CSRArray, _batched_matmul)
+csc_matvec = _of(CSCArray, _matvec)
+csc_matmul = _of(CSCArray, _matmul)
+csc_matmat = _of(CSCArray, _matmat)
+csc_batched_matvec = _of(CSCArray, _batched_matvec)
+csc_batched_matmul = _of(CSCArray, _batched_matmul)
+coo_matvec = _of(COOArray, _matvec)
+coo_matmul = _of(COOArray, _matmul)
+coo_matmat = _of(COOArray, _matmat)
+coo_batched_matvec = _of(COOArray, _batched_matvec)
+coo_batched_matmul = _of(COOArray, _batched_matmul)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MatrixMarket files, parsed and printed by fast_matrix_market."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..construct import coo_array
+from ..containers import COOArray, SparseArray
+from ..threads import get_num_threads
+from .atomic import replacing
+
+#: Shortest entries: "1 1" and a line break, and "0" and a line break in a dense file.
+_COORDINATE_BYTES, _ARRAY_BYTES = 4, 2
+
+#: Deflate never shrinks by more (https://zlib.net/zlib_tech.html).
+_GZIP_RATIO = 1032
+
+
+def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
+    """Read a ``.mtx`` or ``.mtx.gz`` file, sparse or dense.
+
+    Real, integer and pattern (all ones) fields become float64, complex ones complex128; the other
+    half of a symmetric, skew-symmetric or Hermitian matrix is filled in.
+
+    Raises
+    ------
+    ValueError
+        For a file that is malformed, or whose header promises more entries than it has bytes for.
+    ImportError
+        Without fast_matrix_market.
+    """
+    fmm = _fast_matrix_market()
+    path = Path(path)
+    size = path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
+    if path.suffix == ".bz2":
+        raise ValueError(f"{path}: bzip2 is not supported; decompress the file first")
+    try:
+        header = fmm.read_header(path)
+        _check_header(header, size)
+        (data, coords), shape = fmm.read_coo(path, parallelism=get_num_threads())
+        if data.dtype.kind in "iu":
+            data = data.astype(float)
+        return coo_array((data, coords), shape, copy=False)
+    except (ArithmeticError, EOFError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> None:
+    """Write a container as a general coordinate file, with the digits that give every value back.
+
+    16-bit values are written as float32. A file that was there before is replaced in one step.
+
+    Raises
+    ------
+    ImportError
+        Without fast_matrix_market.
+    """
+    fmm = _fast_matrix_market()
+    coo = matrix.tocoo()
+    if coo.dtype.itemsize == 2:
+        coo = coo.astype("float32")
+    with replacing(path) as file:
+        fmm.write_coo(file, (coo.data, coo.coords), coo.shape, parallelism=get_num_threads())
+
+
+def _check_header(header: Any, size: int) -> None:
+    """Refuse a header that would make the parser allocate more than the file can hold."""
+    if header.format == "array":
+        # A symmetric file holds one half only.
+        least = header.nrows * header.ncols // 2 * _ARRAY_BYTES
+    else:
+        least = header.nnz * _COORDINATE_BYTES
+    if min(header.nrows, header.ncols, header.nnz) < 0 or least > size + 1:
+        raise ValueError(
+            f"the header promises {header.nrows} rows, {header.ncols} columns and {header.nnz} "
+            f"entries, which take {least} bytes or more; the file has {size}"
+        )
+
+
+def _fast_matrix_market() -> Any:
+    try:
+        import fast_matrix_market
+    except ImportError as error:
+        raise ImportError(
+            "MatrixMarket files need fast_matrix_market: pip install 'gossamer[io]'"
+        ) from error
+    return fast_matrix_market

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``.npz`` layout of ``scipy.sparse.save_npz``, both ways."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from ..construct import coo_array, csc_array, csr_array
+from ..containers import SparseArray
+from .atomic import replacing
+
+#: Deflate never shrinks by more (https://zlib.net/zlib_tech.html).
+_DEFLATE_RATIO = 1032
+
+
+def save_npz(path: str | os.PathLike[str], matrix: SparseArray, compressed: bool = True) -> None:
+    """Write a container so that ``scipy.sparse.load_npz`` and `load_npz` read it.
+
+    A file that was there before is replaced in one step.
+
+    Parameters
+    ----------
+    path
+        Its name gets ``.npz`` appended unless it ends so.
+    compressed
+        Deflate the arrays.
+
+    Raises
+    ------
+    TypeError
+        For bfloat16, which the format has no name for.
+    """
+    name = matrix._arrays.dtype_name(matrix.dtype)
+    if name == "bfloat16":
+        raise TypeError("save_npz: .npz has no bfloat16; cast it, as matrix.astype('float32')")
+    keys = ("row", "col") if matrix.format == "coo" else ("indices", "indptr")
+    arrays: dict[str, Any] = dict(zip(keys, matrix._index_arrays(), strict=True))
+    arrays |= {
+        "format": np.array(matrix.format.encode()),
+        "shape": np.array(matrix.shape),
+        "data": matrix.data,
+        "_is_array": np.array(True),
+    }
+    save = np.savez_compressed if compressed else np.savez
+    path = os.fspath(path)
+    target = path if path.endswith(".npz") else path + ".npz"
+    with replacing(target) as beside, beside.open("wb") as file:
+        save(file, **arrays)
+
+
+def load_npz(path: str | os.PathLike[str]) -> SparseArray:
+    """Read a CSR, CSC or COO matrix that `save_npz` or ``scipy.sparse.save_npz`` wrote.
+
+    No pickle is ever loaded, and nothing is read before the sizes that the file declares agree with
+    each other, with the file's size and with this machine's memory.
+
+    Raises
+    ------
+    ValueError
+        For a file that is malformed, or holds another format.
+    TypeError
+        For values of a dtype that is not supported.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _load(archive, path.stat().st_size)
+    except (EOFError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _load(archive: zipfile.ZipFile, size: int) -> SparseArray:
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    _check_sizes(members, size)
+
+    def read(name: str) -> Any:
+        if name not in members:
+            raise ValueError(f"it holds no array {name!r}, but {', '.join(sorted(members))}")
+        return _read(archive, members[name])
+
+    kind = read("format").item()
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    rows, cols = (int(length) for length in read("shape"))
+    shape = rows, cols
+    if kind == "coo":
+        row, col = read("coords") if "coords" in members else (read("row"), read("col"))
+        return coo_array((read("data"), (row, col)), shape, copy=False)
+    if kind not in ("csr", "csc"):
+        raise ValueError(
+            f"format = {kind!r}, expected 'csr', 'csc' or 'coo'; read it with "
+            f"scipy.sparse.load_npz and convert it with gossamer.from_scipy"
+        )
+    build = csr_array if kind == "csr" else csc_array
+    return build((read("data"), read("indices"), read("indptr")), shape, copy=False)
+
+
+def _check_sizes(members: dict[str, zipfile.ZipInfo], size: int) -> None:
+    """Refuse archives whose members cannot be as large as they say, or not fit into memory."""
+    if sum(info.compress_size for info in members.values()) > size:
+        raise ValueError("its members overlap")
+    for name, info in members.items():
+        ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _DEFLATE_RATIO}.get(
+            info.compress_type
+        )
+        if ratio is None:
+            raise ValueError(
+                f"{name} is compressed by method {info.compress_type}, expected deflate"
+            )
+        if info.file_size > ratio * info.compress_size:
+            raise ValueError(
+                f"{name} claims {info.file_size} bytes, which {info.compress_size} cannot hold"
+            )
+    declared = sum(info.file_size for info in members.values())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if declared > memory:
+        raise ValueError(f"it claims {declared} bytes, but this machine has {memory}")
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    """Read one array, once its header is seen to describe exactly the bytes that follow."""
+    with archive.open(info) as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{info.filename} has .npy version {version}, expected 1.0 or 2.0")
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{info.filename} holds Python objects, expected numbers")
+        expected = math.prod(shape) * dtype.itemsize
+        if expected != info.file_size - file.tell():
+            raise ValueError(
+                f"{info.filename} has shape {shape} and dtype {dtype}, which take {expected} "
+                f"bytes, but {info.file_size - file.tell()} follow"
+            )
+        return np.frombuffer(file.read(expected), dtype).reshape(shape)
