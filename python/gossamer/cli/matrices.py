@@ -81,10 +81,10 @@ def exact_ising_energy(sites: int, field: float) -> float:
     """Ground state energy of :func:`ising_chain`, whose spins are free fermions in disguise.
 
     In Majorana operators the chain is a bidiagonal form, the field on the diagonal and the coupling
-    beside it, and each of its singular values lowers the energy once: Pfeuty, Annals of Physics 57,
+    above it, and each of its singular values lowers the energy once: Pfeuty, Annals of Physics 57,
     79 (1970).
     """
-    form = field * np.eye(sites) + np.eye(sites, k=1)
+    form = field * np.eye(sites) - np.eye(sites, k=1)
     return -float(np.linalg.svd(form, compute_uv=False).sum())
 
 
