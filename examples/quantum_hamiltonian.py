@@ -66,13 +66,13 @@ def exact_ground_energy(n_qubits, field, periodic=False):
 
         H = i sum_jk b_j M_jk a_k,   M_jj = h,   M_{j,j+1} = -1.
 
-    The singular value decomposition of M takes it apart into n independent terms i s_k b'_k a'_k with
-    eigenvalues +-s_k, so that the lowest energy is -sum_k s_k.
+    The singular value decomposition of M takes it apart into n independent terms i s_k b'_k a'_k
+    with eigenvalues +-s_k, so that the lowest energy is -sum_k s_k.
 
     The bond that closes a periodic chain adds M_n1 = P, the product of all X. The ground state has
     P = +1 (for h > 0; turning all spins about z changes the sign of h and no energy), opposite in
-    sign to the other bonds, so the momenta of the fermions are k = (2m + 1) pi / n, and the singular
-    values of M are |h - exp(ik)|.
+    sign to the other bonds, so that the momenta of the fermions are k = (2m + 1) pi / n and the
+    singular values of M are |h - exp(ik)|.
 
     Sources: E. Lieb, T. Schultz, D. Mattis, Annals of Physics 16, 407 (1961); P. Pfeuty, Annals of
     Physics 57, 79 (1970).

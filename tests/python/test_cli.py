@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console command: what it prints, what it refuses, and what it measures with."""
+
+import json
+import subprocess
+import sys
+
+import gossamer
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("scipy")
+from gossamer.cli import machine, matrices
+from gossamer.cli.bench.bars import evaluate_bars, geometric_mean, geometric_means
+from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
+from gossamer.cli.bench.peers import open_libraries
+from gossamer.cli.main import app
+from gossamer.cli.timing import Effort, first_call, interleave
+from scipy import sparse
+
+QUICK = ["bench", "csr", "--quick", "--peers", "scipy"]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_version():
+    result = invoke("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"gossamer {gossamer.__version__}\n"
+
+
+def test_importing_gossamer_leaves_the_command_alone():
+    script = "import gossamer, sys; print([m for m in sys.modules if 'typer' in m or '.cli' in m])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = invoke("demo")
+    assert result.exit_code == 2
+    assert "pip install 'gossamer[demo]'" in result.stderr
+
+
+# gossamer bench csr
+
+
+def test_bench_prints_pure_json():
+    result = invoke(*QUICK, "--only", "^(banded-100|tall-20k)/", "--threads", "1,2", "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    results = json.loads(result.stdout)
+    measured = {(case["matrix"], case["operation"], case["threads"]) for case in results["cases"]}
+    assert ("banded-100", "spmv", 1) in measured
+    assert ("tall-20k", "spgemm", 2) in measured
+    assert results["wrong"] == []
+    for case in results["cases"]:
+        assert set(case["seconds"]) == {"gossamer", "scipy"}
+        ratio = case["seconds"]["scipy"] / case["seconds"]["gossamer"]
+        assert case["speedup"]["scipy"] == pytest.approx(ratio)
+    assert results["machine"]["cores"] >= 1
+    assert results["startup"]["gossamer_seconds_above_numpy"] > 0
+
+
+def test_bench_writes_file_and_plot(tmp_path):
+    json_file, plot = tmp_path / "out.json", tmp_path / "out.svg"
+    files = ["--json", str(json_file), "--plot", str(plot)]
+    result = invoke(*QUICK, "--only", "^ising-12/float32/spm", "--threads", "1", *files)
+    assert result.exit_code == 0, result.stderr
+    assert "geometric mean" in result.stdout
+    operations = [case["operation"] for case in json.loads(json_file.read_text())["cases"]]
+    assert operations == ["spmv", "spmm-16"]
+    assert plot.read_text().count("<svg") == 1
+
+
+def test_bench_reports_a_wrong_result(monkeypatch):
+    monkeypatch.setattr(
+        "gossamer.cli.bench.peers.gossamer_library.Gossamer.product",
+        lambda self, A, X, transposed=False: lambda: A @ X + 1e-3,
+    )
+    result = invoke(*QUICK, "--only", "^banded-100/float64/spmv", "--threads", "1", "--json", "-")
+    assert result.exit_code == 1
+    results = json.loads(result.stdout)
+    assert results["cases"] == []
+    assert "more than rounding explains" in results["wrong"][0]
+
+
+def test_bench_notes_a_peer_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    libraries, notes = open_libraries(["scipy", "torch"])
+    assert [library.name for library in libraries] == ["gossamer", "scipy"]
+    assert len(notes) == 1
+    assert "torch was left out" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--peers", "eigen", "'eigen' is not one of scipy"),
+        ("--threads", "1,two", "'1,two' is not a list of counts"),
+        ("--threads", "0", "'0' is not a list of counts"),
+        ("--only", "[", "'[' is not a regular expression"),
+    ],
+)
+def test_bench_refuses_bad_options(option, value, message):
+    result = invoke("bench", "csr", "--quick", option, value)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+# gossamer demo
+
+
+def test_demo_prints_a_table_and_draws_a_figure(tmp_path):
+    plot = tmp_path / "demo.png"
+    result = invoke("demo", "--quick", "--plot", str(plot))
+    assert result.exit_code == 0, result.output
+    assert "conjugate gradients" in result.stdout
+    assert "exact -12.381490" in result.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_multiplies_a_matrix_market_file(tmp_path):
+    from scipy.io import mmwrite
+
+    mmwrite(tmp_path / "small.mtx", matrices.poisson_2d(20))
+    plot = tmp_path / "small.png"
+    result = invoke("demo", "--matrix", str(tmp_path / "small.mtx"), "--plot", str(plot))
+    assert result.exit_code == 0, result.output
+    assert "A @ X, 16 columns" in result.stdout
+    assert plot.exists()
+
+
+@pytest.mark.parametrize("text", [None, "not a matrix\n"])
+def test_demo_refuses_a_file_that_is_no_matrix(tmp_path, text):
+    file = tmp_path / "bad.mtx"
+    if text is not None:
+        file.write_text(text)
+    result = invoke("demo", "--matrix", str(file), "--plot", str(tmp_path / "bad.png"))
+    assert result.exit_code == 2
+    assert "bad.mtx cannot be read" in result.stderr
+    assert "Traceback" not in result.output
+
+
+# The matrices
+
+
+SMALL = {
+    "banded": lambda: matrices.banded(30, 2),
+    "poisson_2d": lambda: matrices.poisson_2d(7),
+    "trilinear_3d": lambda: matrices.trilinear_3d(4),
+    "ising_chain": lambda: matrices.ising_chain(5, 0.7),
+    "uniform": lambda: matrices.uniform(200, 100, 0.05),
+    "power_law": lambda: matrices.power_law(8, 6),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_matrix_is_canonical(name):
+    A = SMALL[name]()
+    unchecked = sparse.csr_array((A.data, A.indices, A.indptr), shape=A.shape)
+    unchecked.check_format(full_check=True)
+    assert unchecked.has_canonical_format
+    assert A.indices.dtype == A.indptr.dtype == np.int32
+    assert A.dtype == np.float64
+
+
+def test_poisson_is_the_kronecker_sum():
+    line = sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(7, 7))
+    expected = sparse.kron(line, sparse.eye_array(7)) + sparse.kron(sparse.eye_array(7), line)
+    np.testing.assert_array_equal(matrices.poisson_2d(7).toarray(), expected.toarray())
+
+
+def test_trilinear_elements_are_sums_of_tensor_products():
+    mass, stiffness = (
+        sparse.diags_array(values, offsets=[-1, 0, 1], shape=(4, 4))
+        for values in (np.array([1, 4, 1]) / 6, [-1.0, 2.0, -1.0])
+    )
+    factors = [(mass, mass, mass), (stiffness, mass, mass), (mass, stiffness, mass)]
+    expected = sum(
+        sparse.kron(sparse.kron(a, b), c).toarray()
+        for a, b, c in [*factors, (mass, mass, stiffness)]
+    )
+    np.testing.assert_allclose(matrices.trilinear_3d(4).toarray(), expected, atol=1e-14)
+
+
+def test_ising_chain_has_the_exact_ground_state():
+    lowest = np.linalg.eigvalsh(matrices.ising_chain(6, 0.7).toarray())[0]
+    assert matrices.exact_ising_energy(6, 0.7) == pytest.approx(lowest, rel=1e-13)
+
+
+def test_uniform_has_the_density_asked_for():
+    A = matrices.uniform(1000, 2000, 0.01)
+    assert abs(A.nnz - 20_000) < 6 * np.sqrt(20_000)
+    assert np.bincount(A.indices, minlength=2000).max() < 40
+
+
+def test_power_law_graph_has_heavy_rows():
+    lengths = np.diff(matrices.power_law(10, 12).indptr)
+    assert lengths.max() > 10 * lengths.mean()
+
+
+def test_matrix_set_covers_every_family_with_unique_names():
+    members = matrices.matrix_set()
+    assert len({member.name for member in members}) == len(members)
+    assert {member.family for member in members if member.quick} <= {m.family for m in members}
+    assert {"banded", "FEM", "power-law graph", "Hamiltonian", "uniform", "rectangular"} <= {
+        member.family for member in members
+    }
+
+
+# Operations and their check
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("name", ["uniform", "ising_chain", "power_law"])
+def test_gossamer_passes_the_check_of_every_operation(name, operation, dtype):
+    case = Case(with_dtype(SMALL[name](), dtype), operation)
+    (library,) = open_libraries([])[0]
+    case.check(library, case.call(library, library.matrix(case.A))())
+
+
+@pytest.mark.parametrize("kind", ["spmv", "spgemm", "coo_to_csr"])
+def test_check_finds_a_wrong_result(kind):
+    A = SMALL["uniform"]()
+    case = Case(A, Operation(kind))
+    library = open_libraries(["scipy"])[0][1]
+    result = case.call(library, A)()
+    case.check(library, result)
+    with pytest.raises(ValueError, match=r"more than rounding|differs"):
+        case.check(library, result * (1 + 1e-6))
+
+
+def test_rules_leave_out_what_makes_no_sense():
+    def left_out(A, kind, columns=1):
+        return Case(A, Operation(kind, columns)).left_out
+
+    dense = matrices.uniform(300, 300, 0.3)
+    assert left_out(dense, "spgemm")
+    assert not left_out(matrices.banded(300, 2), "spgemm")
+    grid = matrices.poisson_2d(800)
+    assert left_out(grid, "spmm", 1000)
+    assert not left_out(grid, "spmm", 64)
+
+
+def test_product_bytes_counts_every_operand_once():
+    A = matrices.banded(100, 0)
+    assert product_bytes(A) == 100 * 8 + 100 * 4 + 101 * 4 + 2 * 100 * 8
+
+
+# Timing and the bars
+
+
+def test_interleave_runs_every_contender_in_every_round():
+    calls = []
+    contenders = {name: (lambda name=name: calls.append(name)) for name in "abc"}
+    first = {name: first_call(call)[1] for name, call in contenders.items()}
+    effort = Effort(seconds=0, rounds=4, sample_seconds=0, pause=0)
+    timings = interleave(contenders, first, effort)
+    assert all(timing.rounds == 4 for timing in timings.values())
+    assert all(0 < timing.fastest <= timing.median for timing in timings.values())
+    # The first call, the one that finds the number of repeats, then rounds that begin in turn.
+    assert "".join(calls) == "abc" + "abc" + "abc" + "bca" + "cab" + "abc"
+
+
+def case_of(operation, matrix="m", threads=2, scipy=1.0, mkl=1.0, fraction=None):
+    return {
+        "operation": operation,
+        "matrix": matrix,
+        "dtype": "float64",
+        "threads": threads,
+        "beyond_cache": fraction is not None,
+        "streams": True,
+        "bandwidth_fraction": fraction,
+        "speedup": {"scipy": scipy, "mkl": mkl},
+    }
+
+
+STARTUP = {"gossamer_seconds_above_numpy": 0.02, "frameworks_loaded": []}
+
+
+def test_geometric_means_are_grouped_by_peer_threads_and_size():
+    cases = [case_of("spmv", scipy=2.0), case_of("spmv", scipy=8.0), case_of("spmv", fraction=0.5)]
+    means = {(m["peer"], m["beyond_cache"]): m for m in geometric_means(cases)}
+    assert means["scipy", False]["geometric_mean"] == pytest.approx(4.0)
+    assert means["scipy", False]["lowest"] == 2.0
+    assert means["scipy", True]["cases"] == 1
+    assert np.isnan(geometric_mean([]))
+
+
+def test_bars_pass_and_fail():
+    cases = [
+        case_of("spmv", "large", scipy=3.0, mkl=1.2, fraction=0.7),
+        case_of("spmv", "slow", scipy=3.0, mkl=0.85, fraction=0.5),
+        case_of("spgemm", scipy=2.5, mkl=1.0),
+    ]
+    bars = {bar["bar"]: bar for bar in evaluate_bars(cases, STARTUP)}
+    assert bars["SpMV beyond the cache: geometric mean over scipy, 2 threads"]["passed"] is True
+    lowest = bars["SpMV beyond the cache: lowest over mkl, 2 threads"]
+    assert lowest["passed"] is False
+    assert lowest["worst"] == "slow float64 0.85"
+    share = bars["SpMV of bands, FEM, long rows: lowest share of bandwidth, 2 threads"]
+    assert (share["measured"], share["passed"]) == (0.5, False)
+    assert bars["SpMM, 16 columns: lowest over mkl, 2 threads"]["passed"] is None
+    assert bars["SpGEMM: geometric mean over scipy, 2 threads"]["passed"] is True
+
+
+def test_import_bar_fails_where_a_framework_was_loaded():
+    startup = {"gossamer_seconds_above_numpy": 0.02, "frameworks_loaded": ["torch"]}
+    assert evaluate_bars([], STARTUP)[-1]["passed"] is True
+    assert evaluate_bars([], startup)[-1]["passed"] is False
+
+
+def test_machine_is_described():
+    described = machine.describe_machine()
+    assert described["memory_bytes"] > 1 << 20
+    assert machine.last_level_cache() >= 1 << 15
+    json.dumps(described)
