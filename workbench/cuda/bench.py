@@ -43,9 +43,9 @@ def bits_of(w):
 class DeltaRowsProduct:
     """One matrix arranged for one grid; `copies` of it on the device."""
 
-    def __init__(self, host, dtype, delta_bits, blocks, warps, depth=0, scale=None):
+    def __init__(self, host, dtype, delta_bits, blocks, warps, budget=106, scale=None):
         self.rows, self.cols = host.shape
-        self.delta_bits, self.vtype, self.depth = delta_bits, CODES[dtype], depth
+        self.delta_bits, self.vtype, self.budget = delta_bits, CODES[dtype], budget
         scale = None if scale is None else scale.cpu()
         scale_host = ctypes.c_void_p(None if scale is None else scale.data_ptr())
         handle = ctypes.c_void_p(
@@ -78,10 +78,11 @@ class DeltaRowsProduct:
             self.views.append(self.view(self.memory[-1]))
 
     def launch(self, x, y, overlap, copy=0):
-        error = LIBRARY.delta_rows_launch(
-            self.vtype, CODES[x.dtype], self.delta_bits, self.depth, ctypes.byref(self.views[copy]),
-            ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), int(overlap), stream(),
-        )  # fmt: skip
+        operands = ctypes.byref(self.views[copy]), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), int(overlap), stream()
+        if self.budget < 16:  # version 02: units loaded ahead, not kilobytes of shared memory
+            error = LIBRARY.delta_registers_launch(self.delta_bits, self.budget, *operands)
+        else:
+            error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, self.budget, *operands)
         if error:
             raise RuntimeError(f"delta_rows_launch: CUDA error {error}")
 
@@ -179,7 +180,7 @@ def check(configurations):
             x = torch.randn(cols, device="cuda").to(xtype)
             for bits in (3, 4, 6, 8):
                 for blocks, warps, _ in configurations:
-                    product = DeltaRowsProduct(bits_of(w), vtype, bits, blocks, warps, 0, scale)
+                    product = DeltaRowsProduct(bits_of(w), vtype, bits, blocks, warps, scale=scale)
                     y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
                     product.launch(x, y, False)
                     e = excess(y.cpu(), w.cpu(), x.cpu(), None if scale is None else scale.cpu()) if rows * cols < 3e6 else excess(y, w, x, scale)
@@ -201,13 +202,13 @@ def main():
     parser.add_argument("--shapes", default="all")
     parser.add_argument("--densities", default="0.5,0.3,0.2,0.1,0.05,0.7")
     parser.add_argument("--bits", default="0.7:3;0.5:3,4;0.3:4;0.2:4,6;0.1:6,8;0.05:6,8")
-    parser.add_argument("--grids", default="132x16,264x8")
+    parser.add_argument("--grids", default="132x16,264x16")
     parser.add_argument("--values", default="float16")
     parser.add_argument("--x", default="float16")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args()
-    grids = [tuple(map(int, (g + "x0").split("x")[:3])) for g in args.grids.split(",")]  # blocks, warps, depth
+    grids = [tuple(map(int, (g + "x106").split("x")[:3])) for g in args.grids.split(",")]  # blocks, warps, budget
     if args.check:
         check(grids)
     shapes = SHAPES if args.shapes == "all" else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
@@ -224,8 +225,8 @@ def main():
             host, x = bits_of(w), torch.randn(cols, device="cuda").to(xtype)
             limits = {}
             for bits in wanted[density]:
-                for blocks, warps, depth in grids:
-                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, depth, scale)
+                for blocks, warps, budget in grids:
+                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, budget, scale)
                     y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
                     product.launch(x, y, False)
                     e = excess(y, w, x, scale)
@@ -238,11 +239,11 @@ def main():
                         limits[bits] = read_limit(product.nbytes)
                     limit = limits[bits]
                     memory = rows * cols * x.element_size() / product.nbytes
-                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps, depth], us=plain,
+                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps, budget], us=plain,
                                          us_overlap=overlapped, read_limit_us=limit, dense_us=peer, nbytes=product.nbytes,
                                          error_over_bound=e))  # fmt: skip
                     print(
-                        f"  d={density:<5} delta{bits} {blocks}x{warps}x{depth:<2} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
+                        f"  d={density:<5} delta{bits} {blocks}x{warps}x{budget:<3} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
                         f"  overlap {overlapped:7.2f} us x{best_peer / overlapped:.2f} ({limit / overlapped:.2f})  memory {memory:.2f}"
                         f"  err {e:.2f}{'' if e <= 1 else ' WRONG'}",
                         flush=True,
@@ -252,7 +253,7 @@ def main():
         for key in sorted({(r["bits"], *r["grid"]) for r in rows_out if r["density"] == density}):
             these = [r for r in rows_out if r["density"] == density and (r["bits"], *r["grid"]) == key]
             speed = lambda field: statistics.geometric_mean(min(r["dense_us"].values()) / r[field] for r in these)  # noqa: E731
-            print(f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]}x{key[3]:<2} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)")
+            print(f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]}x{key[3]:<3} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)")
     if args.json:
         smi = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"], capture_output=True, text=True

@@ -118,6 +118,15 @@ DeltaRowsHost arrange_delta_rows(const Value* matrix, const float* scale, int ro
   std::vector<int> length(a.groups);  // every group has a step, so that the results of empty rows are written too
   for (int g = 0; g < a.groups; g++) length[g] = std::max(1, (slots[a.place[16 * g].row] + 15) / 16);
 
+  // Longest, shortest, second longest, ...: neighbouring groups are equally long together.
+  std::vector<DeltaRowsPlace> sorted(a.place);
+  std::vector<int> sorted_length(length);
+  for (int g = 0; g < a.groups; g++) {
+    int from = g % 2 ? a.groups - 1 - g / 2 : g / 2;
+    std::copy_n(sorted.begin() + 16 * from, 16, a.place.begin() + 16 * g);
+    length[g] = sorted_length[from];
+  }
+
   // Blocks begin at groups where that costs less than 4% of balance, for then no block waits for another.
   const int64_t total = std::accumulate(length.begin(), length.end(), int64_t(0));
   std::vector<int> boundary(blocks + 1, a.groups);  // first group of each block

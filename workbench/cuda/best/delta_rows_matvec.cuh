@@ -104,56 +104,71 @@ template <class X> __device__ __forceinline__ X from_float(float x) {
   else return X(x);
 }
 
-constexpr int kPrefetch = 16 << 10;  // bytes of a warp's stream that are on their way before x is there
-constexpr int kGuard = 16;  // bytes of zeros in front of x: where the padding of an empty row points
+// Copies by the bulk copy engine, which end on a barrier in shared memory.
+__device__ __forceinline__ void barrier_init(unsigned barrier) {
+  asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(barrier) : "memory");
+}
+__device__ __forceinline__ void bulk_copy(unsigned to, const void* from, unsigned bytes, unsigned barrier) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from),
+               "r"(bytes), "r"(barrier)
+               : "memory");
+}
+__device__ __forceinline__ void barrier_wait(unsigned barrier, unsigned phase) {
+  asm volatile(
+      "{\n.reg .pred done;\nretry:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@!done bra retry;\n}" ::"r"(barrier), "r"(phase)
+      : "memory");
+}
+__device__ __forceinline__ unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 
-/// grid: a.blocks blocks of a.warps warps (at most 16); dynamic shared memory: shared_bytes(). Depth: units loaded ahead.
-template <class V, class X, int Bits, int Depth>
-__global__ void __launch_bounds__(512, 1) matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y) {
+constexpr int kGuard = 16;  // bytes of zeros in front of x: where the padding of an empty row points
+constexpr int kMaxWarps = 16, kMaxStages = 16;
+template <class X> __host__ __device__ constexpr int x_bytes(int cols) { return (kGuard + cols * (int)sizeof(X) + 127) / 128 * 128; }
+template <class V, int Bits> __host__ __device__ constexpr int unit_bytes() {
+  return DeltaCode<Bits>::kSteps * 256 * (int)sizeof(V) + DeltaCode<Bits>::kWords * 128;
+}
+
+/// grid: a.blocks blocks of a.warps warps (at most kMaxWarps); dynamic shared memory: x, then `stages` units a warp.
+template <class V, class X, int Bits>
+__global__ void __launch_bounds__(kMaxWarps * 32, 2)
+    matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y, int stages) {
   using Code = DeltaCode<Bits>;
   constexpr int kSteps = Code::kSteps, kWords = Code::kWords, kPlanes = kSteps * 8 * sizeof(V) / 16;
-  constexpr size_t kUnitBytes = kPlanes * 512 + kWords * 128;
+  constexpr unsigned kUnitBytes = unit_bytes<V, Bits>();
   constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
-  extern __shared__ __align__(16) unsigned char shared[];
-  __shared__ float head[16][16], tail[16][16];  // sums of groups that begin before a warp's steps, or end after them
-  __shared__ DeltaRowsPlace tail_place[16][16];
-  __shared__ int head_group[16], tail_group[16], tail_end[16];
+  extern __shared__ __align__(128) unsigned char shared[];
+  __shared__ float head[kMaxWarps][16], tail[kMaxWarps][16];  // sums of groups that begin before a warp's steps, or end after them
+  __shared__ DeltaRowsPlace tail_place[kMaxWarps][16];
+  __shared__ int head_group[kMaxWarps], tail_group[kMaxWarps], tail_end[kMaxWarps];
+  __shared__ uint64_t full[kMaxWarps][kMaxStages], x_full;
   asm volatile("griddepcontrol.launch_dependents;");
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
   const int worker = blockIdx.x * a.warps + warp;
   const int block_begin = a.block_unit[blockIdx.x], block_units = a.block_unit[blockIdx.x + 1] - block_begin;
   const int first = warp_unit(block_units, warp, a.warps), units = warp_unit(block_units, warp + 1, a.warps) - first;
   const int begin = (block_begin + first) * kSteps, end = begin + units * kSteps, block_end = (block_begin + block_units) * kSteps;
-  const uint8_t* stream = a.stream + (block_begin + first) * kUnitBytes;
 
-  unsigned v[Depth][kPlanes * 4], w[Depth][kWords];
-  auto load = [&](int p, int u) {
-    const uint8_t* unit = stream + u * kUnitBytes;
-#pragma unroll
-    for (int i = 0; i < kPlanes; i++) (uint4&)v[p][4 * i] = __ldcs((const uint4*)(unit + i * 512) + lane);
-    unit += kPlanes * 512;
-    if constexpr (kWords == 4) (uint4&)w[p][0] = __ldcs((const uint4*)unit + lane);
-    else (uint2&)w[p][0] = __ldcs((const uint2*)unit + lane);
-    if constexpr (kWords == 3) w[p][2] = __ldcs((const unsigned*)(unit + 256) + lane);
-  };
+  const uint8_t* stream = a.stream + size_t(block_begin + first) * kUnitBytes;
+  const unsigned char* ring = shared + x_bytes<X>(a.cols) + warp * stages * kUnitBytes;
+  const unsigned ring_address = shared_address(ring), full_address = shared_address(full[warp]);
+  auto fetch = [&](int stage, int u) { bulk_copy(ring_address + stage * kUnitBytes, stream + u * size_t(kUnitBytes), kUnitBytes, full_address + 8 * stage); };
+  if (lane == 0) {
+    for (int i = 0; i < stages; i++) barrier_init(full_address + 8 * i);
+    if (warp == 0) barrier_init(shared_address(&x_full));
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    for (int i = 0; i < min(stages, units); i++) fetch(i, i);
+    head_group[warp] = tail_group[warp] = -1;
+  }
   int group = 0, start0 = -1, start1 = -1;
   if (units > 0) group = a.first_group[worker], start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
-#pragma unroll
-  for (int p = 0; p < Depth; p++)
-    if (p < units) load(p, p);
-  for (int line = Depth * kUnitBytes + lane * 128; line < min(units * (int)kUnitBytes, kPrefetch); line += 32 * 128)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(stream + line));
-  if (lane == 0) head_group[warp] = tail_group[warp] = -1;
 
   // The structure and values are the caller's constants; only x and y belong to the kernel before.
   asm volatile("griddepcontrol.wait;" ::: "memory");
   X* xs = (X*)(shared + kGuard);
+  const unsigned copied = (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
+  if (threadIdx.x == 0 && copied) bulk_copy(shared_address(xs), x, copied, shared_address(&x_full));
   if (threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
-  constexpr int kVector = 16 / sizeof(X);
-  const int vectors = ((uintptr_t)x % 16 == 0) ? a.cols / kVector : 0;
-#pragma unroll 4
-  for (int i = threadIdx.x; i < vectors; i += blockDim.x) ((uint4*)xs)[i] = ((const uint4*)x)[i];
-  for (int i = vectors * kVector + threadIdx.x; i < a.cols; i += blockDim.x) xs[i] = x[i];
+  for (int i = copied / sizeof(X) + threadIdx.x; i < a.cols; i += blockDim.x) xs[i] = x[i];
 
   int group_begin, group_end, next_end;
   DeltaRowsPlace place0, place1;
@@ -174,6 +189,7 @@ __global__ void __launch_bounds__(512, 1) matvec(const __grid_constant__ DeltaRo
   const unsigned triangle0 = triangle(g), triangle1 = triangle(g + 8), all = sizeof(X) * 0x01010101u;
   float e0[4] = {}, e1[4] = {};  // kTensor: rows 0-7 and 8-15 of V * X^T; else four partial sums of either row
   __syncthreads();
+  if (copied) barrier_wait(shared_address(&x_full), 0);
 
   auto flush = [&] {
     float s0, s1;
@@ -219,20 +235,25 @@ __global__ void __launch_bounds__(512, 1) matvec(const __grid_constant__ DeltaRo
     }
   };
 
-  int stop = min(group_end, end);
-  for (int u = 0; u < units; u += Depth) {
+  int stop = min(group_end, end), done = begin;
+  for (int u = 0, stage = 0, phase = 0; u < units; u++) {
+    unsigned v[kPlanes * 4], w[kWords], delta[kSteps][2];
+    barrier_wait(full_address + 8 * stage, phase);
+    const unsigned char* unit = ring + stage * kUnitBytes;
 #pragma unroll
-    for (int p = 0; p < Depth; p++) {
-      if (u + p < units) {
-        unsigned delta[kSteps][2];
-        unpack<Bits>(w[p], delta);
+    for (int i = 0; i < kPlanes; i++) (uint4&)v[4 * i] = ((const uint4*)(unit + i * 512))[lane];
+    unit += kPlanes * 512;
+    if constexpr (kWords == 4) (uint4&)w[0] = ((const uint4*)unit)[lane];
+    else (uint2&)w[0] = ((const uint2*)unit)[lane];
+    if constexpr (kWords == 3) w[2] = ((const unsigned*)(unit + 256))[lane];
+    __syncwarp();
+    if (lane == 0 && u + stages < units) fetch(stage, u + stages);
+    if (++stage == stages) stage = 0, phase ^= 1;
+    unpack<Bits>(w, delta);
 #pragma unroll
-        for (int i = 0; i < kSteps; i++) {
-          step(&v[p][i * 2 * sizeof(V)], delta[i]);
-          if (begin + (u + p) * kSteps + i + 1 == stop) flush(), stop = min(group_end, end);
-        }
-        if (u + p + Depth < units) load(p, u + p + Depth);
-      }
+    for (int i = 0; i < kSteps; i++) {
+      step(&v[i * 2 * sizeof(V)], delta[i]);
+      if (++done == stop) flush(), stop = min(group_end, end);
     }
   }
   __syncthreads();
@@ -270,26 +291,26 @@ __global__ void __launch_bounds__(512, 1) matvec(const __grid_constant__ DeltaRo
   }
 }
 
-template <class X> constexpr size_t shared_bytes(int cols) { return (kGuard + cols * sizeof(X) + 15) / 16 * 16; }
-
 }  // namespace delta_rows
 
 /// y = A x on `stream`. Allocates nothing, does not synchronize, can be captured in a graph.
 /// @param overlap  the launch may begin while the kernel before it on the stream ends (programmatic dependent launch); A must have been
 ///                 complete before that kernel began.
-template <class V, class X, int Bits, int Depth = 8 / DeltaCode<Bits>::kSteps / (sizeof(V) == 4 ? 2 : 1)>
-cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap, cudaStream_t stream) {
-  auto* kernel = delta_rows::matvec<V, X, Bits, Depth>;
-  const size_t bytes = delta_rows::shared_bytes<X>(a.cols);
-  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 * 1024);
+template <class V, class X, int Bits>
+cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap, cudaStream_t stream, int shared_budget = 106 << 10) {
+  using namespace delta_rows;
+  auto* kernel = matvec<V, X, Bits>;
+  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
   if (raised != cudaSuccess) return raised;
+  const int stage_bytes = a.warps * unit_bytes<V, Bits>(), room = (shared_budget - x_bytes<X>(a.cols)) / stage_bytes;
+  const int stages = std::clamp(room, 2, kMaxStages), bytes = x_bytes<X>(a.cols) + stages * stage_bytes;
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = a.blocks, config.blockDim = a.warps * 32, config.dynamicSmemBytes = bytes, config.stream = stream;
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, a, x, y);
+  return cudaLaunchKernelEx(&config, kernel, a, x, y, stages);
 }
 
 }  // namespace gossamer

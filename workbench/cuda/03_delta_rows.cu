@@ -37,42 +37,28 @@ extern "C" int delta_rows_arrays(void* handle, const void** data, size_t* bytes)
 extern "C" void delta_rows_free(void* handle) { delete (DeltaRowsHost*)handle; }
 
 template <class V, class X>
-static int launch(int bits, const DeltaRows& a, const void* x, void* y, bool overlap, cudaStream_t s) {
+static int launch(int bits, const DeltaRows& a, const void* x, void* y, bool overlap, cudaStream_t s, int budget) {
   switch (bits) {
-    case 3: return delta_rows_matvec<V, X, 3>(a, (const X*)x, (X*)y, overlap, s);
-    case 4: return delta_rows_matvec<V, X, 4>(a, (const X*)x, (X*)y, overlap, s);
-    case 6: return delta_rows_matvec<V, X, 6>(a, (const X*)x, (X*)y, overlap, s);
-    case 8: return delta_rows_matvec<V, X, 8>(a, (const X*)x, (X*)y, overlap, s);
+    case 3: return delta_rows_matvec<V, X, 3>(a, (const X*)x, (X*)y, overlap, s, budget);
+    case 4: return delta_rows_matvec<V, X, 4>(a, (const X*)x, (X*)y, overlap, s, budget);
+    case 6: return delta_rows_matvec<V, X, 6>(a, (const X*)x, (X*)y, overlap, s, budget);
+    case 8: return delta_rows_matvec<V, X, 8>(a, (const X*)x, (X*)y, overlap, s, budget);
   }
   return -1;
 }
 
-template <int Bits>
-static int launch_depth(int depth, const DeltaRows& a, const void* x, void* y, bool overlap, cudaStream_t s) {
-  auto xh = (const __half*)x;
-  auto yh = (__half*)y;
-  switch (depth) {
-    case 2: return delta_rows_matvec<__half, __half, Bits, 2>(a, xh, yh, overlap, s);
-    case 3: return delta_rows_matvec<__half, __half, Bits, 3>(a, xh, yh, overlap, s);
-    case 6: return delta_rows_matvec<__half, __half, Bits, 6>(a, xh, yh, overlap, s);
-  }
-  return -1;
-}
-
-/// depth: units loaded ahead, 0 for the default; other depths are there for float16 only. dtypes: 0 float16, 1 bfloat16, 2 float32, 3 int8, 4 float8_e4m3.
-extern "C" int delta_rows_launch(int vtype, int xtype, int bits, int depth, const DeltaRows* a, const void* x, void* y, int overlap, void* stream) {
+/// kilobytes: shared memory of a block. dtypes: 0 float16, 1 bfloat16, 2 float32, 3 int8, 4 float8_e4m3.
+extern "C" int delta_rows_launch(int vtype, int xtype, int bits, int kilobytes, const DeltaRows* a, const void* x, void* y, int overlap, void* stream) {
   auto s = (cudaStream_t)stream;
-  if (depth && bits == 3) return launch_depth<3>(depth, *a, x, y, overlap, s);
-  if (depth && bits == 4) return launch_depth<4>(depth, *a, x, y, overlap, s);
-  if (depth && bits == 8) return launch_depth<8>(depth, *a, x, y, overlap, s);
+  const int budget = kilobytes << 10;
   switch (vtype * 10 + xtype) {
-    case 0: return launch<__half, __half>(bits, *a, x, y, overlap, s);
-    case 2: return launch<__half, float>(bits, *a, x, y, overlap, s);
-    case 11: return launch<__nv_bfloat16, __nv_bfloat16>(bits, *a, x, y, overlap, s);
-    case 22: return launch<float, float>(bits, *a, x, y, overlap, s);
-    case 30: return launch<delta_rows::Int8, __half>(bits, *a, x, y, overlap, s);
-    case 31: return launch<delta_rows::Int8, __nv_bfloat16>(bits, *a, x, y, overlap, s);
-    case 40: return launch<__nv_fp8_e4m3, __half>(bits, *a, x, y, overlap, s);
+    case 0: return launch<__half, __half>(bits, *a, x, y, overlap, s, budget);
+    case 2: return launch<__half, float>(bits, *a, x, y, overlap, s, budget);
+    case 11: return launch<__nv_bfloat16, __nv_bfloat16>(bits, *a, x, y, overlap, s, budget);
+    case 22: return launch<float, float>(bits, *a, x, y, overlap, s, budget);
+    case 30: return launch<delta_rows::Int8, __half>(bits, *a, x, y, overlap, s, budget);
+    case 31: return launch<delta_rows::Int8, __nv_bfloat16>(bits, *a, x, y, overlap, s, budget);
+    case 40: return launch<__nv_fp8_e4m3, __half>(bits, *a, x, y, overlap, s, budget);
   }
   return -1;
 }
