@@ -43,8 +43,8 @@ MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayVie
   }
   if (x.rank < 1) throw InvalidArgument("matmul: X has rank 0; it must be at least 1");
   const int row_axis = x.rank == 1 ? 0 : x.rank - 2;
-  bool fits = y.rank == x.rank && x.shape[row_axis] == pattern.cols &&
-              y.shape[row_axis] == pattern.rows;
+  bool fits =
+      y.rank == x.rank && x.shape[row_axis] == pattern.cols && y.shape[row_axis] == pattern.rows;
   for (int axis = 0; fits && axis < x.rank; ++axis) {
     fits = axis == row_axis || x.shape[axis] == y.shape[axis];
   }

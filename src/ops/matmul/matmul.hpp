@@ -18,8 +18,8 @@ struct MatmulOperands {
   void* y;
   std::int64_t x_row_stride, y_row_stride;
   std::int64_t x_col_stride, y_col_stride;
-  std::int64_t cols;                            ///< columns of one member, k
-  std::vector<std::int64_t> x_batch, y_batch;   ///< offset of each member
+  std::int64_t cols;                           ///< columns of one member, k
+  std::vector<std::int64_t> x_batch, y_batch;  ///< offset of each member
   bool conjugate;
 };
 

@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "ops/matmul/matmul_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -40,46 +41,78 @@ HWY_INLINE hn::Vec<D> load(D d, const T* from) {
 
 // ---- One contiguous vector ----------------------------------------------------------------------
 
-/// Sum of values[p] * x[indices[p]], one product at a time over four independent sums.
+/// Asks for the values and indices that lie a fixed way ahead; the address may lie beyond the
+/// arrays.
+template <class T, class I>
+HWY_INLINE void prefetch_stream(const T* values, const I* indices) {
+  hwy::Prefetch(reinterpret_cast<const char*>(values) + tuning::matmul_stream_ahead);
+  hwy::Prefetch(reinterpret_cast<const char*>(indices) + tuning::matmul_stream_ahead);
+}
+
+template <bool Conjugate, class T, class I>
+HWY_INLINE Accumulator<T> add_product(const T* values, const I* indices, std::int64_t p, const T* x,
+                                      Accumulator<T> sum) {
+  using A = Accumulator<T>;
+  // Indices are never negative, and an unsigned load widens for free.
+  const std::make_unsigned_t<I> index = static_cast<std::make_unsigned_t<I>>(indices[p]);
+  return multiply_add<A>(conjugate_if<Conjugate>(A(widen(values[p]))), A(widen(x[index])), sum);
+}
+
+/// Sum of N products, without a loop.
+template <int N, bool Conjugate, class T, class I>
+HWY_INLINE Accumulator<T> dot_fixed(const T* values, const I* indices, const T* x) {
+  Accumulator<T> even{}, odd{};
+  for (int p = 0; p + 1 < N; p += 2) {
+    even = add_product<Conjugate>(values, indices, p, x, even);
+    odd = add_product<Conjugate>(values, indices, p + 1, x, odd);
+  }
+  if (N % 2 == 1) even = add_product<Conjugate>(values, indices, N - 1, x, even);
+  return even + odd;
+}
+
+/// Sum of n products over four independent sums.
 template <bool Conjugate, class T, class I>
 HWY_INLINE Accumulator<T> dot_scalar(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices,
                                      std::int64_t n, const T* HWY_RESTRICT x) {
-  using A = Accumulator<T>;
-  const auto product = [&](std::int64_t p, A sum) HWY_ATTR {
-    return multiply_add<A>(conjugate_if<Conjugate>(A(widen(values[p]))), A(widen(x[indices[p]])),
-                           sum);
-  };
-  A s0{}, s1{}, s2{}, s3{};
+  Accumulator<T> s0{}, s1{}, s2{}, s3{};
   std::int64_t p = 0;
   for (; p + 4 <= n; p += 4) {
-    s0 = product(p, s0);
-    s1 = product(p + 1, s1);
-    s2 = product(p + 2, s2);
-    s3 = product(p + 3, s3);
+    prefetch_stream(values + p, indices + p);
+    s0 = add_product<Conjugate>(values, indices, p, x, s0);
+    s1 = add_product<Conjugate>(values, indices, p + 1, x, s1);
+    s2 = add_product<Conjugate>(values, indices, p + 2, x, s2);
+    s3 = add_product<Conjugate>(values, indices, p + 3, x, s3);
   }
-  for (; p < n; ++p) s0 = product(p, s0);
+  for (; p < n; ++p) s0 = add_product<Conjugate>(values, indices, p, x, s0);
   return (s0 + s1) + (s2 + s3);
 }
 
 // A gather pays where it beats scalar loads: with AVX-512; AVX2's does not on most machines.
-#if HWY_TARGET <= HWY_AVX3
-template <class D>
-HWY_INLINE hn::Vec<hn::RebindToSigned<D>> load_indices(D, const std::int32_t* from) {
-  const hn::RebindToSigned<D> di;
-  if constexpr (sizeof(hn::TFromD<D>) == 4) {
-    return hn::LoadU(di, from);
-  } else {
-    return hn::PromoteTo(di, hn::LoadU(hn::Rebind<std::int32_t, D>(), from));
-  }
-}
-template <class D>
-HWY_INLINE hn::Vec<hn::RebindToSigned<D>> load_indices(D, const std::int64_t* from) {
-  return hn::LoadU(hn::RebindToSigned<D>(), from);
-}
-
 template <class T, class I>
 inline constexpr bool can_gather =
-    std::is_same_v<T, double> || (std::is_same_v<T, float> && sizeof(I) == 4);
+    HWY_TARGET <= HWY_AVX3 &&
+    (std::is_same_v<T, double> || (std::is_same_v<T, float> && sizeof(I) == 4));
+
+#if HWY_TARGET <= HWY_AVX3
+/// x at the next `count` indices (at most a vector's lanes), zero in the other lanes.
+template <class D, class I>
+HWY_INLINE hn::Vec<D> gather_x(D d, const hn::TFromD<D>* x, const I* indices, std::int64_t count) {
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<I, D> loaded;
+  const std::size_t n = static_cast<std::size_t>(count);
+  const bool full = n == hn::Lanes(d);
+  const auto narrow_index =
+      full ? hn::LoadU(loaded, indices) : hn::MaskedLoad(hn::FirstN(loaded, n), loaded, indices);
+  hn::Vec<hn::RebindToSigned<D>> index;
+  if constexpr (sizeof(I) == sizeof(hn::TFromD<D>)) {
+    index = narrow_index;
+  } else {
+    index = hn::PromoteTo(di, narrow_index);
+  }
+  // Lanes beyond count read x[0], which may be infinite: they must become zero.
+  const auto gathered = hn::GatherIndex(d, x, index);
+  return full ? gathered : hn::IfThenElseZero(hn::FirstN(d, n), gathered);
+}
 
 template <class T, class I>
 HWY_INLINE T dot_gather(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
@@ -89,22 +122,53 @@ HWY_INLINE T dot_gather(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indi
   auto s0 = hn::Zero(d), s1 = hn::Zero(d);
   std::int64_t p = 0;
   for (; p + 2 * lanes <= n; p += 2 * lanes) {
-    s0 = hn::MulAdd(hn::LoadU(d, values + p), hn::GatherIndex(d, x, load_indices(d, indices + p)),
-                    s0);
-    s1 = hn::MulAdd(hn::LoadU(d, values + p + lanes),
-                    hn::GatherIndex(d, x, load_indices(d, indices + p + lanes)), s1);
+    prefetch_stream(values + p, indices + p);
+    prefetch_stream(values + p + lanes, indices + p + lanes);
+    s0 = hn::MulAdd(hn::LoadU(d, values + p), gather_x(d, x, indices + p, lanes), s0);
+    s1 = hn::MulAdd(hn::LoadU(d, values + p + lanes), gather_x(d, x, indices + p + lanes, lanes),
+                    s1);
   }
-  for (; p + lanes <= n; p += lanes) {
-    s0 = hn::MulAdd(hn::LoadU(d, values + p), hn::GatherIndex(d, x, load_indices(d, indices + p)),
-                    s0);
+  if (p + lanes <= n) {
+    s0 = hn::MulAdd(hn::LoadU(d, values + p), gather_x(d, x, indices + p, lanes), s0);
+    p += lanes;
   }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1))) +
-         dot_scalar<false>(values + p, indices + p, n - p, x);
+  if (p < n) {
+    const auto rest = hn::FirstN(d, static_cast<std::size_t>(n - p));
+    s1 = hn::MulAdd(hn::MaskedLoad(rest, d, values + p), gather_x(d, x, indices + p, n - p), s1);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
 }
-#else
-template <class T, class I>
-inline constexpr bool can_gather = false;
 #endif
+
+/// Sum of values[p] * x[indices[p]] over one row.
+template <bool Conjugate, class T, class I>
+HWY_INLINE Accumulator<T> dot(const T* values, const I* indices, std::int64_t n, const T* x) {
+  switch (n) {
+    case 0:
+      return {};
+    case 1:
+      return dot_fixed<1, Conjugate>(values, indices, x);
+    case 2:
+      return dot_fixed<2, Conjugate>(values, indices, x);
+    case 3:
+      return dot_fixed<3, Conjugate>(values, indices, x);
+    case 4:
+      return dot_fixed<4, Conjugate>(values, indices, x);
+    case 5:
+      return dot_fixed<5, Conjugate>(values, indices, x);
+    case 6:
+      return dot_fixed<6, Conjugate>(values, indices, x);
+    case 7:
+      return dot_fixed<7, Conjugate>(values, indices, x);
+    case 8:
+      return dot_fixed<8, Conjugate>(values, indices, x);
+    default:
+#if HWY_TARGET <= HWY_AVX3
+      if constexpr (can_gather<T, I>) return dot_gather(values, indices, n, x);
+#endif
+      return dot_scalar<Conjugate>(values, indices, n, x);
+  }
+}
 
 template <bool Conjugate, class T, class I>
 void vector_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
@@ -113,26 +177,19 @@ void vector_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end)
   const T* values = static_cast<const T*>(op.a.values);
   const T* x = static_cast<const T*>(op.x) + op.x_batch[0];
   T* y = static_cast<T*>(op.y) + op.y_batch[0];
-  const std::int64_t y_stride = op.y_row_stride;
   std::int64_t first = indptr[begin];
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t last = indptr[i + 1];
-    const std::int64_t n = last - first;
-    if constexpr (can_gather<T, I>) {
-      if (n >= static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<T>()))) {
-        y[i * y_stride] = dot_gather(values + first, indices + first, n, x);
-        first = last;
-        continue;
-      }
-    }
-    y[i * y_stride] = narrow<T>(dot_scalar<Conjugate>(values + first, indices + first, n, x));
+    prefetch_stream(values + first, indices + first);
+    y[i * op.y_row_stride] =
+        narrow<T>(dot<Conjugate>(values + first, indices + first, last - first, x));
     first = last;
   }
 }
 
 // ---- Contiguous columns -------------------------------------------------------------------------
 
-/// Writes `count` accumulators to y, rounding to T.
+/// Writes the first `count` accumulators to y, rounding to T.
 template <class D, class T>
 HWY_INLINE void store(hn::Vec<D> sum, D d, T* y, std::int64_t count) {
   constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
@@ -147,7 +204,7 @@ HWY_INLINE void store(hn::Vec<D> sum, D d, T* y, std::int64_t count) {
   }
 }
 
-/// `count` lanes of x, the rest zero; reads nothing beyond them.
+/// The first `count` lanes of x, the rest zero; reads nothing beyond them.
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t count) {
   if constexpr (is_16bit<T>) {
@@ -159,27 +216,55 @@ HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t count) {
   }
 }
 
-/// One row of A times Vectors vectors of columns (the last one `tail` wide when Partial).
-template <int Vectors, bool Partial, class T, class I>
-HWY_INLINE void real_block(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices,
-                           std::int64_t n, const T* HWY_RESTRICT x, std::int64_t x_stride,
-                           T* HWY_RESTRICT y, std::int64_t tail) {
-  using A = Accumulator<T>;
-  const hn::ScalableTag<A> d;
-  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+/// A block of columns: `Vectors` vectors of D's lanes, of which the last holds `tail` when Partial.
+template <class D, int Vectors, bool Partial>
+struct Block {
+  static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+  static constexpr std::size_t bytes = Vectors * hn::MaxLanes(D()) * sizeof(hn::TFromD<D>);
+  std::int64_t tail;
+
+  HWY_INLINE std::int64_t width(int v) const { return Partial && v == Vectors - 1 ? tail : lanes; }
+
+  template <class T>
+  HWY_INLINE hn::Vec<D> load_vector(const T* row, int v) const {
+    if (Partial && v == Vectors - 1) return load_first(D(), row + v * lanes, tail);
+    return load(D(), row + v * lanes);
+  }
+};
+
+/// Asks for the block of X that a coming position of A will need; indices[0 .. known) may be read.
+///
+/// Besides latency this hides what a block costs that straddles cache lines, as blocks of NumPy's
+/// arrays do.
+template <std::size_t Bytes, class T, class I>
+HWY_INLINE void prefetch_block(const I* indices, std::int64_t p, std::int64_t known, const T* x,
+                               std::int64_t x_stride) {
+  if constexpr (Bytes >= 64) {
+    constexpr std::int64_t ahead = (Bytes <= 128 ? 2 : 1) * tuning::matmul_blocks_ahead;
+    const std::int64_t next = indices[std::min(p + ahead, known - 1)];
+    const char* block = reinterpret_cast<const char*>(x + next * x_stride);
+    for (std::size_t byte = 0; byte < Bytes; byte += 64) hwy::Prefetch(block + byte);
+  }
+}
+
+/// One row of A times a block of columns.
+template <class D, int Vectors, bool Partial, class T, class I>
+HWY_INLINE void real_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
+                         const I* HWY_RESTRICT indices, std::int64_t n, std::int64_t known,
+                         const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
+  const D d;
   // Few vectors: several sums each, to hide the latency of the multiply-add.
   constexpr int Chains = Vectors == 1 ? 4 : Vectors == 2 ? 2 : 1;
-  hn::Vec<decltype(d)> sums[Chains][Vectors];
+  hn::Vec<D> sums[Chains][Vectors];
   for (int chain = 0; chain < Chains; ++chain) {
     for (int v = 0; v < Vectors; ++v) sums[chain][v] = hn::Zero(d);
   }
   const auto add = [&](std::int64_t p, int chain) HWY_ATTR {
+    prefetch_block<block.bytes>(indices, p, known, x, x_stride);
     const auto a = hn::Set(d, widen(values[p]));
     const T* row = x + static_cast<std::int64_t>(indices[p]) * x_stride;
     for (int v = 0; v < Vectors; ++v) {
-      const auto columns = Partial && v == Vectors - 1 ? load_first(d, row + v * lanes, tail)
-                                                       : load(d, row + v * lanes);
-      sums[chain][v] = hn::MulAdd(a, columns, sums[chain][v]);
+      sums[chain][v] = hn::MulAdd(a, block.load_vector(row, v), sums[chain][v]);
     }
   };
   std::int64_t p = 0;
@@ -190,27 +275,27 @@ HWY_INLINE void real_block(const T* HWY_RESTRICT values, const I* HWY_RESTRICT i
   for (int v = 0; v < Vectors; ++v) {
     auto sum = sums[0][v];
     for (int chain = 1; chain < Chains; ++chain) sum = hn::Add(sum, sums[chain][v]);
-    store(sum, d, y + v * lanes, Partial && v == Vectors - 1 ? tail : lanes);
+    store(sum, d, y + v * block.lanes, block.width(v));
   }
 }
 
-/// The same for complex values: x as interleaved reals, the real and imaginary factors summed apart.
-template <int Vectors, bool Partial, bool Conjugate, class T, class I>
-HWY_INLINE void complex_block(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices,
-                              std::int64_t n, const T* HWY_RESTRICT x, std::int64_t x_stride,
-                              T* HWY_RESTRICT y, std::int64_t tail) {
+/// The same for complex values: x as interleaved reals, the real and imaginary factors summed
+/// apart.
+template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
+HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
+                            const I* HWY_RESTRICT indices, std::int64_t n, std::int64_t known,
+                            const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
   using R = typename T::value_type;
-  const hn::ScalableTag<R> d;
-  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  hn::Vec<decltype(d)> by_real[Vectors], by_imag[Vectors];
+  const D d;
+  hn::Vec<D> by_real[Vectors], by_imag[Vectors];
   for (int v = 0; v < Vectors; ++v) by_real[v] = by_imag[v] = hn::Zero(d);
   for (std::int64_t p = 0; p < n; ++p) {
+    prefetch_block<block.bytes>(indices, p, known, x, x_stride);
     const auto real = hn::Set(d, values[p].real());
     const auto imag = hn::Set(d, Conjugate ? -values[p].imag() : values[p].imag());
     const R* row = reinterpret_cast<const R*>(x + static_cast<std::int64_t>(indices[p]) * x_stride);
     for (int v = 0; v < Vectors; ++v) {
-      const auto columns = Partial && v == Vectors - 1 ? load_first(d, row + v * lanes, tail)
-                                                       : load(d, row + v * lanes);
+      const auto columns = block.load_vector(row, v);
       by_real[v] = hn::MulAdd(real, columns, by_real[v]);
       by_imag[v] = hn::MulAdd(imag, columns, by_imag[v]);
     }
@@ -220,53 +305,74 @@ HWY_INLINE void complex_block(const T* HWY_RESTRICT values, const I* HWY_RESTRIC
     // i·(re, im) = (−im, re): swap the pair and negate its real part.
     const auto swapped = hn::Reverse2(d, by_imag[v]);
     const auto turned = hn::OddEven(swapped, hn::Neg(swapped));
-    store(hn::Add(by_real[v], turned), d, out + v * lanes,
-          Partial && v == Vectors - 1 ? tail : lanes);
+    store(hn::Add(by_real[v], turned), d, out + v * block.lanes, block.width(v));
+  }
+}
+
+/// Rows [begin, end) times the block of columns that begins at real column c.
+template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
+void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, std::int64_t tail,
+                std::int64_t begin, std::int64_t end) {
+  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
+  const I* indices = static_cast<const I*>(op.a.pattern.indices);
+  const T* values = static_cast<const T*>(op.a.values);
+  const std::int64_t column = is_complex<T> ? c / 2 : c;
+  const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + column;
+  T* y = static_cast<T*>(op.y) + op.y_batch[member] + column;
+  const Block<D, Vectors, Partial> block{tail};
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t first = indptr[i];
+    const std::int64_t n = indptr[i + 1] - first;
+    const std::int64_t known = op.a.pattern.nnz - first;
+    if constexpr (is_complex<T>) {
+      complex_row<Conjugate>(block, values + first, indices + first, n, known, x, op.x_row_stride,
+                             y + i * op.y_row_stride);
+    } else {
+      real_row(block, values + first, indices + first, n, known, x, op.x_row_stride,
+               y + i * op.y_row_stride);
+    }
+  }
+}
+
+/// Rows [begin, end), one block of columns after the other.
+template <bool Conjugate, class T, class I>
+HWY_INLINE void all_blocks(const MatmulOperands& op, std::size_t member, std::int64_t begin,
+                           std::int64_t end) {
+  using R = Real<T>;
+  using Full = hn::ScalableTag<R>;
+  using Four = hn::CappedTag<R, 4>;
+  using Eight = hn::CappedTag<R, 8>;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(Full()));
+  constexpr int widest = HWY_TARGET == HWY_AVX2 && !is_complex<T> ? 8 : 4;
+  const std::int64_t width = op.cols * (is_complex<T> ? 2 : 1);
+  std::int64_t c = 0;
+  const auto blocks = [&]<class D, int Vectors>() HWY_ATTR {
+    constexpr std::int64_t step = Vectors * static_cast<std::int64_t>(hn::MaxLanes(D()));
+    for (; width - c >= step; c += step) {
+      block_rows<Conjugate, D, Vectors, false, T, I>(op, member, c, 0, begin, end);
+    }
+  };
+  blocks.template operator()<Full, widest>();
+  if (widest > 4) blocks.template operator()<Full, 4>();
+  blocks.template operator()<Full, 2>();
+  blocks.template operator()<Full, 1>();
+  const std::int64_t tail = width - c;
+  if (lanes > 4 && tail == 4) {
+    block_rows<Conjugate, Four, 1, false, T, I>(op, member, c, 0, begin, end);
+  } else if (lanes > 4 && tail > 0 && tail < 4) {
+    block_rows<Conjugate, Four, 1, true, T, I>(op, member, c, tail, begin, end);
+  } else if (lanes > 8 && tail == 8) {
+    block_rows<Conjugate, Eight, 1, false, T, I>(op, member, c, 0, begin, end);
+  } else if (tail > 0) {
+    block_rows<Conjugate, Full, 1, true, T, I>(op, member, c, tail, begin, end);
   }
 }
 
 template <bool Conjugate, class T, class I>
 void column_rows(const MatmulOperands& op, std::size_t member, std::int64_t begin,
                  std::int64_t end) {
-  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
-  const I* indices = static_cast<const I*>(op.a.pattern.indices);
-  const T* values = static_cast<const T*>(op.a.values);
-  const T* x = static_cast<const T*>(op.x) + op.x_batch[member];
-  T* y = static_cast<T*>(op.y) + op.y_batch[member];
-  constexpr std::int64_t reals = is_complex<T> ? 2 : 1;
-  constexpr std::int64_t lanes =
-      static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<Real<T>>()));
-  const std::int64_t width = op.cols * reals;
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t first = indptr[i];
-    const std::int64_t n = indptr[i + 1] - first;
-    T* row = y + i * op.y_row_stride;
-    std::int64_t c = 0;
-    const auto block = [&]<int Vectors, bool Partial>(std::int64_t tail) HWY_ATTR {
-      const T* columns = x + c / reals;
-      if constexpr (is_complex<T>) {
-        complex_block<Vectors, Partial, Conjugate>(values + first, indices + first, n, columns,
-                                                   op.x_row_stride, row + c / reals, tail);
-      } else {
-        real_block<Vectors, Partial>(values + first, indices + first, n, columns, op.x_row_stride,
-                                     row + c / reals, tail);
-      }
-    };
-    constexpr int widest = is_complex<T> ? 4 : 8;
-    for (; width - c >= widest * lanes; c += widest * lanes) block.template operator()<widest, false>(0);
-    if (width - c >= 4 * lanes) {
-      block.template operator()<4, false>(0);
-      c += 4 * lanes;
-    }
-    if (width - c >= 2 * lanes) {
-      block.template operator()<2, false>(0);
-      c += 2 * lanes;
-    }
-    if (width - c >= lanes) {
-      block.template operator()<1, false>(0);
-      c += lanes;
-    }
-    if (width > c) block.template operator()<1, true>(width - c);
+  for (std::int64_t i = begin; i < end; i += tuning::matmul_row_group) {
+    all_blocks<Conjugate, T, I>(op, member, i, std::min(end, i + tuning::matmul_row_group));
   }
 }
 
@@ -361,8 +467,8 @@ void matmul_cpu(const MatmulOperands& op) {
   if (num_threads() > 1 && cost >= tuning::matmul_serial_work / columns) {
     pieces = num_threads() * tuning::matmul_pieces_per_thread;
   }
-  if (op.x_batch.size() > 1) {
-    pieces = std::max(pieces, cost / tuning::matmul_batch_piece_nnz);
+  if (columns > tuning::matmul_single_pass_columns) {
+    pieces = std::max(pieces, cost / tuning::matmul_piece_cost);
   }
   pieces = std::min(pieces, pattern.rows);
   visit_index(pattern.index_dtype, "A", [&](auto index) {

@@ -34,8 +34,7 @@ void multiply(const MatmulOperands& op) {
           const T element = x[indices[p] * op.x_row_stride + c * op.x_col_stride];
           sum = multiply_add(a, Wide<T>(widen(element)), sum);
         }
-        y[i * op.y_row_stride + c * op.y_col_stride] =
-            narrow<T>(static_cast<Accumulator<T>>(sum));
+        y[i * op.y_row_stride + c * op.y_col_stride] = narrow<T>(static_cast<Accumulator<T>>(sum));
       }
     }
   }
