@@ -44,7 +44,7 @@ class Effort:
         Seconds of rest before each sample, in which the threads of the library before go to sleep.
     """
 
-    seconds: float = 0.3
+    seconds: float = 0.1
     rounds: int = 5
     slow_rounds: int = 3
     sample_seconds: float = 1e-3

@@ -11,11 +11,17 @@ MAX_SPARSE_PRODUCTS = 5e7
 MAX_SPGEMM_FILL = 0.25
 MAX_TRIPLETS = 1e7
 
+GIVE_UP_SECONDS = 1.0
+GIVE_UP_RATIO = 10
+ALWAYS_REPEATED = ("gossamer", "scipy", "mkl")
+
 RULES = [
     f"A product with a dense operand is left out above {MAX_DENSE_FLOPS:.0e} flops.",
     f"A sparse product is left out above {MAX_SPARSE_PRODUCTS:.0e} elementary products, and where"
     f" they exceed {MAX_SPGEMM_FILL:.0%} of the result's positions: it is better stored dense.",
     f"COO to CSR is left out above {MAX_TRIPLETS:.0e} triplets.",
+    f"A library besides {', '.join(ALWAYS_REPEATED)} whose first call takes over"
+    f" {GIVE_UP_SECONDS:g} s and {GIVE_UP_RATIO} times Gossamer's is not called again.",
     "A matrix larger than a sixteenth of the memory is left out.",
     "Matrices beyond the last-level cache are read from memory; all smaller ones are timed hot.",
 ]

@@ -12,7 +12,13 @@ import numpy as np
 
 from gossamer.cli.bench.bandwidth import ReadProbe
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
-from gossamer.cli.bench.conventions import COUNTED, RULES
+from gossamer.cli.bench.conventions import (
+    ALWAYS_REPEATED,
+    COUNTED,
+    GIVE_UP_RATIO,
+    GIVE_UP_SECONDS,
+    RULES,
+)
 from gossamer.cli.bench.operations import (
     OPERATIONS,
     QUICK_OPERATIONS,
@@ -92,21 +98,14 @@ class Benchmark:
         held: dict[str, Any],
         threads: int,
     ) -> None:
-        contenders: dict[str, Callable[[], Any]] = {}
-        first: dict[str, float] = {}
-        for library in libraries:
-            library.set_num_threads(threads)
-            try:
-                call = case.call(library, held[library.name])
-                result, first[library.name] = first_call(call)
-                case.check(library, result)
-            except Exception as error:
-                self._refuse(library, matrix, case, error)
-                continue
-            contenders[library.name] = call
-            del result
+        contenders, first = self._first_calls(matrix, case, libraries, held, threads)
         if "gossamer" not in contenders:
             return
+        given_up = {}
+        for name in [name for name in contenders if name not in ALWAYS_REPEATED]:
+            if first[name] > max(GIVE_UP_SECONDS, GIVE_UP_RATIO * first["gossamer"]):
+                given_up[name] = Timing(first[name], first[name], first[name], 1)
+                del contenders[name]
         nbytes = product_bytes(case.A)
         beyond_cache = matrix_bytes(case.A) > self.cache_bytes
         if case.operation.kind == "spmv" and beyond_cache:
@@ -128,9 +127,32 @@ class Benchmark:
                 "bytes": nbytes,
                 "beyond_cache": beyond_cache,
                 "streams": matrix.streams,
-                **_figures(timings, read, nbytes),
+                **_figures({**timings, **given_up}, read, nbytes),
             }
         )
+
+    def _first_calls(
+        self,
+        matrix: Matrix,
+        case: Case,
+        libraries: Sequence[Library],
+        held: dict[str, Any],
+        threads: int,
+    ) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
+        """Call each library once and check its result; return what was right, and its time."""
+        calls: dict[str, Callable[[], Any]] = {}
+        seconds: dict[str, float] = {}
+        for library in libraries:
+            library.set_num_threads(threads)
+            try:
+                call = case.call(library, held[library.name])
+                result, seconds[library.name] = first_call(call)
+                case.check(library, result)
+            except Exception as error:
+                self._refuse(library, matrix, case, error)
+            else:
+                calls[library.name] = call
+        return calls, seconds
 
     def _refuse(self, library: Library, matrix: Matrix, case: Case, error: Exception) -> None:
         """Note a case that a library cannot do or gets wrong; it is not timed."""
@@ -147,7 +169,7 @@ def _figures(timings: dict[str, Timing], read: Timing | None, nbytes: int) -> di
     ours = timings["gossamer"].median
     read_rate = min(nbytes, _PROBE_BYTES) / read.median if read else None
     return {
-        "rounds": timings["gossamer"].rounds,
+        "rounds": {name: timing.rounds for name, timing in timings.items()},
         "seconds": {name: timing.median for name, timing in timings.items()},
         "fastest_seconds": {name: timing.fastest for name, timing in timings.items()},
         "first_seconds": {name: timing.first for name, timing in timings.items()},

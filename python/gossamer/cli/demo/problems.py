@@ -18,7 +18,7 @@ from gossamer.cli.machine import memory_bytes
 from gossamer.cli.matrices import exact_ising_energy, ising_chain, poisson_2d
 from gossamer.cli.timing import Effort, first_call, interleave
 
-_EFFORT = Effort(seconds=0.3, rounds=5)
+_EFFORT = Effort(seconds=0.3)
 _TOLERANCE = 1e-8
 _MAX_DENSE_BYTES = 1 << 30
 _LIFTS: dict[str, Callable[[Any], Any]] = {
