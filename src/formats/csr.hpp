@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "gossamer/views.hpp"
 
@@ -29,5 +30,10 @@ std::int64_t balanced_row(const I* indptr, std::int64_t rows, std::int64_t piece
   }
   return low;
 }
+
+/// Throws InvalidArgument naming the operation when a dimension or the count does not fit the index
+/// dtype.
+void check_index_range(std::string_view operation, DType index_dtype, std::int64_t rows,
+                       std::int64_t cols, std::int64_t nnz);
 
 }  // namespace gossamer
