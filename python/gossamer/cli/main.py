@@ -16,10 +16,11 @@ app = typer.Typer(
     help="Sparse arrays at any density.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
-bench = typer.Typer(no_args_is_help=True)
+bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)
 app.add_typer(bench, name="bench", help="Measure against other libraries.")
 
