@@ -26,7 +26,7 @@ L2_BYTES = 256 << 20
 
 
 class DeltaRows(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_void_p) for n in "stream place group_step first_group start plan partial arrived".split()] + [
+    _fields_ = [(n, ctypes.c_void_p) for n in "stream place group_step worker start owner partial".split()] + [
         *((n, ctypes.c_int) for n in "groups cols blocks warps".split()), ("block_unit", ctypes.c_int * 265)
     ]
 
@@ -43,9 +43,9 @@ def bits_of(w):
 class DeltaRowsProduct:
     """One matrix arranged for one grid; `copies` of it on the device."""
 
-    def __init__(self, host, dtype, delta_bits, blocks, warps, budget=106, scale=None):
+    def __init__(self, host, dtype, delta_bits, blocks, warps, variant=6, scale=None):
         self.rows, self.cols = host.shape
-        self.delta_bits, self.vtype, self.budget = delta_bits, CODES[dtype], budget
+        self.delta_bits, self.vtype, self.variant = delta_bits, CODES[dtype], variant
         scale = None if scale is None else scale.cpu()
         scale_host = ctypes.c_void_p(None if scale is None else scale.data_ptr())
         handle = ctypes.c_void_p(
@@ -58,7 +58,7 @@ class DeltaRowsProduct:
         self.nbytes = sum(size)
         self.block_unit = (ctypes.c_int * 265)(*(ctypes.c_int * (blocks + 1)).from_address(data[6]))
         ends = np.cumsum([0] + [-(-n // 256) * 256 for n in size[:6]])
-        block = torch.zeros(int(ends[-1]) + blocks * 132, dtype=torch.uint8, device="cuda")
+        block = torch.zeros(int(ends[-1]) + blocks * 128, dtype=torch.uint8, device="cuda")
         for i in range(6):
             if size[i]:
                 part = torch.frombuffer((ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8)
@@ -70,7 +70,7 @@ class DeltaRowsProduct:
     def view(self, block):
         base = block.data_ptr()
         at = [base + int(e) for e in self.ends]
-        return DeltaRows(*at, at[6] + self.blocks * 128, self.groups, self.cols, self.blocks, self.warps, self.block_unit)
+        return DeltaRows(*at, self.groups, self.cols, self.blocks, self.warps, self.block_unit)
 
     def rotate(self):
         while len(self.memory) * self.nbytes < L2_BYTES:
@@ -79,10 +79,7 @@ class DeltaRowsProduct:
 
     def launch(self, x, y, overlap, copy=0):
         operands = ctypes.byref(self.views[copy]), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), int(overlap), stream()
-        if self.budget < 16:  # version 02: units loaded ahead, not kilobytes of shared memory
-            error = LIBRARY.delta_registers_launch(self.delta_bits, self.budget, *operands)
-        else:
-            error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, self.budget, *operands)
+        error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, self.variant, *operands)
         if error:
             raise RuntimeError(f"delta_rows_launch: CUDA error {error}")
 
@@ -202,13 +199,13 @@ def main():
     parser.add_argument("--shapes", default="all")
     parser.add_argument("--densities", default="0.5,0.3,0.2,0.1,0.05,0.7")
     parser.add_argument("--bits", default="0.7:3;0.5:3,4;0.3:4;0.2:4,6;0.1:6,8;0.05:6,8")
-    parser.add_argument("--grids", default="132x16,264x16")
+    parser.add_argument("--grids", default="132x16")
     parser.add_argument("--values", default="float16")
     parser.add_argument("--x", default="float16")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args()
-    grids = [tuple(map(int, (g + "x106").split("x")[:3])) for g in args.grids.split(",")]  # blocks, warps, budget
+    grids = [tuple(map(int, (g + "x6").split("x")[:3])) for g in args.grids.split(",")]  # blocks, warps, variant
     if args.check:
         check(grids)
     shapes = SHAPES if args.shapes == "all" else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
@@ -225,8 +222,8 @@ def main():
             host, x = bits_of(w), torch.randn(cols, device="cuda").to(xtype)
             limits = {}
             for bits in wanted[density]:
-                for blocks, warps, budget in grids:
-                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, budget, scale)
+                for blocks, warps, variant in grids:
+                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, variant, scale)
                     y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
                     product.launch(x, y, False)
                     e = excess(y, w, x, scale)
@@ -239,11 +236,11 @@ def main():
                         limits[bits] = read_limit(product.nbytes)
                     limit = limits[bits]
                     memory = rows * cols * x.element_size() / product.nbytes
-                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps, budget], us=plain,
+                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps, variant], us=plain,
                                          us_overlap=overlapped, read_limit_us=limit, dense_us=peer, nbytes=product.nbytes,
                                          error_over_bound=e))  # fmt: skip
                     print(
-                        f"  d={density:<5} delta{bits} {blocks}x{warps}x{budget:<3} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
+                        f"  d={density:<5} delta{bits} {blocks}x{warps}x{variant:<3} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
                         f"  overlap {overlapped:7.2f} us x{best_peer / overlapped:.2f} ({limit / overlapped:.2f})  memory {memory:.2f}"
                         f"  err {e:.2f}{'' if e <= 1 else ' WRONG'}",
                         flush=True,

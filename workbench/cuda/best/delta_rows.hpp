@@ -53,10 +53,9 @@ struct DeltaCode<3> {  // two registers a word; the last two live in the top two
   }
 };
 
-struct DeltaRowsPlan {  ///< what one block shares with its neighbours; -1 where nothing is shared
-  int head_owner;       ///< block in which the group that this block's first step continues begins
-  int head_last;        ///< and the block in which it ends
-  int tail_last;        ///< block in which the group that continues past this block's last step ends
+struct DeltaRowsWorker {  ///< where a warp begins
+  int group;              ///< of its first step
+  int group_begin, group_end, next_end;  ///< first steps of that group and the next, last step of the next
 };
 
 struct DeltaRowsPlace {  ///< of a group's sixteen
@@ -69,13 +68,13 @@ struct DeltaRowsHost {
   std::vector<uint8_t> stream;
   std::vector<DeltaRowsPlace> place;  ///< [16 groups]
   std::vector<int> group_step;        ///< [groups + 1] first step of each group
-  std::vector<int> first_group;       ///< [blocks * warps] the group of a warp's first step
+  std::vector<DeltaRowsWorker> worker;  ///< [blocks * warps]
   std::vector<int> start;             ///< [blocks * warps][16] column of the slot before a warp's first slot
-  std::vector<DeltaRowsPlan> plan;    ///< [blocks]
+  std::vector<int> owner;             ///< [blocks] the block in which the group of the first step begins
   std::vector<int> block_unit;        ///< [blocks + 1] first unit of each block
 
   size_t nbytes() const {
-    return stream.size() + 8 * place.size() + 4 * (group_step.size() + first_group.size() + start.size() + 3 * plan.size());
+    return stream.size() + 8 * place.size() + 4 * (group_step.size() + 4 * worker.size() + start.size() + owner.size());
   }
 };
 
@@ -156,22 +155,18 @@ DeltaRowsHost arrange_delta_rows(const Value* matrix, const float* scale, int ro
   auto block_step = [&](int b) { return a.block_unit[b] * Code::kSteps; };
   const int workers = blocks * warps;
   std::vector<int> worker_step(workers);
-  a.first_group.resize(workers);
+  a.worker.resize(workers);
+  a.owner.resize(blocks);
   for (int w = 0; w < workers; w++) {
     int b = w / warps, units = a.block_unit[b + 1] - a.block_unit[b];
     worker_step[w] = (a.block_unit[b] + warp_unit(units, w % warps, warps)) * Code::kSteps;
-    a.first_group[w] = int(std::upper_bound(a.group_step.begin(), a.group_step.end() - 1, worker_step[w]) - a.group_step.begin()) - 1;
-  }
-  a.plan.assign(blocks, {-1, -1, -1});
-  for (int b = 0; b < blocks; b++) {
-    int begin = block_step(b), end = block_step(b + 1);
-    if (begin == end) continue;
-    auto owner = [&](int g) { int o = b; while (block_step(o) > a.group_step[g]) o--; return o; };
-    auto ender = [&](int g) { int e = b; while (block_step(e + 1) < a.group_step[g + 1]) e++; return e; };
-    int first = a.first_group[b * warps];
-    int last = int(std::lower_bound(a.group_step.begin(), a.group_step.end(), end) - a.group_step.begin()) - 1;
-    if (a.group_step[first] < begin) a.plan[b].head_owner = owner(first), a.plan[b].head_last = ender(first);
-    if (a.group_step[last] >= begin && a.group_step[last + 1] > end) a.plan[b].tail_last = ender(last);
+    int g = int(std::upper_bound(a.group_step.begin(), a.group_step.end() - 1, worker_step[w]) - a.group_step.begin()) - 1;
+    g = std::min(g, a.groups - 1);
+    a.worker[w] = {g, a.group_step[g], a.group_step[g + 1], a.group_step[std::min(g + 2, a.groups)]};
+    if (w % warps == 0) {
+      a.owner[b] = b;
+      while (a.owner[b] > 0 && block_step(a.owner[b]) > a.group_step[g]) a.owner[b]--;
+    }
   }
 
   a.start.assign(16 * size_t(workers), -1);

@@ -23,10 +23,10 @@ constexpr int kMaxBlocks = 264;
 struct DeltaRows {
   const uint8_t* stream;
   const DeltaRowsPlace* place;
-  const int *group_step, *first_group, *start;
-  const DeltaRowsPlan* plan;
-  float* partial;     ///< [blocks][2][16] workspace
-  unsigned* arrived;  ///< [blocks] workspace, zero before the first product; a product leaves it zero
+  const int* group_step;
+  const DeltaRowsWorker* worker;
+  const int *start, *owner;
+  uint64_t* partial;  ///< [blocks][16] workspace, zero before the first product; a product leaves it zero
   int groups, cols, blocks, warps;
   int block_unit[kMaxBlocks + 1];  ///< here and not in memory: the first loads of a block depend on it
 };
@@ -104,43 +104,103 @@ template <class X> __device__ __forceinline__ X from_float(float x) {
   else return X(x);
 }
 
-// Copies by the bulk copy engine, which end on a barrier in shared memory.
-__device__ __forceinline__ void barrier_init(unsigned barrier) {
-  asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(barrier) : "memory");
-}
-__device__ __forceinline__ void bulk_copy(unsigned to, const void* from, unsigned bytes, unsigned barrier) {
-  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from),
-               "r"(bytes), "r"(barrier)
-               : "memory");
-}
-__device__ __forceinline__ void barrier_wait(unsigned barrier, unsigned phase) {
-  asm volatile(
-      "{\n.reg .pred done;\nretry:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@!done bra retry;\n}" ::"r"(barrier), "r"(phase)
-      : "memory");
-}
 __device__ __forceinline__ unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 
+/// x to shared memory by the copy engine, whose result does not queue behind the loads of the stream.
+__device__ __forceinline__ void bulk_copy(void* to, const void* from, unsigned bytes, uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(to)),
+               "l"(from), "r"(bytes), "r"(shared_address(barrier))
+               : "memory");
+}
+__device__ __forceinline__ void barrier_wait(uint64_t* barrier) {
+  asm volatile("{\n.reg .pred done;\nretry:\nmbarrier.try_wait.parity.shared.b64 done, [%0], 0;\n@!done bra retry;\n}" ::"r"(
+                   shared_address(barrier))
+               : "memory");
+}
+
+template <class X> __device__ __forceinline__ X gather(int address) {
+  if constexpr (sizeof(X) == 4) {
+    float v;
+    asm("ld.shared.f32 %0,[%1];" : "=f"(v) : "r"(address));
+    return v;
+  } else {
+    unsigned short v;
+    asm("ld.shared.u16 %0,[%1];" : "=h"(v) : "r"(address));
+    return (X&)v;
+  }
+}
+
+/// `Depth` units of a warp's stream on their way: in registers, or in shared memory where Ring, each lane its own bytes.
+template <bool Ring, int Depth, int Planes, int Words>
+struct Pipeline {
+  static constexpr unsigned kUnitBytes = Planes * 512 + Words * 128;
+  unsigned v[Ring ? 1 : Depth][Planes * 4], w[Ring ? 1 : Depth][Words];
+  const uint8_t* stream;
+  unsigned ring;
+  int lane;
+
+  template <int Bytes> __device__ __forceinline__ void piece(unsigned* to, unsigned offset, int p, const uint8_t* unit) {
+    const uint8_t* from = unit + offset + lane * Bytes;
+    if constexpr (Ring) {
+      const unsigned at = ring + p * kUnitBytes + offset + lane * Bytes;
+      if constexpr (Bytes == 16) asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(at), "l"(from) : "memory");
+      else asm volatile("cp.async.ca.shared.global [%0],[%1],%2;" ::"r"(at), "l"(from), "n"(Bytes) : "memory");
+    } else {
+      if constexpr (Bytes == 16) (uint4&)*to = __ldcs((const uint4*)from);
+      else if constexpr (Bytes == 8) (uint2&)*to = __ldcs((const uint2*)from);
+      else *to = __ldcs((const unsigned*)from);
+    }
+  }
+  __device__ __forceinline__ void load(int p, int u, bool valid) {
+    if (valid) {
+      const uint8_t* unit = stream + u * kUnitBytes;
+      const int q = Ring ? 0 : p;
+#pragma unroll
+      for (int i = 0; i < Planes; i++) piece<16>(&v[q][4 * i], i * 512, p, unit);
+      piece<Words == 4 ? 16 : 8>(&w[q][0], Planes * 512, p, unit);
+      if constexpr (Words == 3) piece<4>(&w[q][2], Planes * 512 + 256, p, unit);
+    }
+    if constexpr (Ring) asm volatile("cp.async.commit_group;" ::: "memory");
+  }
+  template <int Bytes> __device__ __forceinline__ void read(unsigned* to, unsigned offset, int p) {
+    const unsigned at = ring + p * kUnitBytes + offset + lane * Bytes;
+    if constexpr (Bytes == 16) asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(at));
+    else if constexpr (Bytes == 8) asm volatile("ld.shared.v2.u32 {%0,%1},[%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(at));
+    else asm volatile("ld.shared.u32 %0,[%1];" : "=r"(to[0]) : "r"(at));
+  }
+  /// Slot p of v and w; from shared memory when Ring.
+  __device__ __forceinline__ int take(int p) {
+    if constexpr (!Ring) return p;
+    asm volatile("cp.async.wait_group %0;" ::"n"(Depth - 1) : "memory");
+#pragma unroll
+    for (int i = 0; i < Planes; i++) read<16>(&v[0][4 * i], i * 512, p);
+    read<Words == 4 ? 16 : 8>(&w[0][0], Planes * 512, p);
+    if constexpr (Words == 3) read<4>(&w[0][2], Planes * 512 + 256, p);
+    return 0;
+  }
+};
+
 constexpr int kGuard = 16;  // bytes of zeros in front of x: where the padding of an empty row points
-constexpr int kMaxWarps = 16, kMaxStages = 16;
+constexpr int kMaxWarps = 16;
 template <class X> __host__ __device__ constexpr int x_bytes(int cols) { return (kGuard + cols * (int)sizeof(X) + 127) / 128 * 128; }
 template <class V, int Bits> __host__ __device__ constexpr int unit_bytes() {
   return DeltaCode<Bits>::kSteps * 256 * (int)sizeof(V) + DeltaCode<Bits>::kWords * 128;
 }
 
-/// grid: a.blocks blocks of a.warps warps (at most kMaxWarps); dynamic shared memory: x, then `stages` units a warp.
-template <class V, class X, int Bits>
-__global__ void __launch_bounds__(kMaxWarps * 32, 2)
-    matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y, int stages) {
+/// grid: a.blocks blocks of a.warps warps (at most kMaxWarps); dynamic shared memory: x, and the ring if there is one.
+template <class V, class X, int Bits, int Depth, bool Ring>
+__global__ void __launch_bounds__(kMaxWarps * 32, Ring ? 2 : 1)
+    matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y) {
   using Code = DeltaCode<Bits>;
   constexpr int kSteps = Code::kSteps, kWords = Code::kWords, kPlanes = kSteps * 8 * sizeof(V) / 16;
   constexpr unsigned kUnitBytes = unit_bytes<V, Bits>();
   constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ float head[kMaxWarps][16], tail[kMaxWarps][16];  // sums of groups that begin before a warp's steps, or end after them
-  __shared__ DeltaRowsPlace tail_place[kMaxWarps][16];
-  __shared__ int head_group[kMaxWarps], tail_group[kMaxWarps], tail_end[kMaxWarps];
-  __shared__ uint64_t full[kMaxWarps][kMaxStages], x_full;
+  __shared__ DeltaRowsPlace shared_place[kMaxWarps][2][16];   // of those groups
+  __shared__ int head_group[kMaxWarps], tail_group[kMaxWarps], head_end[kMaxWarps], tail_end[kMaxWarps];
+  __shared__ uint64_t x_full;
   asm volatile("griddepcontrol.launch_dependents;");
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
   const int worker = blockIdx.x * a.warps + warp;
@@ -148,48 +208,50 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
   const int first = warp_unit(block_units, warp, a.warps), units = warp_unit(block_units, warp + 1, a.warps) - first;
   const int begin = (block_begin + first) * kSteps, end = begin + units * kSteps, block_end = (block_begin + block_units) * kSteps;
 
-  const uint8_t* stream = a.stream + size_t(block_begin + first) * kUnitBytes;
-  const unsigned char* ring = shared + x_bytes<X>(a.cols) + warp * stages * kUnitBytes;
-  const unsigned ring_address = shared_address(ring), full_address = shared_address(full[warp]);
-  auto fetch = [&](int stage, int u) { bulk_copy(ring_address + stage * kUnitBytes, stream + u * size_t(kUnitBytes), kUnitBytes, full_address + 8 * stage); };
-  if (lane == 0) {
-    for (int i = 0; i < stages; i++) barrier_init(full_address + 8 * i);
-    if (warp == 0) barrier_init(shared_address(&x_full));
+  const int4 where = ((const int4*)a.worker)[worker];
+  const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
+  Pipeline<Ring, Depth, kPlanes, kWords> pipeline;
+  pipeline.stream = a.stream + size_t(block_begin + first) * kUnitBytes;
+  pipeline.ring = shared_address(shared) + x_bytes<X>(a.cols) + warp * Depth * kUnitBytes;
+  pipeline.lane = lane;
+#pragma unroll
+  for (int p = 0; p < Depth; p++) pipeline.load(p, p, p < units);
+  if (lane == 0) head_group[warp] = tail_group[warp] = -1;
+  X* xs = (X*)(shared + kGuard);
+  const unsigned copied = (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
+  if (threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
+  if (threadIdx.x == 0) {
+    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(&x_full)) : "memory");
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    for (int i = 0; i < min(stages, units); i++) fetch(i, i);
-    head_group[warp] = tail_group[warp] = -1;
   }
-  int group = 0, start0 = -1, start1 = -1;
-  if (units > 0) group = a.first_group[worker], start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
 
   // The structure and values are the caller's constants; only x and y belong to the kernel before.
   asm volatile("griddepcontrol.wait;" ::: "memory");
-  X* xs = (X*)(shared + kGuard);
-  const unsigned copied = (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
-  if (threadIdx.x == 0 && copied) bulk_copy(shared_address(xs), x, copied, shared_address(&x_full));
-  if (threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
+  if (threadIdx.x == 0 && copied) bulk_copy(xs, x, copied, &x_full);
   for (int i = copied / sizeof(X) + threadIdx.x; i < a.cols; i += blockDim.x) xs[i] = x[i];
 
-  int group_begin, group_end, next_end;
+  int group = where.x, group_begin, group_end, next_end;
   DeltaRowsPlace place0, place1;
-  auto enter = [&](int begin_step, int end_step) {
-    group_begin = begin_step, group_end = end_step, next_end = a.group_step[min(group + 2, a.groups)];
+  auto enter = [&](int begin_step, int end_step, int next_step) {
+    group_begin = begin_step, group_end = end_step, next_end = next_step;
     place0 = a.place[16 * group + g], place1 = a.place[16 * group + g + 8];
   };
-  enter(a.group_step[group], a.group_step[group + 1]);
-  const int origin = kGuard - (int)sizeof(X);  // column -1
+  enter(where.y, where.z, where.w);
+  const int origin = shared_address(xs) - (int)sizeof(X);  // column -1
   int base[4];
-  base[0] = base[1] = origin + (int)sizeof(X) * (start0 + 1);
-  base[2] = base[3] = origin + (int)sizeof(X) * (start1 + 1);
   auto triangle = [&](int n) {  // row k = 4 t + j, column n: sizeof(X) where k <= n
     unsigned b = 0;
     for (int j = 0; j < 4; j++) b |= (4 * t + j <= n ? (unsigned)sizeof(X) : 0u) << 8 * j;
     return b;
   };
-  const unsigned triangle0 = triangle(g), triangle1 = triangle(g + 8), all = sizeof(X) * 0x01010101u;
+  unsigned triangle0 = triangle(g), triangle1 = triangle(g + 8), all = sizeof(X) * 0x01010101u;
+  asm volatile("" : "+r"(triangle0), "+r"(triangle1), "+r"(all));  // not computed again in the loop
   float e0[4] = {}, e1[4] = {};  // kTensor: rows 0-7 and 8-15 of V * X^T; else four partial sums of either row
   __syncthreads();
-  if (copied) barrier_wait(shared_address(&x_full), 0);
+  if (copied) barrier_wait(&x_full);
+  base[0] = base[1] = origin + (int)sizeof(X) * (start0 + 1);
+  base[2] = base[3] = origin + (int)sizeof(X) * (start1 + 1);
+  for (int i = 0; i < 4; i++) asm volatile("" : "+r"(base[i]));  // no gather before the wait
 
   auto flush = [&] {
     float s0, s1;
@@ -200,17 +262,18 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
       for (int k = 1; k < 4; k *= 2) s0 += __shfl_xor_sync(~0u, s0, k), s1 += __shfl_xor_sync(~0u, s1, k);
     }
     if (t == g / 2) {
-      if (group_begin < begin) {
-        head[warp][g] = s0, head[warp][g + 8] = s1, head_group[warp] = group;
-      } else if (group_end > end) {
-        tail[warp][g] = s0, tail[warp][g + 8] = s1, tail_group[warp] = group, tail_end[warp] = group_end;
-        tail_place[warp][g] = place0, tail_place[warp][g + 8] = place1;
+      const bool continues = group_begin < begin;
+      if (continues || group_end > end) {
+        float* sum = continues ? head[warp] : tail[warp];
+        DeltaRowsPlace* place = shared_place[warp][continues ? 0 : 1];
+        sum[g] = s0, sum[g + 8] = s1, place[g] = place0, place[g + 8] = place1;
+        (continues ? head_group : tail_group)[warp] = group, (continues ? head_end : tail_end)[warp] = group_end;
       } else {
         if (place0.row >= 0) y[place0.row] = from_float<X>(s0 * place0.scale);
         if (place1.row >= 0) y[place1.row] = from_float<X>(s1 * place1.scale);
       }
     }
-    if (group + 1 < a.groups) group++, enter(group_end, next_end);
+    if (group + 1 < a.groups) group++, enter(group_end, next_end, a.group_step[min(group + 2, a.groups)]);
     for (int i = 0; i < 4; i++) e0[i] = e1[i] = 0.f, base[i] = origin;
   };
   auto step = [&](const unsigned* value, const unsigned (&delta)[2]) {
@@ -218,7 +281,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
     prefix_mma(d0, delta, triangle0, base);
     prefix_mma(d1, delta, triangle1, base);
     prefix_mma(base, delta, all, base);
-    auto at = [&](int address) { return *(const X*)(shared + address); };
+    auto at = [](int address) { return gather<X>(address); };
     if constexpr (kTensor) {
       unsigned av[4];
 #pragma unroll
@@ -236,58 +299,62 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
   };
 
   int stop = min(group_end, end), done = begin;
-  for (int u = 0, stage = 0, phase = 0; u < units; u++) {
-    unsigned v[kPlanes * 4], w[kWords], delta[kSteps][2];
-    barrier_wait(full_address + 8 * stage, phase);
-    const unsigned char* unit = ring + stage * kUnitBytes;
+  for (int u = 0; u < units; u += Depth) {
 #pragma unroll
-    for (int i = 0; i < kPlanes; i++) (uint4&)v[4 * i] = ((const uint4*)(unit + i * 512))[lane];
-    unit += kPlanes * 512;
-    if constexpr (kWords == 4) (uint4&)w[0] = ((const uint4*)unit)[lane];
-    else (uint2&)w[0] = ((const uint2*)unit)[lane];
-    if constexpr (kWords == 3) w[2] = ((const unsigned*)(unit + 256))[lane];
-    __syncwarp();
-    if (lane == 0 && u + stages < units) fetch(stage, u + stages);
-    if (++stage == stages) stage = 0, phase ^= 1;
-    unpack<Bits>(w, delta);
+    for (int p = 0; p < Depth; p++) {
+      if (u + p < units) {
+        const int q = pipeline.take(p);
+        unsigned delta[kSteps][2];
+        unpack<Bits>(pipeline.w[q], delta);
+        if constexpr (Ring) pipeline.load(p, u + p + Depth, u + p + Depth < units);
 #pragma unroll
-    for (int i = 0; i < kSteps; i++) {
-      step(&v[i * 2 * sizeof(V)], delta[i]);
-      if (++done == stop) flush(), stop = min(group_end, end);
+        for (int i = 0; i < kSteps; i++) {
+          step(&pipeline.v[q][i * 2 * sizeof(V)], delta[i]);
+          if (++done == stop) flush(), stop = min(group_end, end);
+        }
+        if constexpr (!Ring) pipeline.load(p, u + p + Depth, u + p + Depth < units);
+      }
     }
   }
   __syncthreads();
 
-  // Groups that warps or blocks share, in the order of the warps: the warp in which one begins adds up, the last block to arrive too.
+  // Groups that warps share: the warp in which one begins adds up, in the order of the warps. Groups that blocks share: the block in which
+  // one ends adds up what those before it send. A sum is sent with a mark in one word, so that no fence is needed; it is sent before others are waited for.
+  const int i = lane & 15;
   auto add_heads = [&](float sum, int k, int shared_group) {
-    for (; k < a.warps && head_group[k] == shared_group; k++) sum += head[k][lane & 15];
+    for (; k < a.warps && head_group[k] == shared_group; k++) sum += head[k][i];
     return sum;
   };
   auto write = [&](DeltaRowsPlace place, float sum) {
     if (lane < 16 && place.row >= 0) y[place.row] = from_float<X>(sum * place.scale);
   };
-  auto meet = [&](float sum, int slot, int shared_group, int owner, int last) {
-    if (lane < 16) a.partial[(blockIdx.x * 2 + slot) * 16 + lane] = sum;
-    __threadfence();
-    __syncwarp();
-    unsigned others = 0;
-    if (lane == 0) others = atomicAdd(&a.arrived[owner], 1u);
-    if (__shfl_sync(~0u, others, 0) != (unsigned)(last - owner)) return;
-    __threadfence();
-    sum = __ldcg(&a.partial[(owner * 2 + 1) * 16 + (lane & 15)]);
-    for (int b = owner + 1; b <= last; b++) sum += __ldcg(&a.partial[b * 2 * 16 + (lane & 15)]);
-    if (lane == 0) a.arrived[owner] = 0;
-    write(a.place[16 * shared_group + (lane & 15)], sum);
+  auto send = [&](float sum) {
+    if (lane < 16) ((volatile uint64_t*)a.partial)[blockIdx.x * 16 + i] = 1ull << 32 | __float_as_uint(sum);
   };
-  if (warp == 0 && head_group[0] >= 0) {
-    const DeltaRowsPlan plan = a.plan[blockIdx.x];
-    meet(add_heads(head[0][lane & 15], 1, head_group[0]), 0, head_group[0], plan.head_owner, plan.head_last);
-  }
+  auto receive = [&](int block) {
+    volatile uint64_t* from = (volatile uint64_t*)a.partial + block * 16 + i;
+    uint64_t word;
+    do word = *from;
+    while (!(word >> 32));
+    __syncwarp();
+    if (lane < 16) *from = 0;
+    return __uint_as_float((unsigned)word);
+  };
   if (tail_group[warp] >= 0) {
-    const float sum = add_heads(tail[warp][lane & 15], warp + 1, tail_group[warp]);
-    const int plan_last = tail_end[warp] > block_end ? a.plan[blockIdx.x].tail_last : -1;
-    if (plan_last < 0) write(tail_place[warp][lane & 15], sum);
-    else meet(sum, 1, tail_group[warp], blockIdx.x, plan_last);
+    const float sum = add_heads(tail[warp][i], warp + 1, tail_group[warp]);
+    if (tail_end[warp] > block_end) send(sum);
+    else write(shared_place[warp][1][i], sum);
+  }
+  if (warp == 0 && head_group[0] >= 0) {
+    const float heads = add_heads(head[0][i], 1, head_group[0]);
+    if (head_end[0] > block_end) {
+      send(heads);
+    } else {
+      const int owner = a.owner[blockIdx.x];
+      float sum = receive(owner);
+      for (int b = owner + 1; b < (int)blockIdx.x; b++) sum += receive(b);
+      write(shared_place[0][0][i], sum + heads);
+    }
   }
 }
 
@@ -296,21 +363,20 @@ __global__ void __launch_bounds__(kMaxWarps * 32, 2)
 /// y = A x on `stream`. Allocates nothing, does not synchronize, can be captured in a graph.
 /// @param overlap  the launch may begin while the kernel before it on the stream ends (programmatic dependent launch); A must have been
 ///                 complete before that kernel began.
-template <class V, class X, int Bits>
-cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap, cudaStream_t stream, int shared_budget = 106 << 10) {
+template <class V, class X, int Bits, int Depth, bool Ring>
+cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap, cudaStream_t stream) {
   using namespace delta_rows;
-  auto* kernel = matvec<V, X, Bits>;
-  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
+  auto* kernel = matvec<V, X, Bits, Depth, Ring>;
+  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 218 << 10);
   if (raised != cudaSuccess) return raised;
-  const int stage_bytes = a.warps * unit_bytes<V, Bits>(), room = (shared_budget - x_bytes<X>(a.cols)) / stage_bytes;
-  const int stages = std::clamp(room, 2, kMaxStages), bytes = x_bytes<X>(a.cols) + stages * stage_bytes;
+  const int bytes = x_bytes<X>(a.cols) + (Ring ? Depth * a.warps * unit_bytes<V, Bits>() : 0);
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = a.blocks, config.blockDim = a.warps * 32, config.dynamicSmemBytes = bytes, config.stream = stream;
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, a, x, y, stages);
+  return cudaLaunchKernelEx(&config, kernel, a, x, y);
 }
 
 }  // namespace gossamer
