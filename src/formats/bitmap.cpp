@@ -20,17 +20,6 @@ void write_row(const std::int32_t* columns, std::int64_t count, std::int64_t col
   }
 }
 
-void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* columns) {
-  const std::uint8_t* bits = packed.positions + row * row_bytes(packed.cols);
-  for (std::int64_t word = 0; word < row_bytes(packed.cols) / 4; ++word) {
-    std::uint32_t mask;
-    std::memcpy(&mask, bits + word * 4, 4);
-    for (; mask != 0; mask &= mask - 1) {
-      *columns++ = static_cast<std::int32_t>(word * 32 + std::countr_zero(mask));
-    }
-  }
-}
-
 void validate_row(const PackedView& packed, std::int64_t row, std::int64_t slots) {
   const std::uint8_t* bits = packed.positions + row * row_bytes(packed.cols);
   std::int64_t set = 0;

@@ -16,9 +16,6 @@ constexpr std::int64_t row_bytes(std::int64_t cols) { return (cols + 31) / 32 * 
 void write_row(const std::int32_t* columns, std::int64_t count, std::int64_t cols,
                std::uint8_t* bits);
 
-/// Writes the columns of a row's set bits, and up to a vector's width beyond.
-void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* columns);
-
 /// Checks one row against its offsets. Throws InvalidArgument.
 void validate_row(const PackedView& packed, std::int64_t row, std::int64_t slots);
 

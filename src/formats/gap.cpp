@@ -65,17 +65,6 @@ void store_gaps(PackedFormat format, const std::uint8_t* gaps, std::int64_t firs
   if (i < count) share(first + i, gaps[i]);
 }
 
-void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* columns) {
-  visit_bits(packed.format, [&](auto bits) {
-    std::int32_t next = 0;
-    const std::int64_t end = row_offset(packed, row + 1);
-    for (std::int64_t slot = row_offset(packed, row); slot < end; ++slot) {
-      next += static_cast<std::int32_t>(gap_at<bits>(packed.positions, slot)) + 1;
-      *columns++ = next - 1;
-    }
-  });
-}
-
 std::int64_t validate_row(const PackedView& packed, std::int64_t row) {
   return visit_bits(packed.format, [&](auto bits) {
     constexpr std::uint32_t largest = (1u << bits) - 1;

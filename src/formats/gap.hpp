@@ -36,9 +36,6 @@ std::int64_t fill_row(PackedFormat format, const std::int32_t* columns, const fl
 void store_gaps(PackedFormat format, const std::uint8_t* gaps, std::int64_t first,
                 std::int64_t count, std::uint8_t* positions);
 
-/// Writes the columns of a row's slots, and up to a vector's width beyond.
-void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* columns);
-
 /// Checks one row: every slot within its columns. Returns its fillers. Throws InvalidArgument.
 std::int64_t validate_row(const PackedView& packed, std::int64_t row);
 

@@ -75,14 +75,6 @@ PackedLayout packed_layout(PackedFormat format, std::int64_t rows, std::int64_t 
   return {padded, padded * gap::bits(format) / 8};
 }
 
-void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* columns) {
-  if (packed.format == PackedFormat::bitmap) {
-    bitmap::decode_columns(packed, row, columns);
-  } else {
-    gap::decode_columns(packed, row, columns);
-  }
-}
-
 // ---- Validation ---------------------------------------------------------------------------------
 
 namespace {

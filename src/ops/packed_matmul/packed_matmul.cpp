@@ -60,7 +60,7 @@ PackedMatmulOperands check_packed_matmul(const PackedView& packed, const ArrayVi
 
 void packed_matmul(const PackedView& packed, const ArrayView& x, const ArrayView& y,
                    bool transpose) {
-  reference::packed_matmul(packed, x, y, transpose);
+  packed_matmul_cpu(check_packed_matmul(packed, x, y, transpose));
 }
 
 }  // namespace gossamer

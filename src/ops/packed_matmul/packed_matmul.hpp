@@ -28,4 +28,7 @@ struct PackedMatmulOperands {
 PackedMatmulOperands check_packed_matmul(const PackedView& packed, const ArrayView& x,
                                          const ArrayView& y, bool transpose);
 
+/// The product on the CPU.
+void packed_matmul_cpu(const PackedMatmulOperands& operands);
+
 }  // namespace gossamer

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lays X out for the row kernels, splits the rows among threads and rounds the sums into Y.
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <new>
+
+#include "core/threads.hpp"
+#include "formats/packed.hpp"
+#include "ops/packed_matmul/packed_matmul.hpp"
+#include "ops/packed_matmul/packed_matmul_kernels.hpp"
+#include "ops/packed_matmul/packed_matmul_tuning.hpp"
+
+namespace gossamer {
+namespace {
+
+struct AlignedDelete {
+  void operator()(float* data) const { ::operator delete[](data, std::align_val_t(64)); }
+};
+using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
+
+/// Uninitialized floats on a cache line's boundary.
+AlignedFloats aligned_floats(std::int64_t count) {
+  return AlignedFloats(static_cast<float*>(
+      ::operator new[](static_cast<std::size_t>(count) * sizeof(float), std::align_val_t(64))));
+}
+
+constexpr std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// ---- Dense operands -----------------------------------------------------------------------------
+
+/// Elements that a task converts.
+constexpr std::int64_t elements_a_task = 65'536;
+
+/// Some columns of X as floats: element (j, c) at data[j * row_stride + c * column_stride].
+///
+/// Kernels multiply what a zero slot meets, so an infinite or NaN element is loaded as zero and its
+/// column named in `not_finite`, to be computed again by multiply_walking.
+struct LoadedX {
+  LoadedX(const PackedMatmulOperand& x, std::size_t first, std::size_t count, std::int64_t length,
+          std::int64_t row_stride, std::int64_t column_stride)
+      : data(aligned_floats(length)) {
+    std::fill(data.get(), data.get() + length, 0.0f);
+    std::vector<std::uint8_t> found(count);
+    visit_dense(x.dtype, "X", [&](auto tag) {
+      using X = typename decltype(tag)::type;
+      const std::int64_t grain =
+          std::max<std::int64_t>(1, elements_a_task / static_cast<std::int64_t>(count));
+      parallel_ranges(x.rows, grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::size_t c = 0; c < count; ++c) {
+          const X* from = static_cast<const X*>(x.data) + x.columns[first + c];
+          float* to = data.get() + static_cast<std::int64_t>(c) * column_stride;
+          bool finite = true;
+          for (std::int64_t j = begin; j < end; ++j) {
+            const float element = widen(from[j * x.row_stride]);
+            const bool ok = std::fabs(element) <= std::numeric_limits<float>::max();
+            to[j * row_stride] = ok ? element : 0.0f;
+            finite &= ok;
+          }
+          if (!finite) std::atomic_ref(found[c]).store(1, std::memory_order_relaxed);
+        }
+      });
+    });
+    for (std::size_t c = 0; c < count; ++c) {
+      if (found[c] != 0) not_finite.push_back(first + c);
+    }
+  }
+
+  AlignedFloats data;
+  std::vector<std::size_t> not_finite;
+};
+
+/// Rounds sums[r * width + c] into rows [begin, end) of `count` columns of Y.
+void store_sums(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,
+                std::size_t first, std::size_t count, const float* sums, std::int64_t width) {
+  visit_dense(y.dtype, "Y", [&](auto tag) {
+    using Y = typename decltype(tag)::type;
+    for (std::int64_t i = begin; i < end; ++i, sums += width) {
+      Y* to = static_cast<Y*>(y.data) + i * y.row_stride;
+      for (std::size_t c = 0; c < count; ++c) to[y.columns[first + c]] = narrow<Y>(sums[c]);
+    }
+  });
+}
+
+/// One column of Y where X holds infinities or NaN: slot by slot, leaving out the zero slots.
+void multiply_walking(const PackedMatmulOperands& op, std::size_t column) {
+  const PackedView& packed = op.packed;
+  std::vector<std::int32_t> columns(static_cast<std::size_t>(decoded_length(packed)));
+  std::vector<float> values(columns.size()), sums(static_cast<std::size_t>(op.y.rows));
+  visit_dense(op.x.dtype, "X", [&](auto tag) {
+    using X = typename decltype(tag)::type;
+    const X* x = static_cast<const X*>(op.x.data) + op.x.columns[column];
+    for (std::int64_t i = 0; i < packed.rows; ++i) {
+      const std::int64_t first = row_offset(packed, i);
+      const std::int64_t count = row_offset(packed, i + 1) - first;
+      decode_columns(packed, i, columns.data());
+      decode_values(packed, first, count, values.data());
+      for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
+        if (values[k] == 0.0f) continue;
+        const std::int64_t input = op.transpose ? i : columns[k];
+        const std::int64_t output = op.transpose ? columns[k] : i;
+        sums[static_cast<std::size_t>(output)] +=
+            values[k] * row_scale(packed, i) * widen(x[input * op.x.row_stride]);
+      }
+    }
+  });
+  store_sums(op.y, 0, op.y.rows, column, 1, sums.data(), 1);
+}
+
+// ---- Rows to threads ----------------------------------------------------------------------------
+
+/// The first row of a piece when slots, and what a row costs by itself, are split evenly.
+std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int64_t pieces) {
+  if (piece >= pieces) return packed.rows;
+  const std::int64_t row_cost = packed.format == PackedFormat::bitmap ? packed.cols / 4 + 8 : 8;
+  const double total = static_cast<double>(packed.slots) +
+                       static_cast<double>(packed.rows) * static_cast<double>(row_cost);
+  const double target = total * static_cast<double>(piece) / static_cast<double>(pieces);
+  std::int64_t low = 0, high = packed.rows;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (static_cast<double>(row_offset(packed, middle)) +
+            static_cast<double>(middle) * static_cast<double>(row_cost) <
+        target) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/// Calls rows(begin, end, sums) for pieces of the rows on all threads, and stores their sums.
+template <class Rows>
+void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
+                   std::int64_t width, Rows&& rows) {
+  const PackedView& packed = op.packed;
+  const std::int64_t rows_at_once = std::max<std::int64_t>(1, tuning::packed_sums_at_once / width);
+  const bool serial = (packed.slots + packed.rows) * width < tuning::packed_serial_work;
+  const std::int64_t pieces = serial ? 1
+                                     : std::max(num_threads() * tuning::packed_pieces_per_thread,
+                                                (packed.rows + rows_at_once - 1) / rows_at_once);
+  parallel_for(pieces, [&](std::int64_t piece) {
+    const std::int64_t end = piece_begin(packed, piece + 1, pieces);
+    AlignedFloats sums;
+    for (std::int64_t begin = piece_begin(packed, piece, pieces); begin < end;
+         begin += rows_at_once) {
+      if (!sums) sums = aligned_floats(std::min(rows_at_once, end - begin) * width);
+      const std::int64_t last = std::min(end, begin + rows_at_once);
+      rows(begin, last, sums.get());
+      store_sums(op.y, begin, last, first, count, sums.get(), width);
+    }
+  });
+}
+
+/// Calls add(begin, end, partial) for a fixed number of pieces of the rows, and stores the sum of
+/// the partial results (of op.y.rows × width) in the order of the pieces.
+template <class Add>
+void multiply_transposed(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
+                         std::int64_t width, Add&& add) {
+  const PackedView& packed = op.packed;
+  const std::int64_t length = round_up(packed.cols, 64) * width;
+  const std::int64_t pieces =
+      std::clamp<std::int64_t>((packed.slots + packed.rows) / tuning::packed_partial_work * width,
+                               1, tuning::packed_partials);
+  const AlignedFloats partials = aligned_floats(pieces * length);
+  parallel_for(pieces, [&](std::int64_t piece) {
+    float* partial = partials.get() + piece * length;
+    std::fill(partial, partial + length, 0.0f);
+    add(piece_begin(packed, piece, pieces), piece_begin(packed, piece + 1, pieces), partial);
+  });
+  const std::int64_t grain = std::max<std::int64_t>(1, elements_a_task / width);
+  parallel_ranges(packed.cols, grain, [&](std::int64_t begin, std::int64_t end) {
+    float* sums = partials.get();
+    for (std::int64_t piece = 1; piece < pieces; ++piece) {
+      const float* partial = partials.get() + piece * length;
+      for (std::int64_t k = begin * width; k < end * width; ++k) sums[k] += partial[k];
+    }
+    store_sums(op.y, begin, end, first, count, sums + begin * width, width);
+  });
+}
+
+// ---- Tiers --------------------------------------------------------------------------------------
+
+/// X as vectors, for bitmap_rows or gap_rows. Returns the columns to be computed again.
+std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::size_t first,
+                                          std::size_t count) {
+  const PackedView& packed = op.packed;
+  const std::int64_t stride = round_up(packed.cols, 64);
+  const std::int64_t length = stride * static_cast<std::int64_t>(count);
+  LoadedX x(op.x, first, count, length, 1, stride);
+  if (packed.format == PackedFormat::bitmap) {
+    const std::uint8_t* lanes = bitmap_lane_columns(packed.dtype);
+    for (float* block = x.data.get(); block < x.data.get() + length; block += 64) {
+      float columns[64];
+      std::copy_n(block, 64, columns);
+      for (int lane = 0; lane < 64; ++lane) block[lane] = columns[lanes[lane]];
+    }
+  }
+  const VectorsOfX vectors{x.data.get(), stride, static_cast<int>(count)};
+  const auto kernel = packed.format == PackedFormat::bitmap ? bitmap_rows : gap_rows;
+  multiply_rows(op, first, count, static_cast<std::int64_t>(count),
+                [&](std::int64_t begin, std::int64_t end, float* sums) {
+                  kernel(packed, vectors, begin, end, sums);
+                });
+  return x.not_finite;
+}
+
+/// X as rows, for columns_rows and columns_transposed.
+std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::size_t first,
+                                          std::size_t count) {
+  const PackedView& packed = op.packed;
+  const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
+  const LoadedX x(op.x, first, count, op.x.rows * width, width, 1);
+  const RowsOfX rows{x.data.get(), width};
+  if (op.transpose) {
+    multiply_transposed(op, first, count, width,
+                        [&](std::int64_t begin, std::int64_t end, float* partial) {
+                          columns_transposed(packed, rows, begin, end, partial);
+                        });
+  } else {
+    multiply_rows(op, first, count, width, [&](std::int64_t begin, std::int64_t end, float* sums) {
+      columns_rows(packed, rows, begin, end, sums);
+    });
+  }
+  return x.not_finite;
+}
+
+std::vector<std::size_t> multiply_vector_transposed(const PackedMatmulOperands& op) {
+  const LoadedX x(op.x, 0, 1, op.x.rows, 1, 0);
+  multiply_transposed(op, 0, 1, 1, [&](std::int64_t begin, std::int64_t end, float* partial) {
+    vector_transposed(op.packed, x.data.get(), begin, end, partial);
+  });
+  return x.not_finite;
+}
+
+}  // namespace
+
+void packed_matmul_cpu(const PackedMatmulOperands& op) {
+  const std::size_t columns = op.x.columns.size();
+  const bool bitmap = op.packed.format == PackedFormat::bitmap;
+  const std::size_t few = bitmap ? tuning::packed_expanded_columns : 1;
+  for (std::size_t first = 0; first < columns;) {
+    const std::size_t left = columns - first;
+    const std::size_t count = std::min<std::size_t>(left, tuning::packed_columns_at_once);
+    const std::vector<std::size_t> not_finite =
+        op.transpose && columns == 1   ? multiply_vector_transposed(op)
+        : !op.transpose && left <= few ? multiply_vectors(op, first, count)
+                                       : multiply_columns(op, first, count);
+    for (const std::size_t column : not_finite) multiply_walking(op, column);
+    first += count;
+  }
+}
+
+}  // namespace gossamer

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gap rows times a vector: running positions, and a gather of x where the processor has a fast one.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_gap_cpu.cpp"
+#include "simd/targets.hpp"
+// targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+#include "formats/gap.hpp"
+#include "formats/packed.hpp"
+#include "ops/packed_matmul/packed_matmul_kernels.hpp"
+#include "simd/expand-inl.hpp"
+#include "simd/gap_scan-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace gossamer {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// Slots [first, last) one at a time, `next` being the first column after the slot before.
+template <int Bits, class V>
+HWY_INLINE float walk_slots(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_RESTRICT values,
+                            std::int64_t first, std::int64_t last, const float* HWY_RESTRICT next) {
+  float partial[4] = {};
+  std::int64_t slot = first;
+  const auto add = [&](int chain) HWY_ATTR {
+    next += gap::gap_at<Bits>(gaps, slot);
+    partial[chain] += widen(values[slot++]) * *next++;
+  };
+  while (slot + 4 <= last) {
+    add(0);
+    add(1);
+    add(2);
+    add(3);
+  }
+  while (slot < last) add(0);
+  return (partial[0] + partial[1]) + (partial[2] + partial[3]);
+}
+
+#if HWY_TARGET <= HWY_AVX3
+
+template <class V>
+HWY_INLINE __m256 load_8_values(const V* from) {
+  if constexpr (std::is_same_v<V, float>) {
+    return _mm256_loadu_ps(from);
+  } else if constexpr (std::is_same_v<V, float16>) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  } else if constexpr (std::is_same_v<V, bfloat16>) {
+    const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
+  } else if constexpr (std::is_same_v<V, std::int8_t>) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  } else {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return _mm256_i32gather_ps(float8_values.data(), _mm256_cvtepu8_epi32(bytes), 4);
+  }
+}
+
+template <int Bits, class V>
+HWY_INLINE float dot_row(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_RESTRICT values,
+                         std::int64_t first, std::int64_t last, std::int64_t end,
+                         const float* HWY_RESTRICT x) {
+  __m256 sum0 = _mm256_setzero_ps(), sum1 = sum0;
+  std::int64_t slot = first;
+  const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8);
+  const auto add = [&](__m256& sum) HWY_ATTR {
+    std::int64_t advance;
+    const __m256i columns = scan_8<Bits>(gaps, slot, advance);
+    sum = _mm256_fmadd_ps(load_8_values(values + slot), _mm256_i32gather_ps(x, columns, 4), sum);
+    x += advance;
+    slot += 8;
+  };
+  while (slot + 16 <= safe) {
+    add(sum0);
+    add(sum1);
+  }
+  if (slot + 8 <= safe) add(sum0);
+  const __m256 sum = _mm256_add_ps(sum0, sum1);
+  const __m128 half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
+  const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair))) +
+         walk_slots<Bits>(gaps, values, slot, last, x);
+}
+
+#else
+
+template <int Bits, class V>
+HWY_INLINE float dot_row(const std::uint8_t* gaps, const V* values, std::int64_t first,
+                         std::int64_t last, std::int64_t, const float* x) {
+  return walk_slots<Bits>(gaps, values, first, last, x);
+}
+
+#endif
+
+void GapRows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
+             float* sums) {
+  visit_packed(packed.dtype, [&](auto tag) {
+    using V = typename decltype(tag)::type;
+    const V* values = static_cast<const V*>(packed.values);
+    const auto walk = [&]<int Bits>() HWY_ATTR {
+      for (std::int64_t i = begin; i < end; ++i) {
+        sums[i - begin] = dot_row<Bits>(packed.positions, values, row_offset(packed, i),
+                                        row_offset(packed, i + 1), packed.slots, x.data) *
+                          row_scale(packed, i);
+      }
+    };
+    if (packed.format == PackedFormat::gap4) {
+      walk.template operator()<4>();
+    } else {
+      walk.template operator()<8>();
+    }
+  });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gossamer
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace gossamer {
+
+void gap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
+              float* sums) {
+  GOSSAMER_SIMD_FUNCTION(GapRows)(packed, x, begin, end, sums);
+}
+
+}  // namespace gossamer
+#endif  // HWY_ONCE

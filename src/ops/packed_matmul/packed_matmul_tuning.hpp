@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace gossamer::tuning {
+
+/// Multiply-adds below which a product stays on the calling thread.
+inline constexpr std::int64_t packed_serial_work = 32'768;
+
+/// Pieces of rows for each thread: enough to even out rows of unequal cost.
+inline constexpr std::int64_t packed_pieces_per_thread = 8;
+
+/// Sums, as floats, that a piece holds before they are rounded and written: within the L2 cache.
+inline constexpr std::int64_t packed_sums_at_once = 32'768;
+
+/// Columns of X that bitmap rows take by expansion in registers; more go through decoded lists.
+inline constexpr std::int64_t packed_expanded_columns = 8;
+
+/// Columns of X that one walk over the matrix serves.
+inline constexpr std::int64_t packed_columns_at_once = 128;
+
+/// Slots, of whole rows, that are decoded together: 8 bytes each, within the L2 cache.
+inline constexpr std::int64_t packed_decoded_slots = 65'536;
+
+/// Floats of X that meet decoded rows at once: 32 KiB, within the L1 cache.
+inline constexpr std::int64_t packed_block_floats = 8'192;
+
+/// Partial results of a transposed product, whatever the number of threads, and the multiply-adds
+/// that one is worth.
+inline constexpr std::int64_t packed_partials = 8;
+inline constexpr std::int64_t packed_partial_work = 131'072;
+
+}  // namespace gossamer::tuning
