@@ -42,45 +42,31 @@ struct Call {
   cudaStream_t stream;
 };
 
-template <class V, class X, int Bits>
-static int launch(int variant, const Call& c) {
-  constexpr int kHalf = DeltaCode<Bits>::kSteps / 2 * (sizeof(V) == 4 ? 2 : 1);
-  auto go = [&]<int Depth, bool Ring>() { return delta_rows_matvec<V, X, Bits, Depth, Ring>(c.a, (const X*)c.x, (X*)c.y, c.overlap, c.stream); };
-  if constexpr (std::is_same_v<V, __half> && std::is_same_v<V, X> && Bits != 6) {
-    switch (variant) {
-      case 4: return go.template operator()<4 / kHalf, false>();
-      case 103: return go.template operator()<3, true>();
-      case 104: return go.template operator()<4 / kHalf, true>();
-    }
-  }
-  return go.template operator()<6 / kHalf, false>();
-}
-
 template <class V, class X>
-static int launch(int bits, int variant, const Call& c) {
+static int launch(int bits, const Call& c) {
+  auto go = [&]<int Bits>() { return delta_rows_matvec<V, X, Bits>(c.a, (const X*)c.x, (X*)c.y, c.overlap, c.stream); };
   switch (bits) {
-    case 3: return launch<V, X, 3>(variant, c);
-    case 4: return launch<V, X, 4>(variant, c);
-    case 6: return launch<V, X, 6>(variant, c);
-    case 8: return launch<V, X, 8>(variant, c);
+    case 3: return go.template operator()<3>();
+    case 4: return go.template operator()<4>();
+    case 6: return go.template operator()<6>();
+    case 8: return go.template operator()<8>();
   }
   return -1;
 }
 
-/// variant: 6 or 4 units in registers, 103 or 104: a ring of 3 or 4 units in shared memory (float16 only).
 /// dtypes: 0 float16, 1 bfloat16, 2 float32, 3 int8, 4 float8_e4m3.
-extern "C" int delta_rows_launch(int vtype, int xtype, int bits, int variant, const DeltaRows* a, const void* x, void* y, int overlap,
+extern "C" int delta_rows_launch(int vtype, int xtype, int bits, const DeltaRows* a, const void* x, void* y, int overlap,
                                  void* stream) {
   using namespace delta_rows;
   const Call c{*a, x, y, overlap != 0, (cudaStream_t)stream};
   switch (vtype * 10 + xtype) {
-    case 0: return launch<__half, __half>(bits, variant, c);
-    case 2: return launch<__half, float>(bits, variant, c);
-    case 11: return launch<__nv_bfloat16, __nv_bfloat16>(bits, variant, c);
-    case 22: return launch<float, float>(bits, variant, c);
-    case 30: return launch<Int8, __half>(bits, variant, c);
-    case 31: return launch<Int8, __nv_bfloat16>(bits, variant, c);
-    case 40: return launch<__nv_fp8_e4m3, __half>(bits, variant, c);
+    case 0: return launch<__half, __half>(bits, c);
+    case 2: return launch<__half, float>(bits, c);
+    case 11: return launch<__nv_bfloat16, __nv_bfloat16>(bits, c);
+    case 22: return launch<float, float>(bits, c);
+    case 30: return launch<Int8, __half>(bits, c);
+    case 31: return launch<Int8, __nv_bfloat16>(bits, c);
+    case 40: return launch<__nv_fp8_e4m3, __half>(bits, c);
   }
   return -1;
 }

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 HERE = Path(__file__).parent
 LIBRARY = ctypes.CDLL(str(HERE / "build/libworkbench.so"))
-LIBRARY.delta_rows_arrange.restype = ctypes.c_void_p
+LIBRARY.delta_rows_arrange.restype = LIBRARY.bitmap_tiles_arrange.restype = ctypes.c_void_p
 SHAPES = [(4096, 4096), (8192, 8192), (11008, 4096), (4096, 11008), (12288, 12288), (28672, 8192)]
 CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.int8: 3, torch.float8_e4m3fn: 4}
 UNIT_ROUNDOFF = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8, torch.float32: 2.0**-24}
@@ -27,7 +27,7 @@ L2_BYTES = 256 << 20
 
 class DeltaRows(ctypes.Structure):
     _fields_ = [(n, ctypes.c_void_p) for n in "stream place group_step worker start owner partial".split()] + [
-        *((n, ctypes.c_int) for n in "groups cols blocks warps".split()), ("block_unit", ctypes.c_int * 265)
+        *((n, ctypes.c_int) for n in "groups cols blocks".split()), ("block_unit", ctypes.c_int * 265)
     ]
 
 
@@ -70,7 +70,7 @@ class DeltaRowsProduct:
     def view(self, block):
         base = block.data_ptr()
         at = [base + int(e) for e in self.ends]
-        return DeltaRows(*at, self.groups, self.cols, self.blocks, self.warps, self.block_unit)
+        return DeltaRows(*at, self.groups, self.cols, self.blocks, self.block_unit)
 
     def rotate(self):
         while len(self.memory) * self.nbytes < L2_BYTES:
@@ -79,9 +79,56 @@ class DeltaRowsProduct:
 
     def launch(self, x, y, overlap, copy=0):
         operands = ctypes.byref(self.views[copy]), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), int(overlap), stream()
-        error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, self.variant, *operands)
+        error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, *operands)
         if error:
             raise RuntimeError(f"delta_rows_launch: CUDA error {error}")
+
+
+class BitmapTiles(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_void_p) for n in "stream offset partial arrived".split()] + [
+        ("rows", ctypes.c_int), ("cols", ctypes.c_int), ("largest", ctypes.c_uint)
+    ]  # fmt: skip
+
+
+class BitmapTilesProduct:
+    """One matrix arranged; `copies` of it on the device."""
+
+    def __init__(self, host, dtype):
+        self.rows, self.cols = host.shape
+        self.type, self.splits = CODES[dtype], 1
+        handle = ctypes.c_void_p(LIBRARY.bitmap_tiles_arrange(ctypes.c_void_p(host.data_ptr()), self.rows, self.cols))
+        data, size = (ctypes.c_void_p * 2)(), (ctypes.c_size_t * 2)()
+        self.largest = LIBRARY.bitmap_tiles_arrays(handle, data, size)
+        self.nbytes = sum(size)
+        self.at = -(-size[0] // 256) * 256
+        block = torch.zeros(self.at + size[1], dtype=torch.uint8, device="cuda")
+        for i, start in enumerate((0, self.at)):
+            if size[i]:
+                part = torch.frombuffer((ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8)
+                block[start : start + size[i]] = part.cuda()
+        LIBRARY.bitmap_tiles_free(handle)
+        self.blocks = -(-self.rows // 128)
+        self.memory = [block]
+        self.arrived = torch.zeros(self.blocks, dtype=torch.int32, device="cuda")
+        self.workspace = torch.zeros(1, device="cuda")
+
+    def set_splits(self, splits, batch):
+        self.splits = splits
+        self.workspace = torch.full((splits * -(-batch // 8) * 8 * self.blocks * 128,), float("nan"), device="cuda")
+
+    def rotate(self):
+        while len(self.memory) * self.nbytes < L2_BYTES:
+            self.memory.append(self.memory[0].clone())
+
+    def launch(self, x, y, overlap, copy=0):
+        base = self.memory[copy].data_ptr()
+        a = BitmapTiles(base, base + self.at, self.workspace.data_ptr(), self.arrived.data_ptr(), self.rows, self.cols, self.largest)
+        error = LIBRARY.bitmap_tiles_launch(
+            self.type, ctypes.byref(a), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), x.shape[0], self.splits,
+            int(overlap), stream(),
+        )  # fmt: skip
+        if error:
+            raise RuntimeError(f"bitmap_tiles_launch: CUDA error {error}")
 
 
 def microseconds(launch, copies, replays=20):
@@ -194,6 +241,75 @@ def check(configurations):
     print(f"check: {count} products, {failures} failures")
 
 
+def check_bitmap():
+    failures, count = 0, 0
+    for dtype in (torch.float16, torch.bfloat16):
+        worst = 0.0
+        for rows, cols, density in [(1, 1, 1.0), (1, 5000, 0.3), (17, 33, 0.5), (130, 1000, 0.05), (1000, 257, 0.2), (513, 777, 0.9),
+                                    (200, 4104, 1.0), (1025, 1023, 0.5), (300, 1024, 0.0)]:  # fmt: skip
+            w = random_matrix(rows, cols, density, dtype, rows)
+            product = BitmapTilesProduct(bits_of(w), dtype)
+            for batch in (1, 3, 8, 9, 16, 31, 64):
+                x = torch.randn(batch, cols, device="cuda").to(dtype)
+                for splits in {1, 3, min(7, -(-cols // 64))}:
+                    product.set_splits(splits, batch)
+                    y = torch.full((batch, rows), float("nan"), device="cuda", dtype=dtype)
+                    product.launch(x, y, False)
+                    e = max(excess(y[n].cpu(), w.cpu(), x[n].cpu()) for n in {0, batch - 1})
+                    e = max(e, float("inf") if torch.isnan(y).any() else 0)
+                    first = y.clone()
+                    for _ in range(20):
+                        product.launch(x, y, True)
+                    same = torch.equal(first.view(torch.int16), y.view(torch.int16))
+                    count, worst = count + 1, max(worst, e)
+                    if not e <= 1 or not same:
+                        failures += 1
+                        print("FAILED bitmap", dtype, rows, cols, density, batch, splits, e, same)
+        print(f"bitmap {dtype} worst error / bound {worst:.3f}", flush=True)
+    print(f"check: {count} products, {failures} failures")
+
+
+def bench_bitmap(shapes, densities, batches, dtype):
+    results = []
+    for rows, cols in shapes:
+        peers = {batch: dense_peer(rows, cols, dtype, batch) for batch in batches}
+        for density in densities:
+            w = random_matrix(rows, cols, density, dtype)
+            product = BitmapTilesProduct(bits_of(w), dtype)
+            product.rotate()
+            limit = read_limit(product.nbytes)
+            for batch in batches:
+                x = torch.randn(batch, cols, device="cuda").to(dtype)
+                y = torch.full((batch, rows), float("nan"), device="cuda", dtype=dtype)
+                best = {}
+                slots, blocks = 132 * (3 if batch <= 16 else 2), -(-rows // 128)
+                for waves in (1, 2, 3, 4):
+                    splits = max(1, min(waves * slots // blocks, cols // 128))
+                    if splits in best:
+                        continue
+                    product.set_splits(splits, batch)
+                    times = [microseconds(lambda i, o=o: product.launch(x, y, o, i), len(product.memory)) for o in (False, True)]
+                    best[splits] = times
+                e = max(excess(y[n], w, x[n]) for n in {0, batch - 1})
+                splits = min(best, key=lambda s: best[s][1])
+                plain, overlapped = min(t[0] for t in best.values()), best[splits][1]
+                peer = min(peers[batch].values())
+                results.append(dict(kernel="bitmap_tiles", shape=[rows, cols], density=density, batch=batch, splits=splits, us=plain,
+                                    us_overlap=overlapped, read_limit_us=limit, dense_us=peers[batch], nbytes=product.nbytes,
+                                    error_over_bound=e, all=best))  # fmt: skip
+                print(
+                    f"  {rows}x{cols} bitmap d={density} batch {batch:<2} splits {splits:<2} {plain:7.2f} us x{peer / plain:.2f} ({limit / plain:.2f})"
+                    f" overlap {overlapped:7.2f} us x{peer / overlapped:.2f}  memory {rows * cols * 2 / product.nbytes:.2f} err {e:.2f}"
+                    f" {({s: round(t[0], 1) for s, t in best.items()})}", flush=True,
+                )  # fmt: skip
+    for density in densities:
+        for batch in batches:
+            these = [r for r in results if r["density"] == density and r["batch"] == batch]
+            speed = lambda field: statistics.geometric_mean(min(r["dense_us"].values()) / r[field] for r in these)  # noqa: E731
+            print(f"geomean bitmap d={density} batch {batch:<2} x{speed('us'):.2f} overlap x{speed('us_overlap'):.2f} ({len(these)} shapes)")
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shapes", default="all")
@@ -202,16 +318,21 @@ def main():
     parser.add_argument("--grids", default="132x16")
     parser.add_argument("--values", default="float16")
     parser.add_argument("--x", default="float16")
+    parser.add_argument("--batches", default="", help="time bitmap_tiles at these")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args()
     grids = [tuple(map(int, (g + "x6").split("x")[:3])) for g in args.grids.split(",")]  # blocks, warps, variant
     if args.check:
         check(grids)
+        check_bitmap()
     shapes = SHAPES if args.shapes == "all" else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
     vtype, xtype = getattr(torch, args.values), getattr(torch, args.x)
     wanted = {float(k): [int(b) for b in v.split(",")] for k, v in (e.split(":") for e in args.bits.split(";"))}
     rows_out = []
+    if args.batches:
+        rows_out += bench_bitmap(shapes, list(map(float, args.densities.split(","))), list(map(int, args.batches.split(","))), vtype)
+        shapes = []
     for rows, cols in shapes:
         peer = dense_peer(rows, cols, xtype)
         best_peer = min(peer.values())
@@ -246,7 +367,7 @@ def main():
                         flush=True,
                     )
                     del product
-    for density in sorted({r["density"] for r in rows_out}, reverse=True):
+    for density in sorted({r["density"] for r in rows_out if "bits" in r}, reverse=True):
         for key in sorted({(r["bits"], *r["grid"]) for r in rows_out if r["density"] == density}):
             these = [r for r in rows_out if r["density"] == density and (r["bits"], *r["grid"]) == key]
             speed = lambda field: statistics.geometric_mean(min(r["dense_us"].values()) / r[field] for r in these)  # noqa: E731

@@ -17,8 +17,9 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
-#include <thread>
 #include <vector>
+
+#include "parallel.hpp"
 
 namespace gossamer {
 
@@ -79,16 +80,7 @@ struct DeltaRowsHost {
 };
 
 /// First unit of warp `w` of a block that has `units`: idle warps come last.
-constexpr int warp_unit(int units, int w, int warps) { return units < warps ? (w < units ? w : units) : int(int64_t(units) * w / warps); }
-
-template <class Function>
-void for_each_parallel(int count, Function f) {
-  int threads = std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::thread> pool;
-  for (int k = 0; k < threads; k++)
-    pool.emplace_back([=] { for (int i = k; i < count; i += threads) f(i); });
-  for (auto& thread : pool) thread.join();
-}
+constexpr int warp_unit(unsigned units, unsigned w, unsigned warps) { return units < warps ? (w < units ? w : units) : units * w / warps; }
 
 /// Arrange the dense row-major `matrix` (rows x cols, elements of type Value compared as bit patterns, -0 counts as zero) for a grid of
 /// `blocks` blocks of `warps` warps. `scale` has a factor a row, or is null.

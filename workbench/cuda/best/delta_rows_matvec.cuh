@@ -27,7 +27,7 @@ struct DeltaRows {
   const DeltaRowsWorker* worker;
   const int *start, *owner;
   uint64_t* partial;  ///< [blocks][16] workspace, zero before the first product; a product leaves it zero
-  int groups, cols, blocks, warps;
+  int groups, cols, blocks;
   int block_unit[kMaxBlocks + 1];  ///< here and not in memory: the first loads of a block depend on it
 };
 
@@ -50,8 +50,8 @@ __device__ __forceinline__ void product_mma(float (&d)[4], const unsigned (&a)[4
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"((unsigned&)b0), "r"((unsigned&)b1));
 }
 
-template <int Bits, int N>
-__device__ __forceinline__ void unpack(const unsigned (&w)[N], unsigned (&a)[DeltaCode<Bits>::kSteps][2]) {
+template <int Bits>
+__device__ __forceinline__ void unpack(const unsigned* w, unsigned (&a)[DeltaCode<Bits>::kSteps][2]) {
   if constexpr (Bits == 8) {
     for (int r = 0; r < 4; r++) a[r / 2][r % 2] = w[r];
   } else if constexpr (Bits == 4) {
@@ -131,91 +131,64 @@ template <class X> __device__ __forceinline__ X gather(int address) {
   }
 }
 
-/// `Depth` units of a warp's stream on their way: in registers, or in shared memory where Ring, each lane its own bytes.
-template <bool Ring, int Depth, int Planes, int Words>
-struct Pipeline {
-  static constexpr unsigned kUnitBytes = Planes * 512 + Words * 128;
-  unsigned v[Ring ? 1 : Depth][Planes * 4], w[Ring ? 1 : Depth][Words];
-  const uint8_t* stream;
-  unsigned ring;
-  int lane;
-
-  template <int Bytes> __device__ __forceinline__ void piece(unsigned* to, unsigned offset, int p, const uint8_t* unit) {
-    const uint8_t* from = unit + offset + lane * Bytes;
-    if constexpr (Ring) {
-      const unsigned at = ring + p * kUnitBytes + offset + lane * Bytes;
-      if constexpr (Bytes == 16) asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(at), "l"(from) : "memory");
-      else asm volatile("cp.async.ca.shared.global [%0],[%1],%2;" ::"r"(at), "l"(from), "n"(Bytes) : "memory");
-    } else {
-      if constexpr (Bytes == 16) (uint4&)*to = __ldcs((const uint4*)from);
-      else if constexpr (Bytes == 8) (uint2&)*to = __ldcs((const uint2*)from);
-      else *to = __ldcs((const unsigned*)from);
-    }
-  }
-  __device__ __forceinline__ void load(int p, int u, bool valid) {
-    if (valid) {
-      const uint8_t* unit = stream + u * kUnitBytes;
-      const int q = Ring ? 0 : p;
-#pragma unroll
-      for (int i = 0; i < Planes; i++) piece<16>(&v[q][4 * i], i * 512, p, unit);
-      piece<Words == 4 ? 16 : 8>(&w[q][0], Planes * 512, p, unit);
-      if constexpr (Words == 3) piece<4>(&w[q][2], Planes * 512 + 256, p, unit);
-    }
-    if constexpr (Ring) asm volatile("cp.async.commit_group;" ::: "memory");
-  }
-  template <int Bytes> __device__ __forceinline__ void read(unsigned* to, unsigned offset, int p) {
-    const unsigned at = ring + p * kUnitBytes + offset + lane * Bytes;
-    if constexpr (Bytes == 16) asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(at));
-    else if constexpr (Bytes == 8) asm volatile("ld.shared.v2.u32 {%0,%1},[%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(at));
-    else asm volatile("ld.shared.u32 %0,[%1];" : "=r"(to[0]) : "r"(at));
-  }
-  /// Slot p of v and w; from shared memory when Ring.
-  __device__ __forceinline__ int take(int p) {
-    if constexpr (!Ring) return p;
-    asm volatile("cp.async.wait_group %0;" ::"n"(Depth - 1) : "memory");
-#pragma unroll
-    for (int i = 0; i < Planes; i++) read<16>(&v[0][4 * i], i * 512, p);
-    read<Words == 4 ? 16 : 8>(&w[0][0], Planes * 512, p);
-    if constexpr (Words == 3) read<4>(&w[0][2], Planes * 512 + 256, p);
-    return 0;
-  }
-};
+template <int Bytes> __device__ __forceinline__ void async_copy(unsigned to, const uint8_t* from) {
+  if constexpr (Bytes == 16) asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(to), "l"(from) : "memory");
+  else asm volatile("cp.async.ca.shared.global [%0],[%1],%2;" ::"r"(to), "l"(from), "n"(Bytes) : "memory");
+}
+template <int Bytes> __device__ __forceinline__ void load_shared(unsigned* v, unsigned from) {
+  if constexpr (Bytes == 16)
+    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(from));
+  else if constexpr (Bytes == 8) asm volatile("ld.shared.v2.u32 {%0,%1},[%2];" : "=r"(v[0]), "=r"(v[1]) : "r"(from));
+  else asm volatile("ld.shared.u32 %0,[%1];" : "=r"(v[0]) : "r"(from));
+}
 
 constexpr int kGuard = 16;  // bytes of zeros in front of x: where the padding of an empty row points
-constexpr int kMaxWarps = 16;
+constexpr int kWarps = 16;
 template <class X> __host__ __device__ constexpr int x_bytes(int cols) { return (kGuard + cols * (int)sizeof(X) + 127) / 128 * 128; }
 template <class V, int Bits> __host__ __device__ constexpr int unit_bytes() {
   return DeltaCode<Bits>::kSteps * 256 * (int)sizeof(V) + DeltaCode<Bits>::kWords * 128;
 }
+/// Units of a warp on their way: two blocks fit a multiprocessor, so that the next kernel's first loads run beside this one.
+template <class V, int Bits> constexpr int depth() { return (88 << 10) / (kWarps * unit_bytes<V, Bits>()); }
 
-/// grid: a.blocks blocks of a.warps warps (at most kMaxWarps); dynamic shared memory: x, and the ring if there is one.
-template <class V, class X, int Bits, int Depth, bool Ring>
-__global__ void __launch_bounds__(kMaxWarps * 32, Ring ? 2 : 1)
-    matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y) {
+/// grid: a.blocks blocks of kWarps warps; dynamic shared memory: x, then depth() units a warp.
+template <class V, class X, int Bits>
+__global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y) {
   using Code = DeltaCode<Bits>;
-  constexpr int kSteps = Code::kSteps, kWords = Code::kWords, kPlanes = kSteps * 8 * sizeof(V) / 16;
+  constexpr int kSteps = Code::kSteps, kWords = Code::kWords, kPlanes = kSteps * 8 * sizeof(V) / 16, kDepth = depth<V, Bits>();
   constexpr unsigned kUnitBytes = unit_bytes<V, Bits>();
   constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
   extern __shared__ __align__(128) unsigned char shared[];
-  __shared__ float head[kMaxWarps][16], tail[kMaxWarps][16];  // sums of groups that begin before a warp's steps, or end after them
-  __shared__ DeltaRowsPlace shared_place[kMaxWarps][2][16];   // of those groups
-  __shared__ int head_group[kMaxWarps], tail_group[kMaxWarps], head_end[kMaxWarps], tail_end[kMaxWarps];
+  __shared__ float head[kWarps][16], tail[kWarps][16];  // sums of groups that begin before a warp's steps, or end after them
+  __shared__ DeltaRowsPlace shared_place[kWarps][2][16];   // of those groups
+  __shared__ int head_group[kWarps], tail_group[kWarps], head_end[kWarps], tail_end[kWarps];
   __shared__ uint64_t x_full;
   asm volatile("griddepcontrol.launch_dependents;");
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-  const int worker = blockIdx.x * a.warps + warp;
+  const int worker = blockIdx.x * kWarps + warp;
   const int block_begin = a.block_unit[blockIdx.x], block_units = a.block_unit[blockIdx.x + 1] - block_begin;
-  const int first = warp_unit(block_units, warp, a.warps), units = warp_unit(block_units, warp + 1, a.warps) - first;
+  const int first = warp_unit(block_units, warp, kWarps), units = warp_unit(block_units, warp + 1, kWarps) - first;
   const int begin = (block_begin + first) * kSteps, end = begin + units * kSteps, block_end = (block_begin + block_units) * kSteps;
 
   const int4 where = ((const int4*)a.worker)[worker];
   const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
-  Pipeline<Ring, Depth, kPlanes, kWords> pipeline;
-  pipeline.stream = a.stream + size_t(block_begin + first) * kUnitBytes;
-  pipeline.ring = shared_address(shared) + x_bytes<X>(a.cols) + warp * Depth * kUnitBytes;
-  pipeline.lane = lane;
+  // A lane copies what it will read itself, so that no barrier is needed.
+  const uint8_t* source = a.stream + size_t(block_begin + first) * kUnitBytes;
+  const unsigned ring = shared_address(shared) + x_bytes<X>(a.cols) + warp * kDepth * kUnitBytes;
+  auto each_piece = [&](auto&& piece) {
 #pragma unroll
-  for (int p = 0; p < Depth; p++) pipeline.load(p, p, p < units);
+    for (int i = 0; i < kPlanes; i++) piece.template operator()<16>(4 * i, i * 512 + lane * 16);
+    constexpr int kBytes = kWords == 4 ? 16 : 8;
+    piece.template operator()<kBytes>(4 * kPlanes, kPlanes * 512 + lane * kBytes);
+    if constexpr (kWords == 3) piece.template operator()<4>(4 * kPlanes + 2, kPlanes * 512 + 256 + lane * 4);
+  };
+  auto fetch = [&](unsigned slot, bool valid) {
+    if (valid) each_piece([&]<int Bytes>(int, unsigned offset) { async_copy<Bytes>(slot + offset, source + offset); });
+    source += kUnitBytes;
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  };
+#pragma unroll
+  for (int p = 0; p < kDepth; p++) fetch(ring + p * kUnitBytes, p < units);
   if (lane == 0) head_group[warp] = tail_group[warp] = -1;
   X* xs = (X*)(shared + kGuard);
   const unsigned copied = (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
@@ -299,21 +272,18 @@ __global__ void __launch_bounds__(kMaxWarps * 32, Ring ? 2 : 1)
   };
 
   int stop = min(group_end, end), done = begin;
-  for (int u = 0; u < units; u += Depth) {
+  unsigned slot = ring;
+  for (int u = 0; u < units; u++) {
+    unsigned v[4 * kPlanes + kWords], delta[kSteps][2];
+    asm volatile("cp.async.wait_group %0;" ::"n"(kDepth - 1) : "memory");
+    each_piece([&]<int Bytes>(int word, unsigned offset) { load_shared<Bytes>(v + word, slot + offset); });
+    unpack<Bits>(v + 4 * kPlanes, delta);
+    fetch(slot, u + kDepth < units);
+    slot = slot == ring + (kDepth - 1) * kUnitBytes ? ring : slot + kUnitBytes;
 #pragma unroll
-    for (int p = 0; p < Depth; p++) {
-      if (u + p < units) {
-        const int q = pipeline.take(p);
-        unsigned delta[kSteps][2];
-        unpack<Bits>(pipeline.w[q], delta);
-        if constexpr (Ring) pipeline.load(p, u + p + Depth, u + p + Depth < units);
-#pragma unroll
-        for (int i = 0; i < kSteps; i++) {
-          step(&pipeline.v[q][i * 2 * sizeof(V)], delta[i]);
-          if (++done == stop) flush(), stop = min(group_end, end);
-        }
-        if constexpr (!Ring) pipeline.load(p, u + p + Depth, u + p + Depth < units);
-      }
+    for (int i = 0; i < kSteps; i++) {
+      step(v + i * 2 * sizeof(V), delta[i]);
+      if (++done == stop) flush(), stop = min(group_end, end);
     }
   }
   __syncthreads();
@@ -322,7 +292,7 @@ __global__ void __launch_bounds__(kMaxWarps * 32, Ring ? 2 : 1)
   // one ends adds up what those before it send. A sum is sent with a mark in one word, so that no fence is needed; it is sent before others are waited for.
   const int i = lane & 15;
   auto add_heads = [&](float sum, int k, int shared_group) {
-    for (; k < a.warps && head_group[k] == shared_group; k++) sum += head[k][i];
+    for (; k < kWarps && head_group[k] == shared_group; k++) sum += head[k][i];
     return sum;
   };
   auto write = [&](DeltaRowsPlace place, float sum) {
@@ -363,18 +333,18 @@ __global__ void __launch_bounds__(kMaxWarps * 32, Ring ? 2 : 1)
 /// y = A x on `stream`. Allocates nothing, does not synchronize, can be captured in a graph.
 /// @param overlap  the launch may begin while the kernel before it on the stream ends (programmatic dependent launch); A must have been
 ///                 complete before that kernel began.
-template <class V, class X, int Bits, int Depth, bool Ring>
+template <class V, class X, int Bits>
 cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap, cudaStream_t stream) {
   using namespace delta_rows;
-  auto* kernel = matvec<V, X, Bits, Depth, Ring>;
-  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 218 << 10);
+  auto* kernel = matvec<V, X, Bits>;
+  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
   if (raised != cudaSuccess) return raised;
-  const int bytes = x_bytes<X>(a.cols) + (Ring ? Depth * a.warps * unit_bytes<V, Bits>() : 0);
+  const int bytes = x_bytes<X>(a.cols) + depth<V, Bits>() * kWarps * unit_bytes<V, Bits>();
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = a.blocks, config.blockDim = a.warps * 32, config.dynamicSmemBytes = bytes, config.stream = stream;
+  config.gridDim = a.blocks, config.blockDim = kWarps * 32, config.dynamicSmemBytes = bytes, config.stream = stream;
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, a, x, y);
 }
