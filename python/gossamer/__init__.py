@@ -26,6 +26,7 @@ from .functions import (
     csr_matvec,
     sddmm,
 )
+from .packed import PackedArray, compress, multiply
 from .scipy_interop import from_scipy
 from .threads import get_num_threads, set_num_threads
 
@@ -34,8 +35,10 @@ __all__ = [
     "CSCArray",
     "CSRArray",
     "Device",
+    "PackedArray",
     "SparseArray",
     "asarray",
+    "compress",
     "coo_array",
     "coo_batched_matmul",
     "coo_batched_matvec",
@@ -62,6 +65,8 @@ __all__ = [
     "identity",
     "io",
     "issparse",
+    "macko",
+    "multiply",
     "random_array",
     "sddmm",
     "set_num_threads",
@@ -79,8 +84,8 @@ def issparse(x: object) -> bool:
 
 def __getattr__(name: str) -> Any:
     """Load what costs time to import when it is first asked for."""
-    if name == "io":
-        return import_module("gossamer.io")
+    if name in ("io", "macko"):
+        return import_module(f"gossamer.{name}")
     if name == "__version__":
         from importlib.metadata import version
 

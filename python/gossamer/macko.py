@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MACKO's interface: a matrix as the five parts of its 4-bit gap format.
+
+MACKO-SpMV: Macko, Boza, arXiv 2511.13061. The parts are those of a "gap4" `gossamer.PackedArray`,
+byte for byte; see docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from typing import Any
+
+import numpy as np
+
+from . import packed
+from .packed import PackedArray
+from .packed.construct import packed_array
+from .packed.storage import PackedStorage
+from .structure import is_frozen
+
+#: Values, deltas, row indices, rows, columns.
+Compressed = tuple[Any, Any, Any, int, int]
+
+
+def compress(M: Any) -> Compressed:
+    """Compress a matrix into MACKO's parts.
+
+    Parameters
+    ----------
+    M
+        Matrix of float16, bfloat16 or float32; dense of any strides, or sparse.
+
+    Returns
+    -------
+    values
+        Nonzeros and fillers row by row, of M's dtype, padded with zeros to a multiple of 8.
+    deltas
+        Two gaps a byte, low nibble first, uint8: the zeros before each value.
+    row_indices
+        Offset of each row into values, and their end, shape (rows + 1,), int32.
+    rows, cols
+        Shape of M.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As those of `gossamer.compress`.
+    """
+    return parts(packed.compress(M, "gap4"))
+
+
+def multiply(compressed: Compressed, v: Any) -> Any:
+    """Multiply a compressed matrix and a vector.
+
+    Parameters
+    ----------
+    compressed
+        The five parts. They are validated when these very arrays are first seen; row indices and
+        deltas that somebody could still write to are copied then, and later changes to them are not
+        seen.
+    v
+        Vector of shape (cols,), or (cols, k), of float16, bfloat16 or float32.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows,) or (rows, k); dtype as of ``PackedArray @ v``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parts of a wrong dtype or length, gaps that leave their row, a v that does not fit.
+    """
+    return to_packed(compressed) @ v
+
+
+def parts(array: PackedArray) -> Compressed:
+    """Return the five parts of a "gap4" array, shared with it.
+
+    Raises
+    ------
+    ValueError
+        If it has another format or 8-bit values, or is a transposed view.
+    """
+    stored = array._storage.parts()
+    if array.format != "gap4" or "scales" in stored or array._transposed:
+        raise ValueError(f"parts: array is {array!r}, expected gap4 with values of 16 or 32 bits")
+    return stored["values"], stored["positions"], stored["row_offsets"], *array.shape
+
+
+def to_packed(compressed: Compressed) -> PackedArray:
+    """Return the five parts as a PackedArray; errors as those of `multiply`."""
+    try:
+        values, deltas, row_indices, rows, cols = compressed
+    except (TypeError, ValueError):
+        raise ValueError(
+            "compressed is not (values, deltas, row_indices, rows, cols), as compress returns it"
+        ) from None
+    given = tuple(np.asarray(part) for part in (values, deltas, row_indices))
+    shape = operator.index(rows), operator.index(cols)
+    key = *(id(part) for part in given), *shape
+    copies = _validated.get(key)
+    if copies is None:
+        names = "values", "positions", "row_offsets"
+        array = packed_array("gap4", given[0].dtype, shape, dict(zip(names, given, strict=True)))
+        _remember(key, given, array)
+        return array
+    stored = [part if copy is None else copy for part, copy in zip(given, copies, strict=True)]
+    return PackedArray(PackedStorage("gap4", stored[0].dtype.name, shape, *stored))
+
+
+# Parts that were validated, by identity: the copy that was made of each, None where it is used
+# itself. Nothing here refers to a caller's array, so that it dies when the caller drops it.
+_validated: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
+
+
+def _remember(key: tuple[int, ...], given: tuple[Any, ...], array: PackedArray) -> None:
+    _, deltas, row_indices = given
+    _, positions, row_offsets = array._storage.parts().values()
+    _validated[key] = (
+        None,
+        None if is_frozen(deltas) else positions,
+        None if is_frozen(row_indices) else row_offsets,
+    )
+    for part in given:
+        weakref.finalize(part, _validated.pop, key, None).atexit = False

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed matrices: smaller and faster than dense from 5% to 95% density."""
+
+from .array import PackedArray, multiply
+from .compress import compress
+
+__all__ = ["PackedArray", "compress", "multiply"]

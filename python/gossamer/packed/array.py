@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The container of packed matrices."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..arrays import host_adapter
+from ..containers import CSRArray
+from ..devices import CPU, Device
+from ..structure import index_dtype
+from .dtypes import check_dense_dtype, has_scales
+from .storage import Storage
+
+
+def restore(format: str, dtype: str, shape: Any, parts: dict[str, Any], transposed: bool) -> Any:
+    """Rebuild an array that was pickled, validating it anew."""
+    from .construct import packed_array
+
+    array = packed_array(format, dtype, shape, parts)
+    return array.T if transposed else array
+
+
+class PackedArray:
+    """A matrix packed for products: where its nonzeros are, as bits or gaps, and their values.
+
+    Made by `compress`. Immutable; products never unpack it. The formats and their bytes are in
+    docs/formats.md. The format "dense" is an ordinary matrix behind the same interface, for what
+    packing would not make smaller or faster.
+
+    Attributes
+    ----------
+    format
+        "bitmap", "gap4", "gap8" or "dense".
+    dtype
+        NumPy dtype of the stored values. int8 and float8_e4m3fn have a scale for each row.
+    """
+
+    __slots__ = ("__weakref__", "_nnz", "_storage", "_transposed")
+
+    # NumPy's operators give way to ours.
+    __array_ufunc__ = None
+
+    def __init__(self, storage: Storage, nnz: int | None = None, transposed: bool = False) -> None:
+        self._storage = storage
+        self._nnz = nnz
+        self._transposed = transposed
+
+    # ---- attributes ----------------------------------------------------------------------------
+
+    @property
+    def format(self) -> str:
+        """Format of the stored positions."""
+        return self._storage.format
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy dtype of the stored values."""
+        dtype: np.dtype[Any] = self._storage.values.dtype
+        return dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        rows, cols = self._storage.rows, self._storage.cols
+        return (cols, rows) if self._transposed else (rows, cols)
+
+    @property
+    def ndim(self) -> int:
+        """Always 2."""
+        return 2
+
+    @property
+    def size(self) -> int:
+        """Number of elements, zeros included."""
+        return self._storage.rows * self._storage.cols
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored elements, without what the format fills in."""
+        if self._nnz is None:
+            self._nnz = self._storage.count_nonzeros()
+        return self._nnz
+
+    @property
+    def density(self) -> float:
+        """Share of the elements that are stored; 0 for a matrix without elements."""
+        return self.nnz / self.size if self.size else 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything that is stored."""
+        return sum(part.nbytes for part in self._storage.parts().values())
+
+    @property
+    def scales(self) -> Any:
+        """Scale of each stored row, float32, of the 8-bit dtypes; None of the others.
+
+        A value v in row i (column i of a transposed view) means v * scales[i].
+        """
+        return self._storage.scales
+
+    @property
+    def device(self) -> Device:
+        """Where the values are."""
+        return CPU
+
+    @property
+    def T(self) -> PackedArray:
+        """The transpose, a view of the same bytes: its products are the transposed ones."""
+        return PackedArray(self._storage, self._nnz, not self._transposed)
+
+    def __repr__(self) -> str:
+        rows, cols = self.shape
+        indices = index_dtype(rows, cols, self.nnz).itemsize
+        sizes = {
+            "dense": self.size * self.dtype.itemsize,
+            "CSR": self.nnz * (self.dtype.itemsize + indices) + (rows + 1) * indices,
+        }
+        compared = ", ".join(f"{name} {_size(nbytes)}" for name, nbytes in sizes.items())
+        view = ", transposed view" if self._transposed else ""
+        return (
+            f"PackedArray(shape={self.shape}, format='{self.format}', dtype={self.dtype}, "
+            f"nnz={self.nnz}, density={self.density:.3g}{view}; "
+            f"{_size(self.nbytes)}, against {compared})"
+        )
+
+    # ---- conversions ---------------------------------------------------------------------------
+
+    def decompress(self, dtype: Any = None) -> Any:
+        """Return the matrix as a dense NumPy array.
+
+        Parameters
+        ----------
+        dtype
+            float32, float16 or bfloat16. By default that of the values, for 8-bit values float32.
+
+        Raises
+        ------
+        TypeError
+            For another dtype.
+        """
+        dense = self._storage.todense(self._dense_dtype_name(dtype, "decompress: dtype"))
+        return dense.T if self._transposed else dense
+
+    def tocsr(self, dtype: Any = None) -> CSRArray:
+        """Return the stored elements as a CSRArray, canonical; dtype as in `decompress`.
+
+        8-bit values are multiplied by their scales.
+        """
+        name = self._dense_dtype_name(dtype, "tocsr: dtype")
+        arrays = host_adapter()
+        pattern, values = self._storage.tocsr(name)
+        csr = CSRArray(pattern, arrays.freeze(values), arrays)
+        return csr.T.tocsr() if self._transposed else csr
+
+    def _dense_dtype_name(self, dtype: Any, argument: str) -> str:
+        if dtype is None:
+            name = self._storage.dtype_name
+            return "float32" if has_scales(name) else name
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        check_dense_dtype(name, argument)
+        return name
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise TypeError("a PackedArray does not become a NumPy array by itself; use P.decompress()")
+
+    def __copy__(self) -> PackedArray:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> PackedArray:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        stored = self._storage
+        shape = stored.rows, stored.cols
+        parts = stored.parts()
+        return restore, (stored.format, stored.dtype_name, shape, parts, self._transposed)
+
+    # ---- products ------------------------------------------------------------------------------
+
+    def __matmul__(self, x: Any) -> Any:
+        """P @ x: x of shape (n,), (n, k) or (..., n, k), float32, float16 or bfloat16.
+
+        The result has the dtype that NumPy gives to values and x, for 8-bit values x's; float16 and
+        bfloat16 meet in float32. Sums run in float32. A packed zero contributes nothing, whatever x
+        holds there.
+        """
+        return self._storage.matmul(x, self._transposed)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        """Product x @ P: x of shape (m,), (k, m) or (..., k, m)."""
+        return self._storage.product(x, not self._transposed, swapped=True)
+
+    # ---- what a matrix is not ------------------------------------------------------------------
+
+    def __len__(self) -> NoReturn:
+        raise TypeError("the length of a packed array is ambiguous; use P.shape[0] or P.nnz")
+
+    def __bool__(self) -> NoReturn:
+        raise ValueError("the truth value of a packed array is ambiguous; use P.nnz > 0")
+
+
+def multiply(packed: PackedArray, x: Any) -> Any:
+    """``packed @ x``.
+
+    Raises
+    ------
+    TypeError
+        If packed is no PackedArray, or x of another dtype than float32, float16 and bfloat16.
+    ValueError
+        If the shapes do not fit.
+    """
+    if not isinstance(packed, PackedArray):
+        raise TypeError(f"multiply: packed is {type(packed).__name__}, expected a PackedArray")
+    return packed @ x
+
+
+def _size(nbytes: int) -> str:
+    """Bytes in words, such as 1.5 MB."""
+    size = float(nbytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packs dense and sparse matrices."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _engine
+from ..arrays import adapter_of, host_adapter
+from ..products import sparse_operand
+from ..structure import freeze
+from .array import PackedArray
+from .dense import expand
+from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype, packed_dtype_name
+from .selection import FORMATS, PACKED_FORMATS, choose_format, offset_dtype
+from .storage import PackedStorage
+
+
+class _Source(NamedTuple):
+    """A matrix to pack, as the first arguments of the engine's functions, and these functions."""
+
+    shape: tuple[int, int]
+    arguments: tuple[Any, ...]
+    dtype_name: str
+    count: Any
+    find_scales: Any
+    pack: Any
+
+
+def compress(
+    W: Any, format: str = "auto", dtype: Any = None, threshold: float = 0.0, scale: Any = None
+) -> PackedArray:
+    """Pack a matrix that is between a tenth and nine tenths empty, or thereabouts.
+
+    Parameters
+    ----------
+    W
+        Matrix of float32, float16 or bfloat16: a dense array of any strides, or CSR, CSC, COO, also
+        SciPy's, or a PackedArray.
+    format
+        "bitmap", "gap4", "gap8" or "dense". "auto" counts the bytes of each exactly, in one pass,
+        and takes the smallest (the fastest of those within 2% of it), "dense" where no other is
+        smaller: ``P.format`` and ``repr(P)`` tell which.
+    dtype
+        Type of the stored values: float32, float16, bfloat16, int8 or float8_e4m3 (as ml_dtypes'
+        float8_e4m3fn); by default W's. Values are rounded to the nearest, ties to even.
+    threshold
+        Elements of larger modulus are kept, and every NaN.
+    scale
+        For the 8-bit dtypes: what a stored 1 means, one number or one for each row, positive.
+        Values beyond the dtype's range saturate. By default each row's largest modulus over the
+        dtype's largest value.
+
+    Returns
+    -------
+    PackedArray
+
+    Raises
+    ------
+    TypeError
+        If W's dtype is another (nothing is cast silently), or dtype is not supported.
+    ValueError
+        For another rank than 2, an unknown format, a negative threshold, a scale that does not fit,
+        or infinite and NaN values where the dtype is an 8-bit one.
+
+    Examples
+    --------
+    >>> P = compress(np.eye(256, dtype=np.float32))
+    >>> P.format, P.nbytes
+    ('gap8', 2308)
+    """
+    if format not in ("auto", *FORMATS):
+        raise ValueError(f"compress: format = {format!r}, expected auto, {', '.join(FORMATS)}")
+    source = _source(W)
+    rows, cols = source.shape
+    dtype_name = source.dtype_name
+    if dtype is not None:
+        dtype_name = packed_dtype_name(dtype, "compress: dtype")
+    counts = np.empty((len(PACKED_FORMATS), rows), np.int64)
+    source.count(*source.arguments, threshold, counts.reshape(-1))
+    slots = dict(zip(PACKED_FORMATS, counts.sum(axis=1).tolist(), strict=True))
+    if format == "auto":
+        format = choose_format(dtype_name, source.shape, slots)
+    scales = _scales(source, dtype_name, threshold, scale)
+
+    packed_as = "bitmap" if format == "dense" else format
+    row_offsets = np.zeros(rows + 1, offset_dtype(source.shape, slots[packed_as]))
+    np.cumsum(counts[PACKED_FORMATS.index(packed_as)], out=row_offsets[1:])
+    lengths = _engine.packed_layout(packed_as, rows, cols, slots[packed_as])
+    values = np.empty(lengths[0], numpy_dtype(dtype_name))
+    positions = np.empty(lengths[1], np.uint8)
+    source.pack(
+        *source.arguments, threshold, packed_as, dtype_name, row_offsets, bits(values), positions,
+        scales,
+    )  # fmt: skip
+    for part in (values, positions, row_offsets):
+        part.flags.writeable = False
+    storage = PackedStorage(
+        packed_as, dtype_name, source.shape, values, positions, row_offsets, scales
+    )
+    return PackedArray(expand(storage) if format == "dense" else storage)
+
+
+def _source(W: Any) -> _Source:
+    if isinstance(W, PackedArray):
+        W = W.tocsr()
+    sparse = sparse_operand(W)
+    if sparse is not None:
+        csr = sparse.tocsr(canonical=True)
+        data = csr.data
+        check_dense_dtype(data.dtype.name, "compress: W")
+        return _Source(
+            csr.shape,
+            (csr._pattern.handle, bits(data)),
+            data.dtype.name,
+            _engine.packed_count_csr,
+            _engine.packed_scales_csr,
+            _engine.pack_csr,
+        )
+    adapter = adapter_of(W) or host_adapter()
+    if adapter is not host_adapter():
+        raise TypeError(
+            f"compress: W is a {type(W).__module__}.{type(W).__qualname__}, expected a NumPy or "
+            f"sparse array"
+        )
+    dense = adapter.asarray(W, "compress: W")
+    check_dense_dtype(dense.dtype.name, "compress: W")
+    if dense.ndim != 2:
+        raise ValueError(f"compress: W has shape {dense.shape}, expected two axes")
+    return _Source(
+        dense.shape,
+        (bits(dense),),
+        dense.dtype.name,
+        _engine.packed_count,
+        _engine.packed_scales,
+        _engine.pack,
+    )
+
+
+def _scales(source: _Source, dtype_name: str, threshold: float, scale: Any) -> Any:
+    """One scale for each row, float32, or None where the dtype has none."""
+    rows = source.shape[0]
+    if not has_scales(dtype_name):
+        if scale is not None:
+            raise ValueError(
+                f"compress: scale is given for {dtype_name}; the 8-bit dtypes take one"
+            )
+        return None
+    if scale is None:
+        scales = np.empty(rows, np.float32)
+        source.find_scales(*source.arguments, threshold, dtype_name, scales)
+        return freeze(scales)
+    given = np.asarray(scale, np.float32)
+    if given.shape not in ((), (rows,)):
+        raise ValueError(f"compress: scale has shape {given.shape}, expected () or ({rows},)")
+    return freeze(np.array(np.broadcast_to(given, (rows,))))

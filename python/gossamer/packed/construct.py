@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed arrays from their parts, validated once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..structure import is_frozen
+from .array import PackedArray
+from .dense import DenseStorage
+from .dtypes import has_scales, numpy_dtype, packed_dtype_name
+from .selection import FORMATS
+from .storage import PackedStorage
+
+
+def packed_array(
+    format: str, dtype: Any, shape: tuple[int, int], parts: dict[str, Any]
+) -> PackedArray:
+    """Build a PackedArray from arrays that came from outside, checking all of them.
+
+    Parameters
+    ----------
+    format
+        "bitmap", "gap4", "gap8" or "dense".
+    dtype
+        Value type, by name or as a NumPy dtype.
+    parts
+        ``values``, of the dtype; ``positions``, uint8, and ``row_offsets``, int32 or int64, unless
+        the format is dense; ``scales``, float32, for int8 and float8_e4m3. Each contiguous; their
+        lengths are those of docs/formats.md. ``values`` are borrowed, of the others those that
+        somebody could still write to are copied.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the array, or the element in it, that is wrong.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format = {format!r}, expected one of {', '.join(FORMATS)}")
+    dtype_name = packed_dtype_name(dtype, "dtype")
+    kinds: dict[str, tuple[np.dtype[Any], ...]] = {"values": (numpy_dtype(dtype_name),)}
+    if format != "dense":
+        kinds |= {"positions": (np.dtype(np.uint8),)}
+        kinds |= {"row_offsets": (np.dtype(np.int32), np.dtype(np.int64))}
+    if has_scales(dtype_name):
+        kinds["scales"] = (np.dtype(np.float32),)
+    if set(parts) != set(kinds):
+        raise ValueError(
+            f"a {format} matrix of {dtype_name} consists of {', '.join(sorted(kinds))}, but given "
+            f"are {', '.join(sorted(parts)) or 'none'}"
+        )
+    for name, array in parts.items():
+        if array.dtype not in kinds[name]:
+            expected = " or ".join(kind.name for kind in kinds[name])
+            raise TypeError(f"{name} has dtype {array.dtype}, expected {expected}")
+    rows, cols = _check_shape(shape)
+    arrays = {name: _read_only(array, name == "values") for name, array in parts.items()}
+    if format == "dense":
+        return PackedArray(_dense(dtype_name, (rows, cols), **arrays))
+    storage = PackedStorage(format, dtype_name, (rows, cols), **arrays)
+    return PackedArray(storage, storage.count_nonzeros())
+
+
+def _dense(
+    dtype_name: str, shape: tuple[int, int], values: Any, scales: Any = None
+) -> DenseStorage:
+    if values.shape != shape:
+        raise ValueError(f"values has shape {values.shape}, expected {shape}")
+    if scales is not None:
+        if scales.shape != shape[:1]:
+            raise ValueError(f"scales has shape {scales.shape}, expected {shape[:1]}")
+        wrong = np.flatnonzero(~((scales > 0) & np.isfinite(scales)))
+        if wrong.size:
+            i = wrong[0]
+            raise ValueError(f"scales[{i}] = {scales[i]}; a scale must be positive and finite")
+    return DenseStorage("dense", dtype_name, shape, values, scales)
+
+
+def _check_shape(shape: Any) -> tuple[int, int]:
+    rows, cols = (int(length) for length in shape)
+    if min(rows, cols) < 0 or math.prod((rows, cols)) >= 2**63:
+        raise ValueError(
+            f"shape = {(rows, cols)}, expected two lengths with fewer than 2**63 elements"
+        )
+    return rows, cols
+
+
+def _read_only(array: Any, borrowed: bool) -> Any:
+    """Return a read-only view, or a copy of what somebody could still write to."""
+    if not (borrowed or is_frozen(array)):
+        array = array.copy()
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Value types of packed matrices, and the dense types that they are made from and multiply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+#: Value types by the engine's names; the 8-bit ones have a scale for each row.
+PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
+#: Types of dense sources, operands and results.
+DENSE_DTYPES = ("float32", "float16", "bfloat16")
+
+_SCALED = ("int8", "float8_e4m3")
+_ML_DTYPES = {"bfloat16": "bfloat16", "float8_e4m3": "float8_e4m3fn"}
+
+
+def has_scales(name: str) -> bool:
+    """Whether each row of such values has a scale."""
+    return name in _SCALED
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """NumPy's dtype for an engine's name; ml_dtypes is imported where it has it."""
+    if name in _ML_DTYPES:
+        import ml_dtypes
+
+        named: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
+        return named
+    return np.dtype(name)
+
+
+def packed_dtype_name(dtype: Any, argument: str) -> str:
+    """Engine's name of a value type given by name, as a NumPy dtype or as a scalar type.
+
+    Raises
+    ------
+    TypeError
+        If packed matrices cannot hold it.
+    """
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    if name == "float8_e4m3fn":
+        return "float8_e4m3"
+    # ml_dtypes' own float8_e4m3 has infinities: another encoding under the engine's name.
+    if name not in PACKED_DTYPES or (name == "float8_e4m3" and not isinstance(dtype, str)):
+        raise TypeError(f"{argument} = {dtype!r}, expected one of {', '.join(PACKED_DTYPES)}")
+    return name
+
+
+def check_dense_dtype(name: str, argument: str) -> None:
+    """Raise TypeError with advice unless a packed product or `compress` takes the dtype."""
+    if name not in DENSE_DTYPES:
+        raise TypeError(
+            f"{argument} has dtype {name}, expected one of {', '.join(DENSE_DTYPES)}; nothing is "
+            f"cast silently: cast it, for instance to float32"
+        )
+
+
+def bits(array: Any) -> Any:
+    """View an array as the engine takes it: types that NumPy does not know as their bits."""
+    if array.dtype.kind in "fi":
+        return array
+    return array.view(np.uint16 if array.itemsize == 2 else np.uint8)
