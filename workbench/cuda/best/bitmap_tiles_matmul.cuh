@@ -2,7 +2,8 @@
 // Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 64 rows of X: one decode serves them all.
 // A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's two elements is the population count of the mask below them, so a
 // warp reads 64 positions' values from shared memory in order, without bank conflicts; a byte permutation puts the two in their places.
-// A block has 8 warps below each other and a range of columns; blocks that share rows add up in the order of the columns.
+// Four warps multiply them from registers by X in shared memory (wgmma). A block has 8 warps below each other and a range of columns;
+// blocks that share rows add up in the order of the columns.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -27,17 +28,43 @@ namespace bitmap_tiles {
 
 constexpr int kWarps = 8, kStages = 4, kRows = 16 * kWarps;
 
-template <class V>
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  if constexpr (std::is_same_v<V, __half>)
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+__device__ __forceinline__ unsigned permute(unsigned a, unsigned b, unsigned selector) {  // __byte_perm without its mask of the selector
+  unsigned d;
+  asm("prmt.b32 %0,%1,%2,%3;" : "=r"(d) : "r"(a), "r"(b), "r"(selector));
+  return d;
 }
+
+#define GOSSAMER_WGMMA(N, TYPE, D, D_OPERANDS, A0, A1, A2, A3, B)                                                                         \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" D "},{" A0 "," A1 "," A2 "," A3 "}," B ",1,1,1,0;"     \
+               : D_OPERANDS                                                                                                                \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+#define GOSSAMER_D4(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
+#define GOSSAMER_R8 "%0,%1,%2,%3,%4,%5,%6,%7"
+#define GOSSAMER_R16 GOSSAMER_R8 ",%8,%9,%10,%11,%12,%13,%14,%15"
+#define GOSSAMER_R32 GOSSAMER_R16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define GOSSAMER_WGMMA_ALL(TYPE)                                                                                                           \
+  if constexpr (Tiles == 1) GOSSAMER_WGMMA(8, TYPE, "%0,%1,%2,%3", GOSSAMER_D4(0), "%4", "%5", "%6", "%7", "%8");                          \
+  if constexpr (Tiles == 2)                                                                                                                \
+    GOSSAMER_WGMMA(16, TYPE, GOSSAMER_R8, GOSSAMER_D4(0) COMMA GOSSAMER_D4(1), "%8", "%9", "%10", "%11", "%12");                           \
+  if constexpr (Tiles == 4)                                                                                                                \
+    GOSSAMER_WGMMA(32, TYPE, GOSSAMER_R16, GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3), "%16", "%17",    \
+                   "%18", "%19", "%20");                                                                                                   \
+  if constexpr (Tiles == 8)                                                                                                                \
+    GOSSAMER_WGMMA(64, TYPE, GOSSAMER_R32,                                                                                                 \
+                   GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3) COMMA GOSSAMER_D4(4) COMMA GOSSAMER_D4(5) \
+                       COMMA GOSSAMER_D4(6) COMMA GOSSAMER_D4(7),                                                                          \
+                   "%32", "%33", "%34", "%35", "%36")
+#define COMMA ,
+/// d += a * B: 64 rows of four warps, 16 columns; B by its shared-memory descriptor.
+template <class V, int Tiles>
+__device__ __forceinline__ void wgmma(float (&d)[Tiles][4], const unsigned (&a)[4], uint64_t b) {
+  if constexpr (std::is_same_v<V, __half>) {
+    GOSSAMER_WGMMA_ALL("f16");
+  } else {
+    GOSSAMER_WGMMA_ALL("bf16");
+  }
+}
+#undef COMMA
 __device__ __forceinline__ unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 __device__ __forceinline__ uint4 load4(unsigned address) {
   uint4 v;
@@ -50,12 +77,9 @@ template <int Offset> __device__ __forceinline__ unsigned load_half(unsigned add
   return v;
 }
 
-/// Bytes of a row of `chunk` tiles of x: 64 more than a multiple of 128, so that the 16-byte loads of a fragment do not conflict.
-constexpr int x_pitch(int chunk) { return chunk * 128 + 64; }
-
 /// grid: (splits, blocks of 128 rows); block: 8 warps. Tiles: columns of Y / 8. `chunk`: tiles of columns of x in shared memory.
 template <class V, int Tiles>
-__global__ void __launch_bounds__(kWarps * 32, Tiles <= 2 ? 3 : 2)
+__global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
     matmul(BitmapTiles a, const V* __restrict__ x, V* __restrict__ y, int batch, int chunk) {
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ bool is_last;
@@ -66,7 +90,8 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 2 ? 3 : 2)
   const int row_tile = blockIdx.y * kWarps + warp;
   const int tiles = row_tile < row_tiles ? last - first : 0;
   const uint32_t* offset = a.offset + (long)row_tile * col_tiles + first;
-  const int pitch = x_pitch(chunk), x_size = 8 * Tiles * pitch;
+  constexpr int kBatch = 8 * Tiles;
+  const int x_size = kBatch * 128 * chunk;
   const unsigned ring = shared_address(shared) + x_size + warp * (kStages * a.largest + 128), bases = ring + kStages * a.largest;
 
   unsigned window = 0;  // offsets of the tiles [window_first, window_first + 31], one a lane
@@ -75,10 +100,12 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 2 ? 3 : 2)
     if (i < tiles) {
       if (i + 1 > window_first + 31) window_first = i, window = offset[min(i + lane, tiles)];
       const unsigned from = __shfl_sync(~0u, window, i - window_first), to = __shfl_sync(~0u, window, i + 1 - window_first);
-      const uint8_t* source = a.stream + size_t(from) * 16 + lane * 16;
-      const unsigned slot = ring + (i % kStages) * a.largest + lane * 16;
-      for (unsigned piece = 0; piece * 32 < to - from; piece++)
-        if (piece * 32 + lane < to - from)
+      const uint8_t* source = a.stream + (size_t(from) + lane) * 16;
+      const unsigned slot = ring + i % kStages * a.largest + lane * 16;
+      const int left = int(to - from) - lane;
+#pragma unroll
+      for (int piece = 0; piece < 5; piece++)  // of 512 bytes: 2176 are the most
+        if (left > piece * 32)
           asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(slot + piece * 512), "l"(source + piece * 512) : "memory");
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
@@ -91,13 +118,15 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 2 ? 3 : 2)
   asm volatile("" : "+r"(table_low), "+r"(table_high));
   const unsigned below = (1u << 2 * (lane & 15)) - 1;
   const int shift = 2 * (lane & 15), half = lane >> 4;
-  const unsigned x_address = shared_address(shared) + g * pitch + t * 16;
+  // B of wgmma without swizzle: 8 columns of Y x 16 bytes are contiguous, then the next 8 columns, then the next 8 of the inner dimension.
+  const uint64_t x_layout = uint64_t(kBatch * 16 >> 4) << 16 | uint64_t(128 >> 4) << 32;
 
   for (int chunk_first = 0; chunk_first < last - first; chunk_first += chunk) {
-    const int col0 = (first + chunk_first) * 64, vectors = min(chunk, last - first - chunk_first) * 8;
+    const int col0 = (first + chunk_first) * 64, count = min(chunk, last - first - chunk_first) * kBatch * 8;
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     __syncthreads();
-    for (int i = threadIdx.x; i < vectors * 8 * Tiles; i += blockDim.x) {
-      const int n = i / vectors, c = col0 + i % vectors * 8;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {  // eight columns, pair by pair to where the fragments have them
+      const int n = i / 4 % kBatch, eight = i / (4 * kBatch) * 4 + i % 4, c = col0 + eight * 8;
       uint4 v = {};
       if (n < batch) {
         const V* from = x + (long)n * a.cols + c;
@@ -106,10 +135,12 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 2 ? 3 : 2)
           for (int e = 0; e < 8; e++)
             if (c + e < a.cols) ((V*)&v)[e] = from[e];
       }
-      *(uint4*)(shared + n * pitch + i % vectors * 16) = v;
+      unsigned* to = (unsigned*)(shared + eight / 4 * 4 * kBatch * 16 + n * 16) + eight % 4;
+      to[0] = v.x, to[kBatch * 4] = v.y, to[kBatch * 8] = v.z, to[kBatch * 12] = v.w;
     }
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncthreads();
-    for (int i = chunk_first; i < min(chunk_first + chunk, tiles); i++) {
+    for (int i = chunk_first; i < min(chunk_first + chunk, last - first); i++) {
       asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
       __syncwarp();
       const unsigned slot = ring + (i % kStages) * a.largest;
@@ -118,41 +149,36 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 2 ? 3 : 2)
         const unsigned at = (lane % 2 * 16 + lane / 2) * 4;
         unsigned word;
         asm volatile("ld.shared.u32 %0,[%1];" : "=r"(word) : "r"(slot + at));
-        const int count = __popc(word);
+        const int count = i < tiles ? __popc(word) : 0;
         int before = count;
 #pragma unroll
-        for (int k = 1; k < 32; k *= 2) {
-          int other = __shfl_up_sync(~0u, before, k);
-          if (lane >= k) before += other;
-        }
+        for (int k = 1; k < 32; k *= 2)
+          asm volatile("{.reg .s32 v; .reg .pred p; shfl.sync.up.b32 v|p,%0,%1,0,-1; @p add.s32 %0,%0,v;}" : "+r"(before) : "r"(k));
         asm volatile("st.shared.u32 [%0],%1;" ::"r"(bases + at), "r"(slot + 128 + 2 * (before - count)) : "memory");
         __syncwarp();
       }
-      const unsigned x_tile = x_address + (i - chunk_first) * 128;
+      unsigned av[4][4];
+      asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 #pragma unroll
-      for (int q = 0; q < 2; q++) {
-        unsigned av[2][4];
+      for (int k = 0; k < 4; k++) {
+        const uint4 masks = load4(slot + half * 64 + k * 16), starts = load4(bases + half * 64 + k * 16);
 #pragma unroll
-        for (int p = 0; p < 2; p++) {
-          const uint4 masks = load4(slot + half * 64 + (2 * q + p) * 16), starts = load4(bases + half * 64 + (2 * q + p) * 16);
-#pragma unroll
-          for (int j = 0; j < 4; j++) {
-            const unsigned mask = j == 0 ? masks.x : j == 1 ? masks.y : j == 2 ? masks.z : masks.w;
-            const unsigned start = j == 0 ? starts.x : j == 1 ? starts.y : j == 2 ? starts.z : starts.w;
-            const unsigned address = start + 2 * __popc(mask & below);
-            const unsigned index = (mask >> shift & 3) * 0x22 + 0x10;
-            av[p][j] = __byte_perm(load_half<0>(address), load_half<2>(address), __byte_perm(table_low, table_high, index));
-          }
-        }
-#pragma unroll
-        for (int n = 0; n < Tiles; n++) {
-          const uint4 b = load4(x_tile + n * 8 * pitch + q * 64);
-          mma<V>(sum[n], av[0], b.x, b.y);
-          mma<V>(sum[n], av[1], b.z, b.w);
+        for (int j = 0; j < 4; j++) {
+          const unsigned mask = j == 0 ? masks.x : j == 1 ? masks.y : j == 2 ? masks.z : masks.w;
+          const unsigned start = j == 0 ? starts.x : j == 1 ? starts.y : j == 2 ? starts.z : starts.w;
+          const unsigned address = start + 2 * __popc(mask & below);
+          const unsigned index = (mask >> shift & 3) * 0x22 + 0x10;
+          av[k][j] = permute(load_half<0>(address), load_half<2>(address), permute(table_low, table_high, index));
         }
       }
+      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+      const uint64_t b = x_layout | (shared_address(shared) + (i - chunk_first) * kBatch * 128) >> 4;
+#pragma unroll
+      for (int k = 0; k < 4; k++) wgmma<V, Tiles>(sum, av[k], b + k * (kBatch * 32 >> 4));
+      asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
     }
   }
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 
   const int rows_padded = gridDim.y * kRows, row0 = row_tile * 16 + g;
   auto store = [&](int row, int n, float v) {
@@ -200,7 +226,7 @@ cudaError_t bitmap_tiles_matmul(const BitmapTiles& a, const V* x, V* y, int batc
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(splits, (a.rows + kRows - 1) / kRows), config.blockDim = kWarps * 32, config.stream = stream;
-  config.dynamicSmemBytes = 8 * Tiles * x_pitch(chunk) + kWarps * (kStages * a.largest + 128);
+  config.dynamicSmemBytes = 8 * Tiles * 128 * chunk + kWarps * (kStages * a.largest + 128);
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, a, x, y, batch, chunk);
 }

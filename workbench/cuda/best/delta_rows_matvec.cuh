@@ -143,7 +143,7 @@ template <int Bytes> __device__ __forceinline__ void load_shared(unsigned* v, un
 }
 
 constexpr int kGuard = 16;  // bytes of zeros in front of x: where the padding of an empty row points
-constexpr int kWarps = 16;
+constexpr int kWarps = 16, kMaxShared = 220 << 10;
 template <class X> __host__ __device__ constexpr int x_bytes(int cols) { return (kGuard + cols * (int)sizeof(X) + 127) / 128 * 128; }
 template <class V, int Bits> __host__ __device__ constexpr int unit_bytes() {
   return DeltaCode<Bits>::kSteps * 256 * (int)sizeof(V) + DeltaCode<Bits>::kWords * 128;
@@ -151,8 +151,9 @@ template <class V, int Bits> __host__ __device__ constexpr int unit_bytes() {
 /// Units of a warp on their way: two blocks fit a multiprocessor, so that the next kernel's first loads run beside this one.
 template <class V, int Bits> constexpr int depth() { return (88 << 10) / (kWarps * unit_bytes<V, Bits>()); }
 
-/// grid: a.blocks blocks of kWarps warps; dynamic shared memory: x, then depth() units a warp.
-template <class V, class X, int Bits>
+/// grid: a.blocks blocks of kWarps warps; dynamic shared memory: x where Resident (else it is gathered from global memory), then depth()
+/// units a warp.
+template <class V, class X, int Bits, bool Resident>
 __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y) {
   using Code = DeltaCode<Bits>;
   constexpr int kSteps = Code::kSteps, kWords = Code::kWords, kPlanes = kSteps * 8 * sizeof(V) / 16, kDepth = depth<V, Bits>();
@@ -174,7 +175,7 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
   const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
   // A lane copies what it will read itself, so that no barrier is needed.
   const uint8_t* source = a.stream + size_t(block_begin + first) * kUnitBytes;
-  const unsigned ring = shared_address(shared) + x_bytes<X>(a.cols) + warp * kDepth * kUnitBytes;
+  const unsigned ring = shared_address(shared) + (Resident ? x_bytes<X>(a.cols) : 0) + warp * kDepth * kUnitBytes;
   auto each_piece = [&](auto&& piece) {
 #pragma unroll
     for (int i = 0; i < kPlanes; i++) piece.template operator()<16>(4 * i, i * 512 + lane * 16);
@@ -191,8 +192,8 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
   for (int p = 0; p < kDepth; p++) fetch(ring + p * kUnitBytes, p < units);
   if (lane == 0) head_group[warp] = tail_group[warp] = -1;
   X* xs = (X*)(shared + kGuard);
-  const unsigned copied = (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
-  if (threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
+  const unsigned copied = Resident && (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
+  if (Resident && threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
   if (threadIdx.x == 0) {
     asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(&x_full)) : "memory");
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -201,7 +202,7 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
   // The structure and values are the caller's constants; only x and y belong to the kernel before.
   asm volatile("griddepcontrol.wait;" ::: "memory");
   if (threadIdx.x == 0 && copied) bulk_copy(xs, x, copied, &x_full);
-  for (int i = copied / sizeof(X) + threadIdx.x; i < a.cols; i += blockDim.x) xs[i] = x[i];
+  for (int i = copied / sizeof(X) + threadIdx.x; Resident && i < a.cols; i += blockDim.x) xs[i] = x[i];
 
   int group = where.x, group_begin, group_end, next_end;
   DeltaRowsPlace place0, place1;
@@ -210,7 +211,7 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
     place0 = a.place[16 * group + g], place1 = a.place[16 * group + g + 8];
   };
   enter(where.y, where.z, where.w);
-  const int origin = shared_address(xs) - (int)sizeof(X);  // column -1
+  const int origin = (Resident ? shared_address(xs) : 0) - (int)sizeof(X);  // column -1
   int base[4];
   auto triangle = [&](int n) {  // row k = 4 t + j, column n: sizeof(X) where k <= n
     unsigned b = 0;
@@ -254,7 +255,10 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
     prefix_mma(d0, delta, triangle0, base);
     prefix_mma(d1, delta, triangle1, base);
     prefix_mma(base, delta, all, base);
-    auto at = [](int address) { return gather<X>(address); };
+    auto at = [&](int address) {
+      if constexpr (Resident) return gather<X>(address);
+      else return address < 0 ? X(0.f) : *(const X*)((const char*)x + address);
+    };
     if constexpr (kTensor) {
       unsigned av[4];
 #pragma unroll
@@ -336,10 +340,15 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
 template <class V, class X, int Bits>
 cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap, cudaStream_t stream) {
   using namespace delta_rows;
-  auto* kernel = matvec<V, X, Bits>;
-  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
+  const int ring = depth<V, Bits>() * kWarps * unit_bytes<V, Bits>();
+  const bool resident = x_bytes<X>(a.cols) + ring <= kMaxShared;
+  auto* kernel = resident ? matvec<V, X, Bits, true> : matvec<V, X, Bits, false>;
+  static const cudaError_t raised = [] {
+    cudaError_t first = cudaFuncSetAttribute(matvec<V, X, Bits, true>, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxShared);
+    return first ? first : cudaFuncSetAttribute(matvec<V, X, Bits, false>, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxShared);
+  }();
   if (raised != cudaSuccess) return raised;
-  const int bytes = x_bytes<X>(a.cols) + depth<V, Bits>() * kWarps * unit_bytes<V, Bits>();
+  const int bytes = (resident ? x_bytes<X>(a.cols) : 0) + ring;
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
