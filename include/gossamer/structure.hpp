@@ -74,6 +74,10 @@ std::int64_t count_distinct(const CsrPattern& sorted, void* indptr);
 /// indices: distinct elements; segments: distinct + 1 offsets into the sorted positions, written.
 void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, void* segments);
 
+/// The same with the values of each run summed in order, as segment_sum does; values: distinct
+/// elements.
+void fill_distinct(const CsrView& sorted, const void* indptr, void* indices, void* values);
+
 /// First phase of a sum of two canonical patterns of equal shape and index dtype: counts the union.
 /// indptr: rows + 1 elements, written. Returns the number of positions.
 /// Throws InvalidArgument for shapes or index dtypes that differ, or when the count does not fit

@@ -190,6 +190,20 @@ void bind_order(nb::module_& m) {
       },
       nb::arg("pattern"), nb::arg("indptr"), nb::arg("indices"), nb::arg("segments"),
       "Write the distinct columns and where each one's run of duplicates begins.");
+  m.def(
+      "fill_distinct_values",
+      [](const PyCsrPattern& pattern, const InputArray& values, const InputArray& indptr,
+         const OutputArray& indices, const OutputArray& out) {
+        const CsrView a = with_values(pattern, values, "values");
+        const CsrPattern& p = a.pattern;
+        const std::int64_t distinct = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, p);
+        void* const columns = vector_data(indices, distinct, p.index_dtype, "indices");
+        void* const sums = vector_data(out, distinct, a.dtype, "out");
+        run_engine(p.nnz + p.rows, [&] { fill_distinct(a, offsets, columns, sums); });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
+      "Write the distinct columns, and the sum of each one's duplicates into out.");
 }
 
 void bind_union(nb::module_& m) {

@@ -9,19 +9,6 @@
 
 namespace gossamer {
 
-std::int64_t count_distinct(const CsrPattern& sorted, void* indptr) {
-  return reference::count_distinct(sorted, indptr);
-}
-void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, void* segments) {
-  reference::fill_distinct(sorted, indptr, indices, segments);
-}
-std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr) {
-  return reference::count_union(a, b, indptr);
-}
-void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
-                void* from_a, void* from_b) {
-  reference::fill_union(a, b, indptr, indices, from_a, from_b);
-}
 std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
                             void* indptr) {
   return reference::count_nonzeros(dense, threshold, index_dtype, indptr);

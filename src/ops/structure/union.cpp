@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "core/message.hpp"
+#include "core/visit.hpp"
+#include "formats/csr.hpp"
+#include "gossamer/errors.hpp"
+#include "gossamer/structure.hpp"
+#include "ops/structure/row_offsets.hpp"
+
+namespace gossamer {
+namespace {
+
+void check_operands(const CsrPattern& a, const CsrPattern& b) {
+  if (a.rows != b.rows || a.cols != b.cols) {
+    throw InvalidArgument(message("union: a has shape (", a.rows, ", ", a.cols, ") and b (", b.rows,
+                                  ", ", b.cols, "); they must be equal"));
+  }
+  if (a.index_dtype != b.index_dtype) {
+    throw InvalidDType(message("union: a has ", name(a.index_dtype), " indices and b ",
+                               name(b.index_dtype), "; they must be the same"));
+  }
+}
+
+std::int64_t pieces_of(const CsrPattern& a, const CsrPattern& b) {
+  return (a.nnz + b.nnz + a.rows) / tuning::stream_grain + 1;
+}
+
+/// The first row of a piece when the rows and the entries of both are split evenly.
+template <class I>
+std::int64_t union_row(const I* a, const I* b, std::int64_t rows, std::int64_t piece,
+                       std::int64_t pieces) {
+  if (piece == 0) return 0;
+  if (piece >= pieces) return rows;
+  return (balanced_row(a, rows, piece, pieces) + balanced_row(b, rows, piece, pieces)) / 2;
+}
+
+/// Merges two sorted rows: calls body(column, in_a, in_b, p, q) for each column of either.
+/// Positions advance by comparisons, not by branches, which would be mispredicted at every other
+/// column.
+template <class I, class Body>
+void merge(const I* a, I p, I a_last, const I* b, I q, I b_last, Body body) {
+  while (p < a_last && q < b_last) {
+    const I left = a[p], right = b[q];
+    const bool in_a = left <= right, in_b = right <= left;
+    body(std::min(left, right), in_a, in_b, p, q);
+    p += in_a;
+    q += in_b;
+  }
+  for (; p < a_last; ++p) body(a[p], true, false, p, q);
+  for (; q < b_last; ++q) body(b[q], false, true, p, q);
+}
+
+}  // namespace
+
+std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr) {
+  check_operands(a, b);
+  return visit_index(a.index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* a_offsets = static_cast<const I*>(a.indptr);
+    const I* b_offsets = static_cast<const I*>(b.indptr);
+    return write_row_offsets(
+        "count_union", static_cast<I*>(indptr), pieces_of(a, b),
+        [&](std::int64_t piece, std::int64_t pieces) {
+          return union_row(a_offsets, b_offsets, a.rows, piece, pieces);
+        },
+        [&](std::int64_t first, std::int64_t last, I* counts) {
+          for (std::int64_t i = first; i < last; ++i) {
+            I count = 0;
+            merge(static_cast<const I*>(a.indices), a_offsets[i], a_offsets[i + 1],
+                  static_cast<const I*>(b.indices), b_offsets[i], b_offsets[i + 1],
+                  [&](I, bool, bool, I, I) { ++count; });
+            *counts++ = count;
+          }
+        });
+  });
+}
+
+void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
+                void* from_a, void* from_b) {
+  check_operands(a, b);
+  visit_index(a.index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* a_offsets = static_cast<const I*>(a.indptr);
+    const I* b_offsets = static_cast<const I*>(b.indptr);
+    const std::int64_t pieces = pieces_of(a, b);
+    parallel_for(pieces, [&](std::int64_t piece) {
+      const std::int64_t last = union_row(a_offsets, b_offsets, a.rows, piece + 1, pieces);
+      for (std::int64_t i = union_row(a_offsets, b_offsets, a.rows, piece, pieces); i < last; ++i) {
+        std::int64_t to = static_cast<const I*>(indptr)[i];
+        merge(static_cast<const I*>(a.indices), a_offsets[i], a_offsets[i + 1],
+              static_cast<const I*>(b.indices), b_offsets[i], b_offsets[i + 1],
+              [&](I column, bool in_a, bool in_b, I p, I q) {
+                static_cast<I*>(indices)[to] = column;
+                static_cast<I*>(from_a)[to] = in_a ? p : I{-1};
+                static_cast<I*>(from_b)[to] = in_b ? q : I{-1};
+                ++to;
+              });
+      }
+    });
+  });
+}
+
+}  // namespace gossamer
