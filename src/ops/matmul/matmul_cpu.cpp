@@ -87,55 +87,66 @@ HWY_INLINE Accumulator<T> dot_scalar(const T* HWY_RESTRICT values, const I* HWY_
   return (s0 + s1) + (s2 + s3);
 }
 
-// A gather pays where it beats scalar loads: with AVX-512; AVX2's does not on most machines.
-template <class T, class I>
-inline constexpr bool can_gather =
-    HWY_TARGET <= HWY_AVX3 &&
-    (std::is_same_v<T, double> || (std::is_same_v<T, float> && sizeof(I) == 4));
-
+// With AVX-512 a row is gathered under a mask, so that rows of any length up to a vector take the
+// same path: a branch on the length costs more than the products of a short row. AVX2's gather does
+// not pay.
 #if HWY_TARGET <= HWY_AVX3
-/// x at the next `count` indices (at most a vector's lanes), zero in the other lanes.
-template <class D, class I>
-HWY_INLINE hn::Vec<D> gather_x(D d, const hn::TFromD<D>* x, const I* indices, std::int64_t count) {
-  const hn::RebindToSigned<D> di;
-  const hn::Rebind<I, D> loaded;
-  const std::size_t n = static_cast<std::size_t>(count);
-  const bool full = n == hn::Lanes(d);
-  const auto narrow_index =
-      full ? hn::LoadU(loaded, indices) : hn::MaskedLoad(hn::FirstN(loaded, n), loaded, indices);
-  hn::Vec<hn::RebindToSigned<D>> index;
-  if constexpr (sizeof(I) == sizeof(hn::TFromD<D>)) {
-    index = narrow_index;
-  } else {
-    index = hn::PromoteTo(di, narrow_index);
-  }
-  // Lanes beyond count read x[0], which may be infinite: they must become zero.
-  const auto gathered = hn::GatherIndex(d, x, index);
-  return full ? gathered : hn::IfThenElseZero(hn::FirstN(d, n), gathered);
+HWY_INLINE auto gather(hn::Mask512<float> mask, const float* x, hn::Vec512<std::int32_t> index) {
+  return hn::Vec512<float>{
+      _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask.raw, index.raw, x, 4)};
+}
+HWY_INLINE auto gather(hn::Mask256<float> mask, const float* x, hn::Vec256<std::int32_t> index) {
+  return hn::Vec256<float>{
+      _mm256_mmask_i32gather_ps(_mm256_setzero_ps(), mask.raw, index.raw, x, 4)};
+}
+HWY_INLINE auto gather(hn::Mask256<float> mask, const float* x, hn::Vec512<std::int64_t> index) {
+  return hn::Vec256<float>{
+      _mm512_mask_i64gather_ps(_mm256_setzero_ps(), mask.raw, index.raw, x, 4)};
+}
+HWY_INLINE auto gather(hn::Mask512<double> mask, const double* x, hn::Vec256<std::int32_t> index) {
+  return hn::Vec512<double>{
+      _mm512_mask_i32gather_pd(_mm512_setzero_pd(), mask.raw, index.raw, x, 8)};
+}
+HWY_INLINE auto gather(hn::Mask512<double> mask, const double* x, hn::Vec512<std::int64_t> index) {
+  return hn::Vec512<double>{
+      _mm512_mask_i64gather_pd(_mm512_setzero_pd(), mask.raw, index.raw, x, 8)};
 }
 
+/// The sums plus the next `count` products, at most a vector of D.
+template <class D, class T, class I>
+HWY_INLINE hn::Vec<D> add_products(D d, const T* values, const I* indices, std::int64_t count,
+                                   const T* x, hn::Vec<D> sums) {
+  const hn::Rebind<I, D> di;
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(count));
+  const auto index = hn::MaskedLoad(hn::FirstN(di, static_cast<std::size_t>(count)), di, indices);
+  return hn::MulAdd(hn::MaskedLoad(mask, d, values), gather(mask, x, index), sums);
+}
+
+/// Sum of n products by gathering.
 template <class T, class I>
 HWY_INLINE T dot_gather(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
                         const T* HWY_RESTRICT x) {
-  const hn::ScalableTag<T> d;
+  using Eight = hn::CappedTag<T, 8>;
+  if (n <= 8) {
+    const Eight d;
+    return hn::GetLane(hn::SumOfLanes(d, add_products(d, values, indices, n, x, hn::Zero(d))));
+  }
+  using D = std::conditional_t<sizeof(T) == sizeof(I), hn::ScalableTag<T>, Eight>;
+  const D d;
   constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   auto s0 = hn::Zero(d), s1 = hn::Zero(d);
   std::int64_t p = 0;
   for (; p + 2 * lanes <= n; p += 2 * lanes) {
     prefetch_stream(values + p, indices + p);
     prefetch_stream(values + p + lanes, indices + p + lanes);
-    s0 = hn::MulAdd(hn::LoadU(d, values + p), gather_x(d, x, indices + p, lanes), s0);
-    s1 = hn::MulAdd(hn::LoadU(d, values + p + lanes), gather_x(d, x, indices + p + lanes, lanes),
-                    s1);
+    s0 = add_products(d, values + p, indices + p, lanes, x, s0);
+    s1 = add_products(d, values + p + lanes, indices + p + lanes, lanes, x, s1);
   }
   if (p + lanes <= n) {
-    s0 = hn::MulAdd(hn::LoadU(d, values + p), gather_x(d, x, indices + p, lanes), s0);
+    s0 = add_products(d, values + p, indices + p, lanes, x, s0);
     p += lanes;
   }
-  if (p < n) {
-    const auto rest = hn::FirstN(d, static_cast<std::size_t>(n - p));
-    s1 = hn::MulAdd(hn::MaskedLoad(rest, d, values + p), gather_x(d, x, indices + p, n - p), s1);
-  }
+  if (p < n) s1 = add_products(d, values + p, indices + p, n - p, x, s1);
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
 }
 #endif
@@ -143,6 +154,11 @@ HWY_INLINE T dot_gather(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indi
 /// Sum of values[p] * x[indices[p]] over one row.
 template <bool Conjugate, class T, class I>
 HWY_INLINE Accumulator<T> dot(const T* values, const I* indices, std::int64_t n, const T* x) {
+#if HWY_TARGET <= HWY_AVX3
+  if constexpr (std::is_floating_point_v<T>) {
+    return dot_gather(values, indices, n, x);
+  }
+#endif
   switch (n) {
     case 0:
       return {};
@@ -163,9 +179,6 @@ HWY_INLINE Accumulator<T> dot(const T* values, const I* indices, std::int64_t n,
     case 8:
       return dot_fixed<8, Conjugate>(values, indices, x);
     default:
-#if HWY_TARGET <= HWY_AVX3
-      if constexpr (can_gather<T, I>) return dot_gather(values, indices, n, x);
-#endif
       return dot_scalar<Conjugate>(values, indices, n, x);
   }
 }
