@@ -65,9 +65,11 @@ __all__ = [
     "identity",
     "io",
     "issparse",
+    "load_safetensors",
     "macko",
     "multiply",
     "random_array",
+    "save_safetensors",
     "sddmm",
     "set_num_threads",
     "show_config",
@@ -86,6 +88,8 @@ def __getattr__(name: str) -> Any:
     """Load what costs time to import when it is first asked for."""
     if name in ("io", "macko"):
         return import_module(f"gossamer.{name}")
+    if name in ("load_safetensors", "save_safetensors"):
+        return getattr(import_module("gossamer.io"), name)
     if name == "__version__":
         from importlib.metadata import version
 

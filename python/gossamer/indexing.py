@@ -26,12 +26,15 @@ def _positions(key: Any, length: int, axis: str) -> range:
     """Rows or columns that an index or a slice names."""
     if isinstance(key, slice):
         return range(*key.indices(length))
-    if isinstance(key, bool | np.bool_) or not hasattr(key, "__index__"):
+    try:
+        if isinstance(key, bool | np.bool_):
+            raise TypeError
+        index = operator.index(key)
+    except TypeError:
         raise TypeError(
             f"A[...]: the {axis} index is {key!r}, expected an integer or a slice; "
             f"A[i], A[i:j], A[i:j, k:l] and A[i, j] are supported"
-        )
-    index = operator.index(key)
+        ) from None
     if not -length <= index < length:
         raise IndexError(f"A[...]: {axis} {index} is out of range for {length} {axis}s")
     return range(index % length, index % length + 1)

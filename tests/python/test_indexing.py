@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading elements, rows and columns."""
+
+import numpy as np
+import pytest
+from cases import build, every_format, every_index_dtype, named
+
+NAMES = ["unsorted", "duplicates", "banded", "stored_zeros", "empty_rows", "one_by_one_thrice"]
+every_name = pytest.mark.parametrize("name", NAMES)
+
+
+@every_name
+@every_format
+@every_index_dtype
+def test_elements(name, format, index_dtype):
+    matrix = named(name)
+    A = build(matrix, np.complex128, format, index_dtype)
+    D = A.todense()
+    rng = np.random.default_rng(0)
+    picked = rng.integers(-min(A.shape), min(A.shape), (50, 2)).tolist()
+    stored = np.stack([matrix.row, matrix.col], 1)[:: max(1, A.nnz // 20)].tolist()
+    for i, j in picked + stored:
+        # Sums of duplicates may associate differently.
+        assert A[i, j] == pytest.approx(D[i, j], rel=1e-13)
+    assert A[np.int8(0), np.uint16(0)].dtype == np.complex128
+
+
+SLICES = [
+    slice(None),
+    slice(2, 9),
+    slice(-5, None),
+    slice(0, 0),
+    slice(7, 3),
+    slice(None, None, 2),
+    slice(None, None, -1),
+    slice(10, 1, -3),
+    slice(3, 10_000),
+    slice(-10_000, 4),
+    0,
+    -1,
+]
+
+
+def expected(D, key):
+    rows, cols = key if isinstance(key, tuple) else (key, slice(None))
+    as_slice = [slice(k, k + 1 or None) if isinstance(k, int) else k for k in (rows, cols)]
+    return D[as_slice[0]][:, as_slice[1]]
+
+
+@every_name
+@every_format
+def test_slices(name, format):
+    A = build(named(name), np.float64, format)
+    D = A.todense()
+    for rows in SLICES:
+        part = A[rows]
+        assert part.format == format
+        np.testing.assert_allclose(part.todense(), expected(D, rows), rtol=1e-13)
+        for cols in SLICES:
+            if isinstance(rows, int) and isinstance(cols, int):
+                continue
+            part = A[rows, cols]
+            assert part.ndim == 2
+            np.testing.assert_allclose(part.todense(), expected(D, (rows, cols)), rtol=1e-13)
+
+
+def test_consecutive_rows_share_the_values():
+    A = build(named("banded"), np.float64)
+    assert np.shares_memory(A[10:20].data, A.data)
+    assert A[10:20].has_canonical_format
+    assert A.T[:, 10:20].has_canonical_format
+    assert A[5].shape == (1, A.shape[1])
+
+
+@every_format
+def test_iteration_gives_rows(format):
+    A = build(named("unsorted"), np.float64, format)
+    rows = [row.todense() for row in A]
+    np.testing.assert_allclose(np.concatenate(rows), A.todense(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("key", [(19, 0), (-20, 0), (0, 23), (0, -24), 19, -20])
+def test_out_of_range(key):
+    with pytest.raises(IndexError, match="is out of range for"):
+        build(named("full"), np.float32)[key]
+
+
+@pytest.mark.parametrize(
+    "key", [1.0, "a", None, [0, 1], np.array([0, 1]), True, (0, 0, 0), (0, None), (slice(2), [1])]
+)
+def test_other_keys_are_refused(key):
+    with pytest.raises(TypeError, match="expected an integer or a slice"):
+        build(named("full"), np.float32)[key]

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse times dense, both sides, against the error bound."""
+
+import gossamer
+import numpy as np
+import pytest
+from cases import (
+    DTYPES,
+    FORMATS,
+    INDEX_DTYPES,
+    build,
+    every_dtype,
+    every_format,
+    every_matrix,
+    named,
+    operand,
+    product,
+)
+from error_bound import BFLOAT16, assert_within
+
+
+@every_matrix
+@every_dtype
+def test_matmul(matrix, dtype):
+    x, X = operand((matrix.cols,), dtype), operand((matrix.cols, 5), dtype)
+    expected, expected_columns = product(matrix, dtype, x), product(matrix, dtype, X)
+    for format in FORMATS:
+        for index_dtype in INDEX_DTYPES:
+            A = build(matrix, dtype, format, index_dtype)
+            y = A @ x
+            assert y.dtype == dtype
+            assert_within(y, expected, dtype)
+            assert_within(A @ X, expected_columns, dtype)
+
+
+@every_matrix
+@every_dtype
+def test_transposed_products(matrix, dtype):
+    x, X = operand((matrix.rows,), dtype), operand((matrix.rows, 3), dtype)
+    expected = product(matrix, dtype, x, transpose=True)
+    expected_columns = product(matrix, dtype, X, transpose=True)
+    for format in FORMATS:
+        A = build(matrix, dtype, format)
+        for _ in range(2):  # the second time from what the first one cached
+            assert_within(x @ A, expected, dtype)
+            assert_within(A.T @ x, expected, dtype)
+            assert_within((np.ascontiguousarray(X.T) @ A).T, expected_columns, dtype)
+            assert_within(A.T @ X, expected_columns, dtype)
+
+
+@every_format
+@pytest.mark.parametrize("name", ["random_0.1", "duplicates", "wide"])
+def test_conjugate_transpose(format, name):
+    matrix, dtype = named(name), np.dtype(np.complex128)
+    A = build(matrix, dtype, format)
+    x = operand((matrix.rows, 2), dtype)
+    conjugated = matrix._replace(data=matrix.data.conj())
+    expected = product(conjugated, dtype, x, transpose=True)
+    assert_within(A.H @ x, expected, dtype)
+    assert_within(A.rmatmat(x), expected, dtype)
+    np.testing.assert_array_equal(A.rmatvec(x[:, 0]), A.H @ x[:, 0])
+    np.testing.assert_array_equal(A.conj().data, A.data.conj())
+
+
+@every_format
+@every_dtype
+def test_batches_of_any_rank(format, dtype):
+    matrix = named("wide")
+    A = build(matrix, dtype, format)
+    X = operand((2, 1, 3, matrix.cols, 4), dtype)
+    Y = A @ X
+    assert Y.shape == (2, 1, 3, matrix.rows, 4)
+    Z = operand((3, 2, 4, matrix.rows), dtype)
+    W = Z @ A
+    assert W.shape == (3, 2, 4, matrix.cols)
+    for i in range(2):
+        for j in range(3):
+            assert_within(Y[i, 0, j], product(matrix, dtype, X[i, 0, j]), dtype)
+            expected = product(matrix, dtype, Z[j, i].T, transpose=True)
+            assert_within(W[j, i].T, expected, dtype)
+
+
+def test_batch_of_more_axes_than_the_engine_has():
+    A = build(named("random_0.1"), np.float64)
+    X = operand((2, 1, 1, 2, 1, 1, 2, 100, 3), np.float64)
+    Y = A @ X
+    assert Y.shape == (2, 1, 1, 2, 1, 1, 2, 120, 3)
+    np.testing.assert_array_equal(Y[1, 0, 0, 1, 0, 0, 1], A @ X[1, 0, 0, 1, 0, 0, 1])
+    Z = operand((2, 1, 1, 2, 1, 1, 2, 3, 120), np.float64)
+    np.testing.assert_array_equal((Z @ A)[1, 0, 0, 0, 0, 0, 1], Z[1, 0, 0, 0, 0, 0, 1] @ A)
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "every third column": lambda X: np.repeat(X, 3, axis=1)[:, ::3],
+    "reversed": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "broadcast": lambda X: np.broadcast_to(X[:, :1], X.shape),
+    "transposed view": lambda X: X.T.copy().T,
+    "read-only": lambda X: _read_only(X),
+    "field of a record": lambda X: _field(X),
+    "unaligned": lambda X: _unaligned(X),
+    "byte-swapped": lambda X: X.astype(X.dtype.newbyteorder()),
+}
+
+
+def _read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def _field(X):
+    records = np.zeros(X.shape, dtype=[("flag", "i1"), ("value", X.dtype)])
+    records["value"] = X
+    return records["value"]
+
+
+def _unaligned(X):
+    return np.frombuffer(b"\0" + X.tobytes(), X.dtype, offset=1).reshape(X.shape)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@every_format
+def test_layouts_of_the_dense_operand(layout, dtype, format):
+    matrix, dtype = named("random_0.5"), np.dtype(dtype)
+    A = build(matrix, dtype, format)
+    X = LAYOUTS[layout](operand((matrix.cols, 6), dtype))
+    native = X.astype(dtype)
+    assert_within(A @ X, product(matrix, dtype, native), dtype)
+    assert_within(A @ X[:, 0], product(matrix, dtype, native[:, 0]), dtype)
+    assert_within((X.T @ A.T).T, product(matrix, dtype, native), dtype)
+
+
+@pytest.mark.parametrize("left", DTYPES, ids=str)
+@pytest.mark.parametrize("right", DTYPES, ids=str)
+def test_promotion(left, right):
+    if left == right:
+        expected = left
+    elif left.itemsize == right.itemsize == 2:
+        expected = np.dtype(np.float32)
+    else:
+        widened = [np.dtype(np.float32) if d.itemsize == 2 else d for d in (left, right)]
+        expected = np.promote_types(*widened)
+    matrix = named("random_0.1")
+    A, x = build(matrix, left), operand((matrix.cols,), right)
+    assert (A @ x).dtype == (operand((3, matrix.rows), right) @ A).dtype == expected
+    np.testing.assert_array_equal(A @ x, A.astype(expected) @ x.astype(expected))
+    assert (A + build(matrix, right)).dtype == expected
+    assert (A @ build(matrix, right).T).dtype == expected
+
+
+def test_written_values_are_seen():
+    data = np.array([1.0, 2.0, 3.0])
+    A = gossamer.csr_array((data, [0, 1, 1], [0, 2, 3]), (2, 2))
+    C = gossamer.coo_array((data, ([0, 1, 0], [0, 1, 1])), (2, 2))
+    before = [np.ones(2) @ A, A.T @ np.ones(2), C @ np.ones(2), np.ones(2) @ C]
+    data *= 10
+    after = [np.ones(2) @ A, A.T @ np.ones(2), C @ np.ones(2), np.ones(2) @ C]
+    np.testing.assert_array_equal(np.array(after), 10 * np.array(before))
+
+
+def test_values_of_the_engine_are_read_only_and_cached():
+    A = build(named("random_0.1"), np.float64).tocsc().tocsr()
+    assert not A.data.flags.writeable
+    assert A._by_cols()[1] is A._by_cols()[1]
+    assert A.T.T is A
+    assert A.copy().data.flags.writeable
+
+
+def test_lists_and_subclasses_are_taken():
+    A = gossamer.csr_array(([1.0, 2.0], [0, 1], [0, 1, 2]), (2, 2))
+    assert (A @ [1.0, 2.0]).tolist() == [1.0, 4.0]
+    assert type(A @ np.matrix([[1.0], [2.0]])) is np.ndarray
+    assert ([1.0, 2.0] @ A).tolist() == [1.0, 4.0]
+
+
+def test_linear_operator_protocol():
+    A = build(named("random_0.5"), np.float64)
+    x = operand((A.shape[1],), np.float64)
+    np.testing.assert_array_equal(A.matvec(x), A @ x)
+    np.testing.assert_array_equal(A.matmat(x[:, None])[:, 0], A @ x)
+
+
+def test_bfloat16_is_ml_dtypes():
+    A = build(named("banded"), BFLOAT16)
+    assert (A @ np.ones(400, BFLOAT16)).dtype == BFLOAT16
+    assert "dtype=bfloat16" in repr(A)
+    assert A.astype("float32").astype("bfloat16").dtype == BFLOAT16
