@@ -3,6 +3,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_sparse_linear_layer_agrees_with_the_dense_layer():
     assert result.returncode == 0, result.stderr
     assert "y = W @ x: shape (4, 64, 1)" in result.stdout
     assert "gradient by x: shape (4, 64, 1)" in result.stdout
-    errors = [float(word) for word in result.stdout.split() if "e-" in word]
+    errors = [float(number) for number in re.findall(r"\d\.\de[+-]\d+", result.stdout)]
     assert len(errors) == 2
     assert max(errors) < 1e-5
 

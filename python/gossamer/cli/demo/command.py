@@ -68,10 +68,10 @@ def _multiply(name: str, A: Any, status: Status) -> tuple[list[Any], Any]:
 
 
 def _read(path: Path) -> Any:
-    import gossamer
+    from gossamer.io import read_matrix_market
 
     try:
-        return gossamer.io.read_matrix_market(path).to_scipy()
+        return read_matrix_market(path).tocsr(canonical=True).to_scipy()
     except (OSError, ValueError, ImportError) as error:
-        typer.echo(f"--matrix: {path} cannot be read: {error}", err=True)
+        typer.echo(f"--matrix: {error}", err=True)
         raise typer.Exit(2) from None
