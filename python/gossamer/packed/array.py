@@ -192,7 +192,7 @@ class PackedArray:
 
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ P: x of shape (m,), (k, m) or (..., k, m)."""
-        return self._storage.product(x, not self._transposed, swapped=True)
+        return self._storage.matmul(x, not self._transposed, swapped=True)
 
     # ---- what a matrix is not ------------------------------------------------------------------
 

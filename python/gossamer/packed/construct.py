@@ -15,9 +15,17 @@ from .dtypes import has_scales, numpy_dtype, packed_dtype_name
 from .selection import FORMATS
 from .storage import PackedStorage
 
+_DTYPES = {"positions": ("uint8",), "row_offsets": ("int32", "int64"), "scales": ("float32",)}
+
+
+def part_names(format: str, dtype_name: str) -> tuple[str, ...]:
+    """Names of the arrays that a matrix of that format and value type consists of."""
+    positions = () if format == "dense" else ("positions", "row_offsets")
+    return ("values", *positions, *(("scales",) if has_scales(dtype_name) else ()))
+
 
 def packed_array(
-    format: str, dtype: Any, shape: tuple[int, int], parts: dict[str, Any]
+    format: str, dtype: Any, shape: tuple[int, int], parts: dict[str, Any], *, copy: bool = True
 ) -> PackedArray:
     """Build a PackedArray from arrays that came from outside, checking all of them.
 
@@ -30,8 +38,10 @@ def packed_array(
     parts
         ``values``, of the dtype; ``positions``, uint8, and ``row_offsets``, int32 or int64, unless
         the format is dense; ``scales``, float32, for int8 and float8_e4m3. Each contiguous; their
-        lengths are those of docs/formats.md. ``values`` are borrowed, of the others those that
-        somebody could still write to are copied.
+        lengths are those of docs/formats.md. ``values`` are borrowed.
+    copy
+        Copy those of the other arrays that somebody could still write to. False is the caller's
+        promise that nobody does.
 
     Raises
     ------
@@ -41,23 +51,19 @@ def packed_array(
     if format not in FORMATS:
         raise ValueError(f"format = {format!r}, expected one of {', '.join(FORMATS)}")
     dtype_name = packed_dtype_name(dtype, "dtype")
-    kinds: dict[str, tuple[np.dtype[Any], ...]] = {"values": (numpy_dtype(dtype_name),)}
-    if format != "dense":
-        kinds |= {"positions": (np.dtype(np.uint8),)}
-        kinds |= {"row_offsets": (np.dtype(np.int32), np.dtype(np.int64))}
-    if has_scales(dtype_name):
-        kinds["scales"] = (np.dtype(np.float32),)
-    if set(parts) != set(kinds):
+    names = part_names(format, dtype_name)
+    if set(parts) != set(names):
         raise ValueError(
-            f"a {format} matrix of {dtype_name} consists of {', '.join(sorted(kinds))}, but given "
-            f"are {', '.join(sorted(parts)) or 'none'}"
+            f"a {format} matrix of {dtype_name} consists of {', '.join(names)}, but given are "
+            f"{', '.join(parts) or 'none'}"
         )
-    for name, array in parts.items():
-        if array.dtype not in kinds[name]:
-            expected = " or ".join(kind.name for kind in kinds[name])
-            raise TypeError(f"{name} has dtype {array.dtype}, expected {expected}")
+    dtypes = {**_DTYPES, "values": (numpy_dtype(dtype_name).name,)}
+    for name in names:
+        if parts[name].dtype.name not in dtypes[name]:
+            expected = " or ".join(dtypes[name])
+            raise TypeError(f"{name} has dtype {parts[name].dtype}, expected {expected}")
     rows, cols = _check_shape(shape)
-    arrays = {name: _read_only(array, name == "values") for name, array in parts.items()}
+    arrays = {name: _read_only(array, copy and name != "values") for name, array in parts.items()}
     if format == "dense":
         return PackedArray(_dense(dtype_name, (rows, cols), **arrays))
     storage = PackedStorage(format, dtype_name, (rows, cols), **arrays)
@@ -88,9 +94,9 @@ def _check_shape(shape: Any) -> tuple[int, int]:
     return rows, cols
 
 
-def _read_only(array: Any, borrowed: bool) -> Any:
+def _read_only(array: Any, copy: bool) -> Any:
     """Return a read-only view, or a copy of what somebody could still write to."""
-    if not (borrowed or is_frozen(array)):
+    if copy and not is_frozen(array):
         array = array.copy()
     view = array.view()
     view.flags.writeable = False

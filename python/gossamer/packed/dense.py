@@ -87,5 +87,6 @@ def expand(bitmap: PackedStorage) -> DenseStorage:
         rows = bitmap.positions.reshape(bitmap.rows, -1)
         mask = np.unpackbits(rows, axis=1, count=bitmap.cols, bitorder="little").view(bool)
         bits(dense)[mask] = bits(bitmap.values)
+    dense.flags.writeable = False
     shape = bitmap.rows, bitmap.cols
     return DenseStorage("dense", bitmap.dtype_name, shape, dense, bitmap.scales)

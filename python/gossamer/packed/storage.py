@@ -62,12 +62,8 @@ class Storage(ABC):
     def multiply(self, x: Any, y: Any, transpose: bool) -> None:
         """Write P @ x, or P.T @ x, into y; both NumPy arrays of rank 1 or more, any strides."""
 
-    def matmul(self, x: Any, transpose: bool) -> Any:
-        """P @ x, or P.T @ x; see `PackedArray.__matmul__`."""
-        return self.product(x, transpose, swapped=False)
-
-    def product(self, x: Any, transpose: bool, swapped: bool) -> Any:
-        """Y with Y_i = P X_i for every batch member; swapped: with Y_iᵀ = P X_iᵀ."""
+    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
+        """Y with Y_i = P X_i, or Pᵀ X_i, for every batch member; swapped: Y_iᵀ = P X_iᵀ."""
         x = _operand(x)
         inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
         row_axis = -1 if swapped or x.ndim == 1 else -2
@@ -135,10 +131,10 @@ class PackedStorage(Storage):
         _engine.unpack_csr(self.handle, indptr, columns, bits(values))
         return Pattern(self.rows, self.cols, indptr, columns, True, True), values
 
-    def matmul(self, x: Any, transpose: bool) -> Any:
+    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
         # The shortest path: what the engine takes as it is. The long one takes every other operand,
         # and names what is wrong with it.
-        if type(x) is np.ndarray and x.dtype is _FLOAT32:
+        if type(x) is np.ndarray and x.dtype is _FLOAT32 and (x.ndim == 1 or not swapped):
             shape = x.shape
             rows = self.cols if transpose else self.rows
             try:
@@ -147,7 +143,7 @@ class PackedStorage(Storage):
                 return y
             except (IndexError, TypeError, ValueError):
                 pass
-        return self.product(x, transpose, swapped=False)
+        return super().matmul(x, transpose, swapped)
 
     def multiply(self, x: Any, y: Any, transpose: bool) -> None:
         _engine.packed_matmul(self.handle, bits(x), bits(y), transpose)
