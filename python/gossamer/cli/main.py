@@ -10,6 +10,7 @@ import typer
 import gossamer
 from gossamer.cli.bench.csr import csr
 from gossamer.cli.demo.command import demo
+from gossamer.cli.info import info
 
 app = typer.Typer(
     name="gossamer",
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
+app.command("info")(info)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)
 app.add_typer(bench, name="bench", help="Measure against other libraries.")

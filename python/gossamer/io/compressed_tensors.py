@@ -20,7 +20,8 @@ from ..packed.dtypes import DENSE_DTYPES
 from ..packed.selection import offset_dtype
 from .tensor_file import TensorFile, open_tensors, write_tensors
 
-_PARTS = ("shape", "compressed", "bitmask", "row_offsets")
+#: Tensors of one weight.
+PARTS = ("shape", "compressed", "bitmask", "row_offsets")
 
 
 def read_compressed_tensors(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def read_compressed_tensors(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     with open_tensors(path) as file:
         weights = weight_names(file)
-        claimed = {f"{name}.{part}" for name in weights for part in _PARTS}
+        claimed = {f"{name}.{part}" for name in weights for part in PARTS}
         arrays = {name: file.read(name) for name in file.names if name not in claimed}
         for name in weights:
             arrays[name] = load_weight(file, name)
@@ -84,13 +85,13 @@ def weight_names(file: TensorFile) -> list[str]:
     """Names of the weights of which a file holds all four tensors."""
     tensors = set(file.names)
     names = [name.removesuffix(".bitmask") for name in file.names if name.endswith(".bitmask")]
-    return [name for name in names if tensors.issuperset(f"{name}.{part}" for part in _PARTS)]
+    return [name for name in names if tensors.issuperset(f"{name}.{part}" for part in PARTS)]
 
 
 def load_weight(file: TensorFile, name: str) -> PackedArray:
     """Read one weight; errors as those of `read_compressed_tensors`."""
     try:
-        return _from_bitmask(*(file.read(f"{name}.{part}") for part in _PARTS))
+        return _from_bitmask(*(file.read(f"{name}.{part}") for part in PARTS))
     except (TypeError, ValueError) as error:
         raise type(error)(f"weight {name!r}: {error}") from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ def read_macko_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         return from_state_dict(_load_with_torch(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def is_compressed(names: Iterable[str]) -> bool:
+    """Whether some of a state dict's names are those of a compressed weight's parts."""
+    return any(_PART.fullmatch(name) for name in names)
 
 
 def from_state_dict(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,6 @@
 """Packed matrices: smaller and faster than dense from 5% to 95% density."""
 
 from .array import PackedArray, multiply
-from .compress import compress
+from .packing import compress
 
 __all__ = ["PackedArray", "compress", "multiply"]

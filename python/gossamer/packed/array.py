@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import host_adapter
 from ..containers import CSRArray
 from ..devices import CPU, Device
+from ..quantities import size_text
 from ..structure import index_dtype
 from .dtypes import check_dense_dtype, has_scales
 from .storage import Storage
@@ -119,12 +120,12 @@ class PackedArray:
             "dense": self.size * self.dtype.itemsize,
             "CSR": self.nnz * (self.dtype.itemsize + indices) + (rows + 1) * indices,
         }
-        compared = ", ".join(f"{name} {_size(nbytes)}" for name, nbytes in sizes.items())
+        compared = ", ".join(f"{name} {size_text(nbytes)}" for name, nbytes in sizes.items())
         view = ", transposed view" if self._transposed else ""
         return (
             f"PackedArray(shape={self.shape}, format='{self.format}', dtype={self.dtype}, "
             f"nnz={self.nnz}, density={self.density:.3g}{view}; "
-            f"{_size(self.nbytes)}, against {compared})"
+            f"{size_text(self.nbytes)}, against {compared})"
         )
 
     # ---- conversions ---------------------------------------------------------------------------
@@ -216,13 +217,3 @@ def multiply(packed: PackedArray, x: Any) -> Any:
     if not isinstance(packed, PackedArray):
         raise TypeError(f"multiply: packed is {type(packed).__name__}, expected a PackedArray")
     return packed @ x
-
-
-def _size(nbytes: int) -> str:
-    """Bytes in words, such as 1.5 MB."""
-    size = float(nbytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

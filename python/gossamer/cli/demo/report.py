@@ -13,6 +13,7 @@ from rich.table import Table
 
 import gossamer
 from gossamer.cli.demo.problems import Measurement
+from gossamer.quantities import duration_text, size_text
 
 _COLORS = {"SciPy": "#3572b0", "Gossamer": "#e07b39", "dense": "0.6"}
 
@@ -32,12 +33,12 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         table.add_row(
             line.problem if line.problem != problem else "",
             line.operation,
-            _duration(line.seconds["SciPy"]),
-            _duration(line.seconds["Gossamer"]),
+            duration_text(line.seconds["SciPy"]),
+            duration_text(line.seconds["Gossamer"]),
             f"{line.seconds['SciPy'] / line.seconds['Gossamer']:.1f}×",
-            _duration(line.seconds["dense"]) if "dense" in line.seconds else "–",
-            _size(line.sparse_bytes),
-            _size(line.dense_bytes),
+            duration_text(line.seconds["dense"]) if "dense" in line.seconds else "–",
+            size_text(line.sparse_bytes),
+            size_text(line.dense_bytes),
             f"{line.error:.0e}",
             line.note,
         )
@@ -71,7 +72,7 @@ def _plot_times(axes: Any, measurements: Sequence[Measurement]) -> None:
             y = row + (place - (len(line.seconds) - 1) / 2) * height
             axes.barh(y, seconds, height * 0.9, color=_COLORS[name], label=label)
             axes.annotate(
-                f" {_duration(seconds)}", (seconds, y), va="center", fontsize=7, color="0.3"
+                f" {duration_text(seconds)}", (seconds, y), va="center", fontsize=7, color="0.3"
             )
     axes.set_yticks(
         range(len(measurements)),
@@ -98,18 +99,3 @@ def density_map(A: Any, cells: int = 200) -> Any:
     col = triplets.col.astype(np.int64) * cols // A.shape[1]
     np.add.at(counts, (row, col), 1)
     return np.sqrt(counts)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
-    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
-
-
-def _size(nbytes: int) -> str:
-    size = float(nbytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``gossamer info``: what a file of arrays holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import gossamer
+from gossamer.io import compressed_tensors, macko_checkpoint, safetensors
+from gossamer.io.tensor_file import TensorFile, open_tensors
+from gossamer.quantities import size_text
+
+_ENDINGS = (".safetensors", ".npz", ".mtx", ".mtx.gz", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of a file.
+
+    Attributes
+    ----------
+    nnz
+        Stored nonzeros; None where the values cannot be read.
+    nbytes
+        Of all its parts.
+    value_bits
+        Of one value.
+    """
+
+    name: str
+    format: str
+    shape: tuple[int, ...]
+    dtype: str
+    nnz: int | None
+    nbytes: int
+    value_bits: int
+
+    @property
+    def density(self) -> float | None:
+        """Share of the elements that are not zero; None where there is none, or not known."""
+        size = math.prod(self.shape)
+        return None if self.nnz is None or size == 0 else self.nnz / size
+
+    @property
+    def dense_bytes(self) -> int:
+        """Bytes of a dense array of the same values."""
+        return math.prod(self.shape) * self.value_bits // 8
+
+    @property
+    def bits_per_nonzero(self) -> float | None:
+        """All bits over the nonzeros."""
+        return 8 * self.nbytes / self.nnz if self.nnz else None
+
+    @property
+    def entropy_floor(self) -> float | None:
+        """Bits a nonzero takes at least where the nonzeros are anywhere with equal probability.
+
+        The value's, and the entropy of a position, H(d) / d at density d: Shannon (1948).
+        """
+        density = self.density
+        if not density:
+            return None
+        rest = 1 - density
+        entropy = -density * math.log2(density) - (rest * math.log2(rest) if rest else 0)
+        return self.value_bits + entropy / density
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help=f"File ending in {', '.join(_ENDINGS)}.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the arrays of a file: format, shape, density, memory.
+
+    Reads what Gossamer, SciPy, compressed-tensors (sparse-bitmask) and MACKO write, and plain
+    safetensors and MatrixMarket files. Everything is validated.
+    """
+    try:
+        entries = list(read_entries(file))
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(json.dumps([_record(entry) for entry in entries], indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140
+    console.print(_table(file, entries))
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """Yield what a file holds, one array in memory at a time where its layout permits.
+
+    Raises
+    ------
+    ValueError
+        If its name has another ending, or its content is malformed.
+    """
+    name = path.name
+    if name.endswith(".safetensors"):
+        with open_tensors(path) as file:
+            yield from _tensor_entries(file)
+    elif name.endswith(".npz"):
+        yield _entry(path.stem, gossamer.io.load_npz(path))
+    elif name.endswith((".mtx", ".mtx.gz")):
+        yield _entry(name.partition(".mtx")[0], gossamer.io.read_matrix_market(path))
+    elif name.endswith((".pt", ".pth", ".bin")):
+        for key, array in macko_checkpoint.read_macko_checkpoint(path).items():
+            yield _entry(key, array)
+    else:
+        raise ValueError(f"{path}: expected a file that ends in one of {', '.join(_ENDINGS)}")
+
+
+def _tensor_entries(file: TensorFile) -> Iterator[Entry]:
+    layout = safetensors.read_layout(file)
+    if not layout and macko_checkpoint.is_compressed(file.names):
+        state = {name: file.read(name) for name in file.names}
+        yield from (_entry(*item) for item in macko_checkpoint.from_state_dict(state).items())
+        return
+    weights = [] if layout else compressed_tensors.weight_names(file)
+    claimed = {f"{name}.{part}" for name, entry in layout.items() for part in entry["parts"]}
+    claimed |= {f"{name}.{part}" for name in weights for part in compressed_tensors.PARTS}
+    for name, entry in layout.items():
+        yield _entry(name, safetensors.load_entry(file, name, entry))
+    for name in weights:
+        yield _entry(name, compressed_tensors.load_weight(file, name))
+    for name in file.names:
+        if name not in claimed:
+            yield _dense_entry(file, name)
+
+
+def _dense_entry(file: TensorFile, name: str) -> Entry:
+    try:
+        return _entry(name, file.read(name))
+    except ValueError:
+        dtype, shape = file.describe(name)
+        bits = int("".join(filter(str.isdigit, dtype.partition("_")[0])) or 8)
+        return Entry(name, "dense", shape, dtype, None, math.prod(shape) * bits // 8, bits)
+
+
+def _entry(name: str, array: Any) -> Entry:
+    array = array if hasattr(array, "nbytes") else np.asarray(array)
+    dense = isinstance(array, np.ndarray)
+    return Entry(
+        name,
+        "dense" if dense else array.format,
+        tuple(array.shape),
+        array.dtype.name,
+        int(np.count_nonzero(array)) if dense else array.nnz,
+        array.nbytes,
+        8 * array.dtype.itemsize,
+    )
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    return asdict(entry) | {
+        name: getattr(entry, name)
+        for name in ("density", "dense_bytes", "bits_per_nonzero", "entropy_floor")
+    }
+
+
+def _table(path: Path, entries: list[Entry]) -> Table:
+    table = Table(title=f"{path.name}, {size_text(path.stat().st_size)}", title_justify="left")
+    for heading in ("name", "format", "shape", "dtype"):
+        table.add_column(heading)
+    for heading in ("density", "memory", "as dense", "bits a nonzero", "entropy floor"):
+        table.add_column(heading, justify="right")
+    for entry in entries:
+        table.add_row(
+            entry.name,
+            entry.format,
+            " × ".join(map(str, entry.shape)) or "scalar",
+            entry.dtype,
+            _text(entry.density, ".1%"),
+            size_text(entry.nbytes),
+            size_text(entry.dense_bytes),
+            _text(entry.bits_per_nonzero, ".1f"),
+            _text(entry.entropy_floor, ".1f"),
+        )
+    table.add_section()
+    total = size_text(sum(entry.nbytes for entry in entries))
+    dense = size_text(sum(entry.dense_bytes for entry in entries))
+    table.add_row("in sum", "", "", "", "", total, dense)
+    return table
+
+
+def _text(value: float | None, format: str) -> str:
+    return "–" if value is None else f"{value:{format}}"
