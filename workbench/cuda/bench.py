@@ -43,7 +43,7 @@ def bits_of(w):
 class DeltaRowsProduct:
     """One matrix arranged for one grid; `copies` of it on the device."""
 
-    def __init__(self, host, dtype, delta_bits, blocks, warps, variant=6, scale=None):
+    def __init__(self, host, dtype, delta_bits, blocks, warps, scale=None):
         self.rows, self.cols = host.shape
         self.delta_bits, self.vtype, self.variant = delta_bits, CODES[dtype], variant
         scale = None if scale is None else scale.cpu()
@@ -314,7 +314,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shapes", default="all")
     parser.add_argument("--densities", default="0.5,0.3,0.2,0.1,0.05,0.7")
-    parser.add_argument("--bits", default="0.7:3;0.5:3,4;0.3:4;0.2:4,6;0.1:6,8;0.05:6,8")
+    parser.add_argument("--bits", default="0.7:3;0.5:3,4;0.3:3,4;0.2:4,6;0.1:6,8;0.05:6,8")
     parser.add_argument("--grids", default="132x16")
     parser.add_argument("--values", default="float16")
     parser.add_argument("--x", default="float16")

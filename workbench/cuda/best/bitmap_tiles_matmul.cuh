@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 64 rows of X: one decode serves them all.
-// A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's two elements is the population count of the mask below them, so a
-// warp reads 64 positions' values from shared memory in order, without bank conflicts; a byte permutation puts the two in their places.
+// A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's four elements is the population count of the mask below them, so
+// a warp reads the values of 128 positions from shared memory in order, without bank conflicts; byte permutations, looked up by the four bits,
+// put them in their places.
 // Four warps multiply them from registers by X in shared memory (wgmma). A block has 8 warps below each other and a range of columns;
 // blocks that share rows add up in the order of the columns.
 #pragma once
@@ -91,17 +92,22 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   const int tiles = row_tile < row_tiles ? last - first : 0;
   const uint32_t* offset = a.offset + (long)row_tile * col_tiles + first;
   constexpr int kBatch = 8 * Tiles;
-  const int x_size = kBatch * 128 * chunk;
-  const unsigned ring = shared_address(shared) + x_size + warp * (kStages * a.largest + 128), bases = ring + kStages * a.largest;
+  const unsigned x_size = kBatch * 128 * chunk;  // bytes of one of the two buffers of x
+  const unsigned table = shared_address(shared), xs = table + 128, ring = xs + 2 * x_size + warp * (kStages * a.largest + 128), bases = ring + kStages * a.largest;
+
+  // Opaque to the compiler, which would compute them again for every tile.
+  const uint8_t* lane_stream = a.stream + lane * 16;
+  unsigned mask_at = (lane % 4 * 8 + lane / 4) * 4, lane_masks = lane / 8 * 32, largest = a.largest;
+  asm volatile("" : "+l"(lane_stream), "+r"(mask_at), "+r"(lane_masks), "+r"(largest));
 
   unsigned window = 0;  // offsets of the tiles [window_first, window_first + 31], one a lane
   int window_first = -64;
-  auto fetch = [&](int i) {  // tile i into its slot of the ring
+  auto fetch = [&](int i, unsigned slot) {  // tile i into its slot of the ring
     if (i < tiles) {
       if (i + 1 > window_first + 31) window_first = i, window = offset[min(i + lane, tiles)];
       const unsigned from = __shfl_sync(~0u, window, i - window_first), to = __shfl_sync(~0u, window, i + 1 - window_first);
-      const uint8_t* source = a.stream + (size_t(from) + lane) * 16;
-      const unsigned slot = ring + i % kStages * a.largest + lane * 16;
+      const uint8_t* source = lane_stream + size_t(from) * 16;
+      slot += lane * 16;
       const int left = int(to - from) - lane;
 #pragma unroll
       for (int piece = 0; piece < 5; piece++)  // of 512 bytes: 2176 are the most
@@ -110,73 +116,92 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
   };
-  for (int i = 0; i < kStages - 1; i++) fetch(i);
+  for (int i = 0; i < kStages - 1; i++) fetch(i, ring + i * largest);
+  if (threadIdx.x < 16) {  // permutations of the values h0..h3 by which of the four elements are stored
+    const unsigned n = threadIdx.x, b0 = n & 1, b1 = n >> 1 & 1, b2 = n >> 2 & 1, b3 = n >> 3;
+    auto h = [](unsigned k) { return 0x10 + 0x22 * k; };
+    const unsigned first_pair = (b0 ? h(0) : 0x44) | (b1 ? h(b0) : 0x44) << 8, second_pair = h(b0 + b1) | (b3 ? h(b0 + b1 + b2) : 0) << 8;
+    ((uint2*)shared)[n] = make_uint2(first_pair | second_pair << 16, (b2 ? 0xffffu : 0) | (b3 ? 0xffff0000u : 0));
+  }
   asm volatile("griddepcontrol.wait;" ::: "memory");
 
-  float sum[Tiles][4] = {};
-  unsigned table_low = 0x32103232u, table_high = 0x54101032u;  // selectors of a pair by its mask: none, first, second, both
-  asm volatile("" : "+r"(table_low), "+r"(table_high));
-  const unsigned below = (1u << 2 * (lane & 15)) - 1;
-  const int shift = 2 * (lane & 15), half = lane >> 4;
-  // B of wgmma without swizzle: 8 columns of Y x 16 bytes are contiguous, then the next 8 columns, then the next 8 of the inner dimension.
-  const uint64_t x_layout = uint64_t(kBatch * 16 >> 4) << 16 | uint64_t(128 >> 4) << 32;
+  const bool aligned = a.cols % 8 == 0 && (uintptr_t)x % 16 == 0;
+  auto load_x = [&](int chunk_first, unsigned to) {  // eight columns at a time: B of wgmma without swizzle
+    const int count = min(chunk, last - first - chunk_first) * kBatch * 8;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+      const int n = i / 8 % kBatch, eight = i / (8 * kBatch) * 8 + i % 8, c = (first + chunk_first) * 64 + eight * 8;
+      const unsigned at = to + (eight * kBatch + n) * 16;
+      const V* from = x + (long)n * a.cols + c;
+      if (aligned) {
+        const bool valid = n < batch && c < a.cols;
+        asm volatile("cp.async.cg.shared.global [%0],[%1],16,%2;" ::"r"(at), "l"(valid ? from : x), "r"(valid ? 16 : 0) : "memory");
+      } else {
+        unsigned short v[8] = {};
+        for (int e = 0; e < 8; e++)
+          if (n < batch && c + e < a.cols) v[e] = ((const unsigned short*)from)[e];
+        const uint4& w = (uint4&)v;
+        asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(at), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w) : "memory");
+      }
+    }
+  };
+  load_x(0, xs);
+  asm volatile("cp.async.commit_group;" ::: "memory");
+  asm volatile("cp.async.wait_group 0;" ::: "memory");
 
-  for (int chunk_first = 0; chunk_first < last - first; chunk_first += chunk) {
-    const int col0 = (first + chunk_first) * 64, count = min(chunk, last - first - chunk_first) * kBatch * 8;
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-    __syncthreads();
-    for (int i = threadIdx.x; i < count; i += blockDim.x) {  // eight columns, pair by pair to where the fragments have them
-      const int n = i / 4 % kBatch, eight = i / (4 * kBatch) * 4 + i % 4, c = col0 + eight * 8;
-      uint4 v = {};
-      if (n < batch) {
-        const V* from = x + (long)n * a.cols + c;
-        if (c + 8 <= a.cols && (uintptr_t)from % 16 == 0) v = *(const uint4*)from;
-        else
-          for (int e = 0; e < 8; e++)
-            if (c + e < a.cols) ((V*)&v)[e] = from[e];
-      }
-      unsigned* to = (unsigned*)(shared + eight / 4 * 4 * kBatch * 16 + n * 16) + eight % 4;
-      to[0] = v.x, to[kBatch * 4] = v.y, to[kBatch * 8] = v.z, to[kBatch * 12] = v.w;
-    }
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    __syncthreads();
-    for (int i = chunk_first; i < min(chunk_first + chunk, last - first); i++) {
-      asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
-      __syncwarp();
-      const unsigned slot = ring + (i % kStages) * a.largest;
-      fetch(i + kStages - 1);  // into the slot that all lanes left before the barrier above
-      {                        // address of the first value of each mask word, in the order of the values
-        const unsigned at = (lane % 2 * 16 + lane / 2) * 4;
-        unsigned word;
-        asm volatile("ld.shared.u32 %0,[%1];" : "=r"(word) : "r"(slot + at));
-        const int count = i < tiles ? __popc(word) : 0;
-        int before = count;
-#pragma unroll
-        for (int k = 1; k < 32; k *= 2)
-          asm volatile("{.reg .s32 v; .reg .pred p; shfl.sync.up.b32 v|p,%0,%1,0,-1; @p add.s32 %0,%0,v;}" : "+r"(before) : "r"(k));
-        asm volatile("st.shared.u32 [%0],%1;" ::"r"(bases + at), "r"(slot + 128 + 2 * (before - count)) : "memory");
-        __syncwarp();
-      }
-      unsigned av[4][4];
+  float sum[Tiles][4] = {};
+  const unsigned below = (1u << 4 * (lane & 7)) - 1;
+  const unsigned rotate = (4 * (lane & 7) + 29) & 31;  // the lane's four bits to bits 3..6: an entry of the table
+  // 8 columns of Y x 16 bytes are contiguous, then the next 8 columns of Y, then the next 8 of the inner dimension.
+  const uint64_t x_layout = uint64_t(kBatch * 16 >> 4) << 16 | uint64_t(128 >> 4) << 32;
+  unsigned slot = ring, previous = ring + (kStages - 1) * largest, buffer = xs;
+  uint64_t b = 0;
+  for (int i = 0, next_chunk = 0; i < last - first; i++) {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
+    if (i == next_chunk) {
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-#pragma unroll
-      for (int k = 0; k < 4; k++) {
-        const uint4 masks = load4(slot + half * 64 + k * 16), starts = load4(bases + half * 64 + k * 16);
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-          const unsigned mask = j == 0 ? masks.x : j == 1 ? masks.y : j == 2 ? masks.z : masks.w;
-          const unsigned start = j == 0 ? starts.x : j == 1 ? starts.y : j == 2 ? starts.z : starts.w;
-          const unsigned address = start + 2 * __popc(mask & below);
-          const unsigned index = (mask >> shift & 3) * 0x22 + 0x10;
-          av[k][j] = permute(load_half<0>(address), load_half<2>(address), permute(table_low, table_high, index));
-        }
-      }
-      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-      const uint64_t b = x_layout | (shared_address(shared) + (i - chunk_first) * kBatch * 128) >> 4;
-#pragma unroll
-      for (int k = 0; k < 4; k++) wgmma<V, Tiles>(sum, av[k], b + k * (kBatch * 32 >> 4));
-      asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+      __syncthreads();
+      b = x_layout | buffer >> 4;
+      buffer ^= xs ^ xs + x_size;
+      next_chunk += chunk;
+      if (next_chunk < last - first) load_x(next_chunk, buffer);  // ends with the group of the next fetch
     }
+    __syncwarp();
+    fetch(i + kStages - 1, previous);  // into the slot that all lanes left before the barrier above
+    {                                  // address of the first value of each mask word, in the order of the values
+      unsigned word;
+      asm volatile("ld.shared.u32 %0,[%1];" : "=r"(word) : "r"(slot + mask_at));
+      const int count = i < tiles ? __popc(word) : 0;
+      int before = count;
+#pragma unroll
+      for (int k = 1; k < 32; k *= 2)
+        asm volatile("{.reg .s32 v; .reg .pred p; shfl.sync.up.b32 v|p,%0,%1,0,-1; @p add.s32 %0,%0,v;}" : "+r"(before) : "r"(k));
+      asm volatile("st.shared.u32 [%0],%1;" ::"r"(bases + mask_at), "r"(slot + 128 + 2 * (before - count)) : "memory");
+      __syncwarp();
+    }
+    unsigned av[4][4];
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+      const uint4 masks = load4(slot + lane_masks + k * 16), starts = load4(bases + lane_masks + k * 16);
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const unsigned mask = j == 0 ? masks.x : j == 1 ? masks.y : j == 2 ? masks.z : masks.w;
+        const unsigned start = j == 0 ? starts.x : j == 1 ? starts.y : j == 2 ? starts.z : starts.w;
+        const unsigned address = start + 2 * __popc(mask & below);
+        unsigned selectors, keep;
+        asm volatile("ld.shared.v2.u32 {%0,%1},[%2];" : "=r"(selectors), "=r"(keep) : "r"(__funnelshift_r(mask, mask, rotate) & 0x78 | table));
+        const unsigned h01 = permute(load_half<0>(address), load_half<2>(address), 0x5410);
+        const unsigned h23 = permute(load_half<4>(address), load_half<6>(address), 0x5410);
+        av[2 * k + j / 2][j % 2] = permute(h01, 0, selectors);
+        av[2 * k + j / 2][j % 2 + 2] = permute(h01, h23, selectors >> 16) & keep;
+      }
+    }
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+    for (int k = 0; k < 4; k++, b += kBatch * 32 >> 4) wgmma<V, Tiles>(sum, av[k], b);
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    previous = slot, slot = slot == ring + (kStages - 1) * largest ? ring : slot + largest;
   }
   asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 
@@ -220,13 +245,13 @@ cudaError_t bitmap_tiles_matmul(const BitmapTiles& a, const V* x, V* y, int batc
   auto* kernel = matmul<V, Tiles>;
   static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
   if (raised != cudaSuccess) return raised;
-  const int range = ((a.cols + 63) / 64 + splits - 1) / splits, chunk = std::min(range, std::max(4, 16 / Tiles));
+  const int range = ((a.cols + 63) / 64 + splits - 1) / splits, chunk = std::min(range, std::max(4, 8 / Tiles));
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(splits, (a.rows + kRows - 1) / kRows), config.blockDim = kWarps * 32, config.stream = stream;
-  config.dynamicSmemBytes = 8 * Tiles * 128 * chunk + kWarps * (kStages * a.largest + 128);
+  config.dynamicSmemBytes = 128 + 2 * 8 * Tiles * 128 * chunk + kWarps * (kStages * a.largest + 128);
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, a, x, y, batch, chunk);
 }

@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
     place0 = a.place[16 * group + g], place1 = a.place[16 * group + g + 8];
   };
   enter(where.y, where.z, where.w);
-  const int origin = (Resident ? shared_address(xs) : 0) - (int)sizeof(X);  // column -1
+  const int origin = (Resident ? (int)shared_address(xs) : 0) - (int)sizeof(X);  // column -1
   int base[4];
   auto triangle = [&](int n) {  // row k = 4 t + j, column n: sizeof(X) where k <= n
     unsigned b = 0;
