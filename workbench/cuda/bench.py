@@ -45,7 +45,7 @@ class DeltaRowsProduct:
 
     def __init__(self, host, dtype, delta_bits, blocks, warps, scale=None):
         self.rows, self.cols = host.shape
-        self.delta_bits, self.vtype, self.variant = delta_bits, CODES[dtype], variant
+        self.delta_bits, self.vtype = delta_bits, CODES[dtype]
         scale = None if scale is None else scale.cpu()
         scale_host = ctypes.c_void_p(None if scale is None else scale.data_ptr())
         handle = ctypes.c_void_p(
@@ -223,7 +223,7 @@ def check(configurations):
             scale = torch.rand(rows, device="cuda") + 0.5 if w.element_size() == 1 else None
             x = torch.randn(cols, device="cuda").to(xtype)
             for bits in (3, 4, 6, 8):
-                for blocks, warps, _ in configurations:
+                for blocks, warps in configurations:
                     product = DeltaRowsProduct(bits_of(w), vtype, bits, blocks, warps, scale=scale)
                     y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
                     product.launch(x, y, False)
@@ -315,14 +315,14 @@ def main():
     parser.add_argument("--shapes", default="all")
     parser.add_argument("--densities", default="0.5,0.3,0.2,0.1,0.05,0.7")
     parser.add_argument("--bits", default="0.7:3;0.5:3,4;0.3:3,4;0.2:4,6;0.1:6,8;0.05:6,8")
-    parser.add_argument("--grids", default="132x16")
+    parser.add_argument("--grids", default="132x16,264x16")
     parser.add_argument("--values", default="float16")
     parser.add_argument("--x", default="float16")
     parser.add_argument("--batches", default="", help="time bitmap_tiles at these")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args()
-    grids = [tuple(map(int, (g + "x6").split("x")[:3])) for g in args.grids.split(",")]  # blocks, warps, variant
+    grids = [tuple(map(int, g.split("x"))) for g in args.grids.split(",")]  # blocks, warps
     if args.check:
         check(grids)
         check_bitmap()
@@ -343,8 +343,8 @@ def main():
             host, x = bits_of(w), torch.randn(cols, device="cuda").to(xtype)
             limits = {}
             for bits in wanted[density]:
-                for blocks, warps, variant in grids:
-                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, variant, scale)
+                for blocks, warps in grids:
+                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, scale)
                     y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
                     product.launch(x, y, False)
                     e = excess(y, w, x, scale)
@@ -357,11 +357,11 @@ def main():
                         limits[bits] = read_limit(product.nbytes)
                     limit = limits[bits]
                     memory = rows * cols * x.element_size() / product.nbytes
-                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps, variant], us=plain,
+                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps], us=plain,
                                          us_overlap=overlapped, read_limit_us=limit, dense_us=peer, nbytes=product.nbytes,
                                          error_over_bound=e))  # fmt: skip
                     print(
-                        f"  d={density:<5} delta{bits} {blocks}x{warps}x{variant:<3} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
+                        f"  d={density:<5} delta{bits} {blocks}x{warps} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
                         f"  overlap {overlapped:7.2f} us x{best_peer / overlapped:.2f} ({limit / overlapped:.2f})  memory {memory:.2f}"
                         f"  err {e:.2f}{'' if e <= 1 else ' WRONG'}",
                         flush=True,
@@ -371,7 +371,7 @@ def main():
         for key in sorted({(r["bits"], *r["grid"]) for r in rows_out if r["density"] == density}):
             these = [r for r in rows_out if r["density"] == density and (r["bits"], *r["grid"]) == key]
             speed = lambda field: statistics.geometric_mean(min(r["dense_us"].values()) / r[field] for r in these)  # noqa: E731
-            print(f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]}x{key[3]:<3} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)")
+            print(f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)")
     if args.json:
         smi = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"], capture_output=True, text=True
