@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/threads.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "gossamer/errors.hpp"
+
+namespace gossamer {
+namespace {
+
+/// Sets the number of threads for a test.
+struct Threads {
+  explicit Threads(int count) : before(num_threads()) { set_num_threads(count); }
+  ~Threads() { set_num_threads(before); }
+  int before;
+};
+
+/// Runs `count` tasks that each add to one of two arrays without synchronization.
+void check_each_runs_once(std::int64_t count) {
+  std::vector<int> runs(static_cast<std::size_t>(count));
+  parallel_for(count, [&](std::int64_t i) { ++runs[static_cast<std::size_t>(i)]; });
+  for (int times : runs) CHECK(times == 1);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("threads");
+
+TEST_CASE("every task runs once") {
+  for (int threads : {1, 2, 3, 8}) {
+    const Threads set(threads);
+    for (std::int64_t count : {0, 1, 2, 7, 1000}) check_each_runs_once(count);
+  }
+}
+
+TEST_CASE("many short jobs in a row") {
+  const Threads set(4);
+  std::int64_t total = 0;
+  for (int job = 0; job < 5000; ++job) {
+    std::atomic<std::int64_t> sum{0};
+    parallel_for(6, [&](std::int64_t i) { sum += i; });
+    total += sum;
+  }
+  CHECK(total == 5000 * 15);
+}
+
+TEST_CASE("callers on several threads") {
+  const Threads set(3);
+  std::vector<std::thread> callers;
+  std::atomic<std::int64_t> total{0};
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&] {
+      for (int job = 0; job < 500; ++job) {
+        std::vector<std::int64_t> results(16);
+        parallel_for(16, [&](std::int64_t i) { results[static_cast<std::size_t>(i)] = i; });
+        for (std::int64_t value : results) total += value;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(total == 4 * 500 * 120);
+}
+
+TEST_CASE("a task may call") {
+  const Threads set(4);
+  std::atomic<int> inner{0};
+  parallel_for(8, [&](std::int64_t) { parallel_for(5, [&](std::int64_t) { ++inner; }); });
+  CHECK(inner == 40);
+}
+
+TEST_CASE("an exception ends the job and reaches the caller") {
+  const Threads set(4);
+  std::atomic<int> ran{0};
+  const auto job = [&] {
+    parallel_for(50, [&](std::int64_t i) {
+      ++ran;
+      if (i % 10 == 3) throw std::runtime_error("task failed");
+    });
+  };
+  CHECK_THROWS_WITH(job(), "task failed");
+  CHECK(ran == 50);
+  check_each_runs_once(100);
+}
+
+TEST_CASE("ranges cover everything once") {
+  const Threads set(2);
+  std::vector<int> runs(1003);
+  parallel_ranges(1003, 100, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) ++runs[static_cast<std::size_t>(i)];
+  });
+  for (int times : runs) CHECK(times == 1);
+}
+
+TEST_CASE("the number of threads is checked") {
+  CHECK_THROWS_AS(set_num_threads(0), InvalidArgument);
+  CHECK_THROWS_AS(set_num_threads(5000), InvalidArgument);
+}
+
+TEST_SUITE_END();
+
+// Apart from the suite: ThreadSanitizer does not follow a child that starts threads.
+TEST_CASE("a forked child has threads of its own") {
+  const Threads set(3);
+  check_each_runs_once(64);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::atomic<int> ran{0};
+    parallel_for(64, [&](std::int64_t) { ++ran; });
+    _exit(ran == 64 ? 0 : 1);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+}  // namespace gossamer
