@@ -14,6 +14,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <utility>
 
 #include "formats/packed.hpp"
 
@@ -26,6 +27,15 @@ namespace hn = hwy::HWY_NAMESPACE;
 using FloatTag = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<FloatTag>;
 inline constexpr int float_lanes = static_cast<int>(hn::MaxLanes(FloatTag()));
+
+/// Calls body(std::integral_constant<int, i>) for i in 0..N-1: a loop that is unrolled for certain,
+/// so that the arrays of vectors that it indexes stay in registers.
+template <int N, class Body>
+HWY_INLINE void unroll(Body&& body) {
+  [&]<int... I>(std::integer_sequence<int, I...>) HWY_ATTR {
+    (body(std::integral_constant<int, I>()), ...);
+  }(std::make_integer_sequence<int, N>());
+}
 
 // ---- Stored values as floats --------------------------------------------------------------------
 

@@ -89,28 +89,27 @@ HWY_INLINE void add_row(DecodedRows& rows, std::int64_t r, std::int32_t limit, b
   constexpr int chains = Vectors >= 4 ? 1 : Vectors == 2 ? 2 : 4;
   const FloatTag d;
   FloatVec partial[chains][Vectors];
-  for (int v = 0; v < Vectors; ++v) {
+  unroll<Vectors>([&](auto v) HWY_ATTR {
     partial[0][v] = hn::Load(d, sums + v * float_lanes);
-    for (int chain = 1; chain < chains; ++chain) partial[chain][v] = hn::Zero(d);
-  }
+    unroll<chains - 1>([&](auto chain) HWY_ATTR { partial[chain + 1][v] = hn::Zero(d); });
+  });
   rows.walk(r, limit, advance,
-            [&]([[maybe_unused]] auto slots, const std::int32_t* columns, const float* values)
-                HWY_ATTR {
-                  for (int k = 0; k < decltype(slots)::value; ++k) {
-                    const auto value = hn::Set(d, values[k]);
-                    const float* HWY_RESTRICT from = x + columns[k] * width;
-                    for (int v = 0; v < Vectors; ++v) {
-                      auto& sum = partial[k % chains][v];
-                      sum = hn::MulAdd(value, hn::Load(d, from + v * float_lanes), sum);
-                    }
-                  }
+            [&](auto slots, const std::int32_t* columns, const float* values) HWY_ATTR {
+              unroll<decltype(slots)::value>([&](auto k) HWY_ATTR {
+                const auto value = hn::Set(d, values[k]);
+                const float* HWY_RESTRICT from = x + columns[k] * width;
+                unroll<Vectors>([&](auto v) HWY_ATTR {
+                  auto& sum = partial[k % chains][v];
+                  sum = hn::MulAdd(value, hn::Load(d, from + v * float_lanes), sum);
                 });
-  for (int v = 0; v < Vectors; ++v) {
-    for (int chain = 1; chain < chains; ++chain) {
-      partial[0][v] = hn::Add(partial[0][v], partial[chain][v]);
-    }
+              });
+            });
+  unroll<Vectors>([&](auto v) HWY_ATTR {
+    unroll<chains - 1>([&](auto chain) HWY_ATTR {
+      partial[0][v] = hn::Add(partial[0][v], partial[chain + 1][v]);
+    });
     hn::Store(partial[0][v], d, sums + v * float_lanes);
-  }
+  });
 }
 
 /// y's rows += the row's slots before `limit` times `Vectors` vectors of one row of X.
@@ -124,17 +123,16 @@ HWY_INLINE void scatter_row(DecodedRows& rows, std::int64_t r, std::int32_t limi
     factor[v] = hn::Mul(hn::Load(d, x + v * float_lanes), hn::Set(d, scale));
   }
   rows.walk(r, limit, advance,
-            [&]([[maybe_unused]] auto slots, const std::int32_t* columns, const float* values)
-                HWY_ATTR {
-                  for (int k = 0; k < decltype(slots)::value; ++k) {
-                    const auto value = hn::Set(d, values[k]);
-                    float* HWY_RESTRICT to = y + columns[k] * width;
-                    for (int v = 0; v < Vectors; ++v) {
-                      hn::Store(hn::MulAdd(value, factor[v], hn::Load(d, to + v * float_lanes)), d,
-                                to + v * float_lanes);
-                    }
-                  }
+            [&](auto slots, const std::int32_t* columns, const float* values) HWY_ATTR {
+              unroll<decltype(slots)::value>([&](auto k) HWY_ATTR {
+                const auto value = hn::Set(d, values[k]);
+                float* HWY_RESTRICT to = y + columns[k] * width;
+                unroll<Vectors>([&](auto v) HWY_ATTR {
+                  const auto sum = hn::Load(d, to + v * float_lanes);
+                  hn::Store(hn::MulAdd(value, factor[v], sum), d, to + v * float_lanes);
                 });
+              });
+            });
 }
 
 /// Calls body(std::integral_constant<int, Vectors>, first) for groups of vectors that cover `width`

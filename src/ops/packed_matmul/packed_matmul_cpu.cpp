@@ -2,28 +2,16 @@
 // Lays X out for the row kernels, splits the rows among threads and rounds the sums into Y.
 #include <algorithm>
 #include <atomic>
-#include <memory>
-#include <new>
 
 #include "core/threads.hpp"
 #include "formats/packed.hpp"
+#include "ops/packed_matmul/aligned_floats.hpp"
 #include "ops/packed_matmul/packed_matmul.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
 #include "ops/packed_matmul/packed_matmul_tuning.hpp"
 
 namespace gossamer {
 namespace {
-
-struct AlignedDelete {
-  void operator()(float* data) const { ::operator delete[](data, std::align_val_t(64)); }
-};
-using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
-
-/// Uninitialized floats on a cache line's boundary.
-AlignedFloats aligned_floats(std::int64_t count) {
-  return AlignedFloats(static_cast<float*>(
-      ::operator new[](static_cast<std::size_t>(count) * sizeof(float), std::align_val_t(64))));
-}
 
 constexpr std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
@@ -34,13 +22,14 @@ constexpr std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
 /// Elements that a task converts.
 constexpr std::int64_t elements_a_task = 65'536;
 
-/// Some columns of X as floats: element (j, c) at data[j * row_stride + c * column_stride].
+/// Some columns of X as floats: element (j, c) at data[place(j, c)], all others zero.
 ///
 /// Kernels multiply what a zero slot meets, so an infinite or NaN element is loaded as zero and its
 /// column named in `not_finite`, to be computed again by multiply_walking.
 struct LoadedX {
+  template <class Place>
   LoadedX(const PackedMatmulOperand& x, std::size_t first, std::size_t count, std::int64_t length,
-          std::int64_t row_stride, std::int64_t column_stride)
+          Place&& place)
       : data(aligned_floats(length)) {
     std::fill(data.get(), data.get() + length, 0.0f);
     std::vector<std::uint8_t> found(count);
@@ -49,17 +38,20 @@ struct LoadedX {
       const std::int64_t grain =
           std::max<std::int64_t>(1, elements_a_task / static_cast<std::int64_t>(count));
       parallel_ranges(x.rows, grain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::size_t c = 0; c < count; ++c) {
-          const X* from = static_cast<const X*>(x.data) + x.columns[first + c];
-          float* to = data.get() + static_cast<std::int64_t>(c) * column_stride;
-          bool finite = true;
-          for (std::int64_t j = begin; j < end; ++j) {
-            const float element = widen(from[j * x.row_stride]);
-            const bool ok = std::fabs(element) <= std::numeric_limits<float>::max();
-            to[j * row_stride] = ok ? element : 0.0f;
-            finite &= ok;
-          }
+        const auto load = [&](std::int64_t j, std::size_t c) {
+          const float element =
+              widen(static_cast<const X*>(x.data)[x.columns[first + c] + j * x.row_stride]);
+          const bool finite = std::fabs(element) <= std::numeric_limits<float>::max();
+          data[static_cast<std::size_t>(place(j, static_cast<std::int64_t>(c)))] =
+              finite ? element : 0.0f;
           if (!finite) std::atomic_ref(found[c]).store(1, std::memory_order_relaxed);
+        };
+        const bool by_rows = count > 1 && x.columns[first + 1] == x.columns[first] + 1;
+        for (std::int64_t j = begin; by_rows && j < end; ++j) {
+          for (std::size_t c = 0; c < count; ++c) load(j, c);
+        }
+        for (std::size_t c = 0; !by_rows && c < count; ++c) {
+          for (std::int64_t j = begin; j < end; ++j) load(j, c);
         }
       });
     });
@@ -137,11 +129,11 @@ template <class Rows>
 void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
                    std::int64_t width, Rows&& rows) {
   const PackedView& packed = op.packed;
-  const std::int64_t rows_at_once = std::max<std::int64_t>(1, tuning::packed_sums_at_once / width);
+  const std::int64_t slots_a_row = packed.slots / std::max<std::int64_t>(1, packed.rows) + 1;
+  const std::int64_t rows_at_once = std::clamp<std::int64_t>(
+      tuning::packed_decoded_slots / slots_a_row, 1, tuning::packed_sums_at_once / width);
   const bool serial = (packed.slots + packed.rows) * width < tuning::packed_serial_work;
-  const std::int64_t pieces = serial ? 1
-                                     : std::max(num_threads() * tuning::packed_pieces_per_thread,
-                                                (packed.rows + rows_at_once - 1) / rows_at_once);
+  const std::int64_t pieces = serial ? 1 : num_threads() * tuning::packed_pieces_per_thread;
   parallel_for(pieces, [&](std::int64_t piece) {
     const std::int64_t end = piece_begin(packed, piece + 1, pieces);
     AlignedFloats sums;
@@ -188,23 +180,23 @@ void multiply_transposed(const PackedMatmulOperands& op, std::size_t first, std:
 std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::size_t first,
                                           std::size_t count) {
   const PackedView& packed = op.packed;
-  const std::int64_t stride = round_up(packed.cols, 64);
-  const std::int64_t length = stride * static_cast<std::int64_t>(count);
-  LoadedX x(op.x, first, count, length, 1, stride);
-  if (packed.format == PackedFormat::bitmap) {
-    const std::uint8_t* lanes = bitmap_lane_columns(packed.dtype);
-    for (float* block = x.data.get(); block < x.data.get() + length; block += 64) {
-      float columns[64];
-      std::copy_n(block, 64, columns);
-      for (int lane = 0; lane < 64; ++lane) block[lane] = columns[lanes[lane]];
-    }
-  }
-  const VectorsOfX vectors{x.data.get(), stride, static_cast<int>(count)};
-  const auto kernel = packed.format == PackedFormat::bitmap ? bitmap_rows : gap_rows;
-  multiply_rows(op, first, count, static_cast<std::int64_t>(count),
-                [&](std::int64_t begin, std::int64_t end, float* sums) {
-                  kernel(packed, vectors, begin, end, sums);
-                });
+  const bool bitmap = packed.format == PackedFormat::bitmap;
+  const std::int64_t padded = round_up(packed.cols, 64);
+  const std::int64_t columns = static_cast<std::int64_t>(count);
+  const std::int64_t grouped = columns / 16 * 16;
+  const std::int64_t width =
+      columns == grouped ? grouped : grouped + vector_group(columns - grouped);
+  const std::uint8_t* lanes = bitmap_lanes(packed.dtype);
+  const LoadedX x(op.x, first, count, padded * width, [=](std::int64_t j, std::int64_t c) {
+    const std::int64_t group = c / 16 * 16;
+    const std::int64_t lane = bitmap ? lanes[j % 64] : j % 64;
+    return group * padded + j / 64 * 64 * vector_group(width - group) + (c - group) * 64 + lane;
+  });
+  const VectorsOfX vectors{x.data.get(), width};
+  const auto kernel = bitmap ? bitmap_rows : gap_rows;
+  multiply_rows(op, first, count, width, [&](std::int64_t begin, std::int64_t end, float* sums) {
+    kernel(packed, vectors, begin, end, sums);
+  });
   return x.not_finite;
 }
 
@@ -213,7 +205,8 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
                                           std::size_t count) {
   const PackedView& packed = op.packed;
   const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
-  const LoadedX x(op.x, first, count, op.x.rows * width, width, 1);
+  const LoadedX x(op.x, first, count, op.x.rows * width,
+                  [=](std::int64_t j, std::int64_t c) { return j * width + c; });
   const RowsOfX rows{x.data.get(), width};
   if (op.transpose) {
     multiply_transposed(op, first, count, width,
@@ -229,7 +222,7 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
 }
 
 std::vector<std::size_t> multiply_vector_transposed(const PackedMatmulOperands& op) {
-  const LoadedX x(op.x, 0, 1, op.x.rows, 1, 0);
+  const LoadedX x(op.x, 0, 1, op.x.rows, [](std::int64_t j, std::int64_t) { return j; });
   multiply_transposed(op, 0, 1, 1, [&](std::int64_t begin, std::int64_t end, float* partial) {
     vector_transposed(op.packed, x.data.get(), begin, end, partial);
   });

@@ -3,20 +3,27 @@
 // adds up in float32.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "gossamer/packed.hpp"
 
 namespace gossamer {
 
-/// X as vectors: vector c begins at data + c * stride, 64-byte aligned, zero beyond the matrix's
-/// columns up to a multiple of 64. For bitmap_rows the 64 elements of a block are in the order of
-/// bitmap_lane_columns.
+/// X as vectors, in groups of 16 and at last one of 1, 2, 4, 8 or 16, absent ones being zero.
+///
+/// A group of g vectors has for each 64 columns of P 64 elements of its first vector, 64 of the
+/// second ..., zero beyond P's columns; groups follow each other. Aligned to 64 bytes.
 struct VectorsOfX {
   const float* data;
-  std::int64_t stride;
-  int count;  ///< 1 to 8
+  std::int64_t width;  ///< vectors, absent ones included
 };
+
+/// Vectors in the group that begins when `left` are left.
+constexpr std::int64_t vector_group(std::int64_t left) {
+  return left >= 16 ? 16
+                    : static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(left)));
+}
 
 /// X as rows: element (j, c) at data[j * width + c], 64-byte aligned, zero from count to width,
 /// which is a multiple of 16.
@@ -25,10 +32,10 @@ struct RowsOfX {
   std::int64_t width;
 };
 
-/// The column of each lane of a block of 64, in the order in which bitmap_rows expands this type.
-const std::uint8_t* bitmap_lane_columns(PackedDType dtype);
+/// The place of each of 64 columns in the order in which bitmap_rows expands this type and wants X.
+const std::uint8_t* bitmap_lanes(PackedDType dtype);
 
-/// Sums of rows [begin, end) times each vector: sums[(i - begin) * x.count + c].
+/// Sums of rows [begin, end) times each vector: sums[(i - begin) * x.width + c], 64-byte aligned.
 void bitmap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin,
                  std::int64_t end, float* sums);
 

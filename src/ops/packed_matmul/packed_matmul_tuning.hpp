@@ -15,7 +15,7 @@ inline constexpr std::int64_t packed_pieces_per_thread = 8;
 inline constexpr std::int64_t packed_sums_at_once = 32'768;
 
 /// Columns of X that bitmap rows take by expansion in registers; more go through decoded lists.
-inline constexpr std::int64_t packed_expanded_columns = 8;
+inline constexpr std::int64_t packed_expanded_columns = 128;
 
 /// Columns of X that one walk over the matrix serves.
 inline constexpr std::int64_t packed_columns_at_once = 128;
