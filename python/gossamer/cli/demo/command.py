@@ -22,14 +22,18 @@ def demo(
     ] = Path("gossamer-demo.png"),
     quick: Annotated[bool, typer.Option("--quick", help="Small problems.")] = False,
 ) -> None:
-    """Solve a Poisson problem with a million unknowns and a chain of 16 qubits, beside SciPy.
+    """Solve sparse problems beside SciPy, then prune and pack the layers of a language model.
 
-    Prints times, memory and the largest difference from SciPy, and draws a figure.
+    The problems are a Poisson equation with a million unknowns and a chain of 16 qubits; the layers
+    are those of SmolLM2-135M. Prints times, memory and errors, and draws a figure of each half.
     """
     require("demo", "scipy", "matplotlib")
     from gossamer.cli.demo.report import measurement_table, plot_demo
 
     progress = Console(stderr=True)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140
     with progress.status("") as status:
         if matrix is None:
             lines, picture = _solve_problems(quick, status)
@@ -40,11 +44,10 @@ def demo(
             caption = f"{matrix.name}, {A.shape[0]} × {A.shape[1]}, {A.nnz} stored"
         status.update("drawing")
         plot_demo(lines, picture, caption, plot)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 140
     console.print(measurement_table(lines))
     console.print(f"figure: {plot}")
+    if matrix is None:
+        _pack_model(plot.with_stem(f"{plot.stem}-pruned"), quick, console, progress)
 
 
 def _solve_problems(quick: bool, status: Status) -> tuple[list[Any], Any]:
@@ -57,6 +60,23 @@ def _solve_problems(quick: bool, status: Status) -> tuple[list[Any], Any]:
         status.update(f"Ising chain of {count} qubits")
         lines.extend(measure_ising(count, field=1.0))
     return lines, solution
+
+
+def _pack_model(plot: Path, quick: bool, console: Console, progress: Console) -> None:
+    """Run the second half: print its table and draw its figure."""
+    from gossamer.cli.demo.pruned import DENSITIES, DTYPES, measure_layers
+    from gossamer.cli.demo.pruned_report import plot_pruned, pruned_table
+    from gossamer.cli.demo.weights import BLOCKS, linear_layers
+
+    with progress.status("reading the layers of a language model") as status:
+        layers, source = linear_layers(2 if quick else BLOCKS)
+        lines = []
+        for density in DENSITIES:
+            status.update(f"{source}: {len(layers)} layers at {density:.0%}")
+            lines.extend(measure_layers(layers, density, DTYPES, rounds=3 if quick else 9))
+        plot_pruned(lines, source, plot)
+    console.print(pruned_table(lines, source))
+    console.print(f"figure: {plot}")
 
 
 def _multiply(name: str, A: Any, status: Status) -> tuple[list[Any], Any]:
