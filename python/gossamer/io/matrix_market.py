@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..construct import coo_array
 from ..containers import COOArray, SparseArray
@@ -34,13 +35,14 @@ def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
     """
     fmm = _fast_matrix_market()
     path = Path(path)
-    size = path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
-    if path.suffix == ".bz2":
-        raise ValueError(f"{path}: bzip2 is not supported; decompress the file first")
+    compressed = path.suffix == ".gz"
+    size = path.stat().st_size * (_GZIP_RATIO if compressed else 1)
+    opened = gzip.open if compressed else open
     try:
-        header = fmm.read_header(path)
-        _check_header(header, size)
-        (data, coords), shape = fmm.read_coo(path, parallelism=get_num_threads())
+        with opened(path, "rb") as file:
+            _check_header(fmm.read_header(_Text(file)), size)
+            file.seek(0)
+            (data, coords), shape = fmm.read_coo(_Text(file), parallelism=get_num_threads())
         if data.dtype.kind in "iu":
             data = data.astype(float)
         return coo_array((data, coords), shape, copy=False)
@@ -64,6 +66,22 @@ def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> No
         coo = coo.astype("float32")
     with replacing(path) as file:
         fmm.write_coo(file, (coo.data, coo.coords), coo.shape, parallelism=get_num_threads())
+
+
+class _Text:
+    """A file of text that ends with a line break: the parser reads out of bounds in any other."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = b"\n"
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        if b"\0" in chunk:
+            raise ValueError("it holds a null byte; it is no text")
+        if not chunk:
+            chunk, self._end = self._end, b""
+        return chunk
 
 
 def _check_header(header: Any, size: int) -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,12 +67,14 @@ def load_npz(path: str | os.PathLike[str]) -> SparseArray:
     TypeError
         For values of a dtype that is not supported.
     """
-    path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _load(archive, path.stat().st_size)
-    except (EOFError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: {error}") from error
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _load(archive, os.fstat(file.fileno()).st_size)
+        except (MemoryError, TypeError):
+            raise
+        except Exception as error:  # whatever the parsers of a malformed file stumble over
+            raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def _load(archive: zipfile.ZipFile, size: int) -> SparseArray:

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong input raises an exception that names argument, position and value."""
+
+import re
+
+import gossamer
+import numpy as np
+import pytest
+from battery.battery import matrices
+from cases import build, every_format, named
+from gossamer import coo_array, csc_array, csr_array
+
+D, I, P = [1.0, 2.0, 3.0], [0, 2, 1], [0, 2, 3]
+R, C = [0, 0, 1], [0, 2, 1]
+SHAPE = 2, 3
+f64, i32, i64 = np.float64, np.int32, np.int64
+
+CONSTRUCTORS = [
+    # shapes
+    (lambda: csr_array((D, I, P), (2,)), ValueError, "shape = (2,), expected two integers"),
+    (lambda: csr_array((D, I, P), (2, 3, 1)), ValueError, "shape = (2, 3, 1)"),
+    (lambda: csr_array((D, I, P), (2.0, 3)), ValueError, "shape = (2.0, 3)"),
+    (lambda: csr_array((D, I, P), (-2, 3)), ValueError, "(-2, 3), expected lengths from 0"),
+    (lambda: csr_array((D, I, P), (2, 2**63)), ValueError, f"{(2, 2**63)}, expected lengths"),
+    (lambda: coo_array((D, (R, C)), "ab"), ValueError, "coo_array: shape = 'ab'"),
+    (lambda: csr_array((D, (R, C)), (1, 3)), ValueError, "row[2] = 1 is out of range for 1 row"),
+    (lambda: csr_array(np.eye(2), (3, 3)), ValueError, "shape = (3, 3), but the matrix has"),
+    # lengths
+    (lambda: csr_array((D, I, P), (3, 3)), ValueError, "indptr has 3 elements, expected 4"),
+    (lambda: csc_array((D, I, P), (3, 3)), ValueError, "csc_array: indptr has 3 elements"),
+    (lambda: csr_array((D[:2], I, P), SHAPE), ValueError, "indices has 3 elements and data 2"),
+    (lambda: csr_array((D, I[:2], P), SHAPE), ValueError, "indices has 2 elements and data 3"),
+    (lambda: coo_array((D, (R[:2], C)), SHAPE), ValueError, "row has 2 elements and data 3"),
+    (lambda: coo_array((D, (R, C[:1])), SHAPE), ValueError, "col has 1 elements and data 3"),
+    (lambda: csr_array((D, I, []), (0, 3)), ValueError, "indptr has 0 elements, expected 1"),
+    # axes
+    (lambda: csr_array(([D], I, P), SHAPE), ValueError, "data has shape (1, 3), expected one axis"),
+    (lambda: csr_array((D, [I], P), SHAPE), ValueError, "indices has shape (1, 3)"),
+    (lambda: csr_array((D, I, np.array(3)), SHAPE), ValueError, "indptr has shape ()"),
+    (lambda: csr_array(np.ones(3)), ValueError, "dense has shape (3,), expected two axes"),
+    (lambda: gossamer.fromdense(np.ones((2, 2, 2))), ValueError, "expected two axes"),
+    # dtypes
+    (lambda: csr_array((np.array([1, 2, 3]), I, P), SHAPE), TypeError, "data has dtype int64"),
+    (lambda: csr_array(([True] * 3, I, P), SHAPE), TypeError, "data has dtype bool, expected one"),
+    (lambda: csr_array((["a"] * 3, I, P), SHAPE), TypeError, "data has dtype str"),
+    (lambda: csr_array(([None] * 3, I, P), SHAPE), TypeError, "data has dtype object"),
+    (lambda: csr_array((np.longdouble(D), I, P), SHAPE), TypeError, "data has dtype longdouble"),
+    (lambda: csr_array((D, [0.0, 2, 1], P), SHAPE), TypeError, "indices has dtype float64"),
+    (lambda: csr_array((D, I, np.array([False] * 3)), SHAPE), TypeError, "indptr has dtype bool"),
+    (lambda: coo_array((D, (R, np.zeros(3))), SHAPE), TypeError, "col has dtype float64"),
+    (lambda: gossamer.fromdense(np.eye(2, dtype=int)), TypeError, "dense has dtype int64"),
+    (lambda: csr_array((np.ma.array(D), I, P), SHAPE), TypeError, "data is a masked array"),
+    (lambda: gossamer.eye(3, dtype=int), TypeError, "has dtype int64, expected one of float16"),
+    # indices
+    (lambda: csr_array((D, [0, 3, 1], P), SHAPE), ValueError, "indices[1] = 3 is out of range"),
+    (lambda: csr_array((D, [0, 2, -1], P), SHAPE), ValueError, "indices[2] = -1 is out of range"),
+    (lambda: csc_array((D, [0, 3, 1], P), (3, 2)), ValueError, "csc_array: indices[1] = 3"),
+    (lambda: coo_array((D, ([0, 2, 1], C)), SHAPE), ValueError, "row[1] = 2 is out of range"),
+    (lambda: coo_array((D, (R, [0, -5, 1])), SHAPE), ValueError, "col[1] = -5 is out of range"),
+    (lambda: csr_array((D, I, [0, 2, 4]), SHAPE), ValueError, "indptr[2] = 4"),
+    (lambda: csr_array((D, I, [1, 2, 3]), SHAPE), ValueError, "indptr[0] = 1"),
+    (lambda: csr_array((D, I, [0, -1, 3]), SHAPE), ValueError, "indptr[1] = -1"),
+    (lambda: csr_array((D, I + I, [0, 4, 2]), SHAPE), ValueError, "indices has 6 elements"),
+    (lambda: csr_array((D, I, [0, 3, 2]), SHAPE), ValueError, "indptr"),
+    # overflow
+    (lambda: csr_array((D, [0, 2**31, 1], P), SHAPE), ValueError, "indices[1] = 2147483648"),
+    (lambda: csr_array((D, np.array([0, 2**32, 1]), P), SHAPE), ValueError, "[1] = 4294967296"),
+    (lambda: csr_array((D, np.uint64([0, 2**63, 1]), P), SHAPE), ValueError, f"[1] = {2**63}"),
+    (lambda: coo_array((D, (np.uint64([0, 0, 2**64 - 1]), C)), (9, 9)), ValueError, "row[2] = 184"),
+    (lambda: csr_array((D, [0, 2, 2**70], P), SHAPE), TypeError, "indices has dtype object"),
+    # claims
+    (
+        lambda: csr_array((D, [2, 0, 1], P), SHAPE, sorted_indices=True),
+        ValueError,
+        "sorted_indices = True, but",
+    ),
+    (lambda: csr_array((D, [2, 2, 1], P), SHAPE, canonical=True), ValueError, "canonical = True"),
+    (lambda: coo_array((D, ([0, 0, 0], C)), SHAPE, canonical=True), ValueError, "canonical = True"),
+    (lambda: csr_array((D, I, P), SHAPE, validate="no"), ValueError, "validate = 'no', expected"),
+    # builders
+    (lambda: gossamer.diags([[1.0, 2.0]], [0], (3, 3)), ValueError, "diagonals[0] has 2 elements"),
+    (lambda: gossamer.diags([D, D], [0, 0]), ValueError, "at offsets [0, 0]"),
+    (lambda: gossamer.diags([D], [0, 1]), ValueError, "1 diagonals at offsets [0, 1]"),
+    (lambda: gossamer.diags([], []), ValueError, "there are no diagonals"),
+    (lambda: gossamer.eye(-1), ValueError, "shape = (-1, -1)"),
+    (lambda: gossamer.random_array((2, 2), density=1.5), ValueError, "density = 1.5"),
+    (lambda: gossamer.random_array((-2, 2)), ValueError, "shape = (-2, 2)"),
+    (lambda: gossamer.random_array((2**40, 2**40)), ValueError, "2**63 - 1 positions"),
+    (lambda: gossamer.fromdense(np.eye(2), threshold=-1), ValueError, "threshold"),
+    (lambda: gossamer.fromdense(np.eye(2), threshold=np.nan), ValueError, "threshold"),
+    (lambda: gossamer.fromdense(np.eye(2), format="bsr"), ValueError, "format = 'bsr'"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), CONSTRUCTORS)
+def test_constructors(make, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        make()
+
+
+def A(format="csr"):
+    return csr_array((D, I, P), SHAPE).asformat(format)
+
+
+OPERATIONS = [
+    (lambda A: A @ np.ones(2), ValueError, "A @ x: x has shape (2,), expected (3,), (3, k) or"),
+    (lambda A: A @ np.ones((2, 3)), ValueError, "for A of shape (2, 3)"),
+    (lambda A: A @ np.ones((4, 2, 3)), ValueError, "x has shape (4, 2, 3)"),
+    (lambda A: A @ np.float64(3), ValueError, "x has shape ()"),
+    (lambda A: np.ones(3) @ A, ValueError, "x @ A: x has shape (3,), expected (2,), (k, 2) or"),
+    (lambda A: np.ones((2, 3)) @ A, ValueError, "x @ A: x has shape (2, 3)"),
+    (lambda A: A @ np.array([1, 2, 3]), TypeError, "x has dtype int64, expected one of float16"),
+    (lambda A: A @ [True, False, True], TypeError, "x has dtype bool"),
+    (lambda A: A @ np.array(["a", "b", "c"]), TypeError, "x has dtype str"),
+    (lambda A: A @ np.array(D, object), TypeError, "x has dtype object"),
+    (lambda A: A @ np.ma.array(D), TypeError, "x is a masked array"),
+    (lambda A: A @ "abc", TypeError, "unsupported operand"),
+    (lambda A: None @ A, TypeError, "unsupported operand"),
+    (lambda A: A @ A, ValueError, "A @ B: A has shape (2, 3) and B (2, 3)"),
+    (lambda A: A + A.T, ValueError, "A + B: A has shape (2, 3) and B (3, 2)"),
+    (lambda A: A - A.T, ValueError, "A - B: A has shape (2, 3)"),
+    (lambda A: A + np.ones(SHAPE), TypeError, "A + B: B is ndarray, expected a sparse array"),
+    (lambda A: np.ones(SHAPE) - A, TypeError, "expected a sparse array"),
+    (lambda A: A + 1, TypeError, "A + B: B is int"),
+    (lambda A: A * A, TypeError, "A * B: B is C"),
+    (lambda A: A * np.ones(SHAPE), TypeError, "A * B: B is ndarray, expected a scalar"),
+    (lambda A: A / np.ones(3), TypeError, "A / B: B is ndarray"),
+    (lambda A: A * "2", TypeError, "A * B: B is str"),
+    (lambda A: A * np.longdouble(2), TypeError, "the result has dtype longdouble"),
+    (lambda A: 1 / A, TypeError, "unsupported operand"),
+    (lambda A: A**2, TypeError, "unsupported operand"),
+    (lambda A: A == A, TypeError, "comparison"),
+    (lambda A: A != 0, TypeError, "comparison"),
+    (lambda A: bool(A), ValueError, "truth value"),
+    (lambda A: len(A), TypeError, "A.shape[0] or A.nnz"),
+    (lambda A: hash(A), TypeError, "unhashable"),
+    (lambda A: A.astype(int), TypeError, "astype: the result has dtype int64"),
+    (lambda A: A.astype("nonsense"), TypeError, "nonsense"),
+    (lambda A: A.asformat("bsr"), ValueError, "format = 'bsr', expected 'csr', 'csc' or 'coo'"),
+    (lambda A: A.to("tpu"), ValueError, "device = 'tpu', expected 'cpu' or 'gpu'"),
+    (lambda A: gossamer.csr_matvec(A.tocsr(), np.ones((3, 1))), ValueError, "expected 1 axes"),
+    (lambda A: gossamer.csr_matmul(A.tocsr(), np.ones(3)), ValueError, "expected 2 or more axes"),
+    (lambda A: gossamer.csr_batched_matmul(A.tocsr(), np.ones((3, 1))), ValueError, "3 or more"),
+    (lambda A: gossamer.csr_matmat(A.tocsr(), np.eye(3)), TypeError, "B is ndarray"),
+    (lambda A: gossamer.csr_matvec(np.eye(3), np.ones(3)), TypeError, "csr_matvec: A is ndarray"),
+    (
+        lambda A: gossamer.coo_matvec(A.tocsr(), np.ones(3)),
+        TypeError,
+        "A is CSRArray, expected COO",
+    ),
+    (lambda A: gossamer.sddmm(A, np.ones((2, 4)), np.ones((3, 5))), ValueError, ""),
+    (lambda A: gossamer.sddmm(A, np.ones((3, 4)), np.ones((3, 4))), ValueError, ""),
+    (lambda A: gossamer.set_num_threads(0), ValueError, "0"),
+    (lambda A: gossamer.set_num_threads(-3), ValueError, "-3"),
+    (lambda A: gossamer.set_num_threads(1.5), TypeError, "float"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), OPERATIONS)
+@every_format
+def test_operations(call, error, message, format):
+    with pytest.raises(error, match=re.escape(message)):
+        call(A(format))
+
+
+def valid(indptr, indices, rows, cols):
+    return (
+        len(indptr) == rows + 1
+        and indptr[0] == 0
+        and indptr[-1] == len(indices)
+        and (np.diff(indptr) >= 0).all()
+        and ((indices >= 0) & (indices < cols)).all()
+    )
+
+
+@pytest.mark.parametrize("index_dtype", [i32, i64])
+@pytest.mark.parametrize("make", [csr_array, csc_array])
+def test_mutated_indices_are_found(make, index_dtype):
+    """Change one offset or index at a time; what is accepted must be valid, what is not, not."""
+    rng = np.random.default_rng(20)
+    limits = np.iinfo(index_dtype)
+    refused = 0
+    for matrix in matrices():
+        if matrix.row.size > 30_000:
+            continue
+        B = build(matrix, f64, "csr", index_dtype)
+        rows, cols = B.shape
+        shape = B.shape if make is csr_array else (cols, rows)
+        for _ in range(12):
+            arrays = [B.indptr.copy(), B.indices.copy()]
+            target = arrays[rng.integers(2)]
+            if target.size:
+                i = rng.integers(target.size)
+                near = target[i] + rng.integers(-2, 3)
+                target[i] = rng.choice([near, -1, rows, cols, B.nnz, limits.min, limits.max])
+            if valid(*arrays, rows, cols):
+                C = make((B.data, arrays[1], arrays[0]), shape)
+                assert np.isfinite((C @ np.zeros(C.shape[1]))[np.isfinite(C.row_sums())]).all()
+                continue
+            refused += 1
+            with pytest.raises(ValueError, match=r"(indptr|indices)\[\d+\] = -?\d+"):
+                make((B.data, arrays[1], arrays[0]), shape)
+    assert refused > 100
+
+
+@every_format
+def test_special_values_are_computed(format):
+    data = np.array([np.inf, np.nan, 1.0])
+    B = csr_array((data, I, P), SHAPE).asformat(format)
+    np.testing.assert_array_equal(B @ np.array([1.0, 1.0, 0.0]), [np.nan, 1])
+    np.testing.assert_array_equal(A(format) @ np.array([np.inf, np.nan, -np.inf]), [np.nan, np.nan])
+    np.testing.assert_array_equal(A(format) @ np.array([np.inf, 0.0, 1.0]), [np.inf, 0])
+
+
+@every_format
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (3, 3)])
+def test_zero_sizes(format, shape):
+    B = coo_array((np.zeros(0), ([], [])), shape).asformat(format)
+    m, n = shape
+    assert (B @ np.ones(n)).tolist() == [0] * m
+    assert (B @ np.ones((n, 0))).shape == (m, 0)
+    assert (B @ np.ones((0, n, 2))).shape == (0, m, 2)
+    assert (np.ones((2, m)) @ B).tolist() == [[0] * n] * 2
+    assert (B @ B.T).shape == (m, m)
+    assert (B + B).nnz == (B * 2).nnz == B.tocsc().nnz == 0
+    assert B.todense().shape == B.T.todense().T.shape == shape
+    assert B.sum() == B.trace() == 0
+    assert B.col_norms().shape == (n,)
+    assert B[:, :].shape == shape
+
+
+def test_operand_of_another_framework_is_named():
+    class Tensor:
+        __module__ = "elsewhere"
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        named("full") and A() @ Tensor()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bit-identical results over repeats and thread counts; the error bound over instruction sets."""
+
+import gossamer
+import numpy as np
+import pytest
+from cases import build, every_dtype, every_format, named, operand, product
+from error_bound import assert_within
+from gossamer import _engine
+
+NAMES = ["power_law_unsorted", "long_row", "long_column", "duplicates", "banded"]
+
+
+@pytest.fixture(params=_engine.supported_simd_targets())
+def target(request):
+    before = _engine.simd_target()
+    _engine.set_simd_target(request.param)
+    yield request.param
+    _engine.set_simd_target(before)
+
+
+def results(name, dtype, format):
+    """Everything that computes, as bytes."""
+    A = build(named(name), dtype, format)
+    x, X = operand((A.shape[1],), dtype), operand((A.shape[1], 7), dtype)
+    z, Z = operand((A.shape[0],), dtype), operand((3, A.shape[0]), dtype)
+    small = A[:50]
+    computed = [A @ x, A @ X, z @ A, Z @ A, A.row_sums(), A.col_sums(), A.sum(), A.col_norms()]
+    computed += [A.diagonal(), small.todense()]
+    for B in (A.tocsr(canonical=True), A.tocsc(canonical=True), A + A.tocsc(), small @ small.T):
+        computed += [B.data, *B._index_arrays()]
+    return [np.asarray(y).tobytes() for y in computed]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@every_dtype
+@every_format
+def test_same_bits_for_every_thread_count(name, dtype, format):
+    if format == "coo" and dtype != np.float32:
+        pytest.skip("COO computes through CSR")
+    with gossamer.set_num_threads(1):
+        expected = results(name, dtype, format)
+    for threads in (1, 2, 4):
+        with gossamer.set_num_threads(threads):
+            assert results(name, dtype, format) == expected
+
+
+@every_dtype
+def test_every_instruction_set(target, dtype):
+    assert _engine.simd_target() == target
+    for name in ("power_law", "banded", "random_0.9", "nan_inf", "tall"):
+        matrix = named(name)
+        A, X = build(matrix, dtype), operand((matrix.cols, 9), dtype)
+        for part in (X, X[:, :1], X[:, 3:7], X[::-1][::-1]):
+            assert_within(A @ part, product(matrix, dtype, part), dtype)
+        assert_within(A @ X[:, 0], product(matrix, dtype, X[:, 0]), dtype)
+        with gossamer.set_num_threads(1):
+            alone = A @ X
+        with gossamer.set_num_threads(4):
+            np.testing.assert_array_equal(_bits(A @ X), _bits(alone))
+
+
+def _bits(x):
+    return np.ascontiguousarray(x).view(np.uint8)

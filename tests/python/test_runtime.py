@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What importing costs and brings along, threads, devices, and the configuration."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import gossamer
+import numpy as np
+import pytest
+from cases import build, named
+
+
+def python(code: str, **environment: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    )
+    return run.stdout.strip()
+
+
+def test_import_brings_no_other_framework():
+    foreign = "{'scipy', 'ml_dtypes', 'torch', 'mlx', 'jax', 'cupy', 'matplotlib', 'typer', 'rich'}"
+    code = (
+        "import sys, numpy; before = set(sys.modules); import gossamer\n"
+        "A = gossamer.eye(3) @ numpy.ones(3)\n"
+        f"print({foreign} & {{m.partition('.')[0] for m in set(sys.modules) - before}})"
+    )
+    assert python(code) == "set()"
+
+
+def test_import_is_quick():
+    code = (
+        "import numpy, time; t = time.perf_counter(); import gossamer\n"
+        "print(time.perf_counter() - t)"
+    )
+    assert min(float(python(code)) for _ in range(5)) < 0.05
+
+
+def test_all_names_exist():
+    for name in gossamer.__all__:
+        assert getattr(gossamer, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        gossamer.nonsense  # noqa: B018
+    assert gossamer.__version__.count(".") == 2
+
+
+def test_threads():
+    before = gossamer.get_num_threads()
+    with gossamer.set_num_threads(3):
+        assert gossamer.get_num_threads() == 3
+    assert gossamer.get_num_threads() == before
+    gossamer.set_num_threads(2)
+    assert gossamer.get_num_threads() == 2
+    gossamer.set_num_threads(before)
+
+
+def test_threads_of_the_environment():
+    code = "import gossamer; print(gossamer.get_num_threads())"
+    assert python(code, GOSSAMER_NUM_THREADS="3") == "3"
+
+
+def test_many_python_threads_share_a_container():
+    A = build(named("power_law_unsorted"), np.float64).tocsc()
+    x = np.linspace(0, 1, A.shape[1])
+    expected = A.tocsr() @ x
+    results = [None] * 8
+
+    def work(i):
+        results[i] = A @ x
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_devices():
+    cpu = gossamer.use_cpu()
+    assert repr(cpu) == "Device(cpu, 0)"
+    assert cpu == gossamer.use_device("cpu") == gossamer.use_device(cpu)
+    A = gossamer.eye(2)
+    assert A.device == cpu
+    assert A.to("cpu") is A
+    with pytest.raises(ValueError, match="device = 'tpu'"):
+        gossamer.use_device("tpu")
+
+
+def test_show_config(capsys):
+    config = gossamer.show_config()
+    printed = capsys.readouterr().out
+    assert config["simd_target"] in config["supported_simd_targets"]
+    assert config["threads"] == gossamer.get_num_threads()
+    assert f"gossamer:               {gossamer.__version__}" in printed
+    assert "numpy" in config["frameworks"]
