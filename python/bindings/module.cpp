@@ -37,6 +37,8 @@ NB_MODULE(_engine, m) {
 
   python::bind_matmul(m);
   python::bind_packed(m);
+  python::bind_sddmm(m);
+  python::bind_spgemm(m);
   python::bind_structure(m);
   python::bind_values(m);
 }

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gossamer/sddmm.hpp"
+
+#include "module.hpp"
+#include "patterns.hpp"
+
+namespace gossamer::python {
+
+void bind_sddmm(nb::module_& m) {
+  m.def(
+      "sddmm",
+      [](const PyCsrPattern& pattern, const InputArray& u, const InputArray& v,
+         const OutputArray& values, bool conjugate) {
+        const ArrayView u_view = view(u, "u"), v_view = view(v, "v");
+        void* data = vector_data(values, pattern.view.nnz, u_view.dtype, "values");
+        run_engine(pattern.view.nnz + static_cast<std::int64_t>(u.size()),
+                   [&] { sddmm(pattern.view, u_view, v_view, data, conjugate); });
+      },
+      nb::arg("pattern"), nb::arg("u"), nb::arg("v"), nb::arg("values"),
+      nb::arg("conjugate") = false,
+      "Write the values of u @ v.T, or of u @ v.conj().T, at the stored positions; shapes as "
+      "gossamer::sddmm takes them.");
+}
+
+}  // namespace gossamer::python

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gossamer/spgemm.hpp"
+
+#include <nanobind/stl/optional.h>
+
+#include <optional>
+
+#include "module.hpp"
+#include "patterns.hpp"
+
+namespace gossamer::python {
+
+void bind_spgemm(nb::module_& m) {
+  m.def(
+      "spgemm_count",
+      [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
+        auto* offsets = static_cast<std::int64_t*>(
+            vector_data(indptr, a.view.rows + 1, DType::int64, "indptr"));
+        std::int64_t nnz = 0;
+        run_engine(a.view.nnz + a.view.rows, [&] { nnz = spgemm_count(a.view, b.view, offsets); });
+        return nnz;
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
+      "Write the row offsets of A @ B; returns its number of positions.");
+
+  m.def(
+      "spgemm_fill",
+      [](const PyCsrPattern& a, const std::optional<InputArray>& a_values, const PyCsrPattern& b,
+         const std::optional<InputArray>& b_values, const InputArray& indptr,
+         const OutputArray& indices, const std::optional<OutputArray>& values) {
+        CsrView a_view, b_view;
+        a_view.pattern = a.view;
+        b_view.pattern = b.view;
+        const auto* offsets = static_cast<const std::int64_t*>(
+            vector_data(indptr, a.view.rows + 1, DType::int64, "indptr"));
+        const std::int64_t nnz = offsets[a.view.rows];
+        void* data = nullptr;
+        if (values) {
+          a_view = with_values(a, a_values.value(), "a_values");
+          b_view = with_values(b, b_values.value(), "b_values");
+          data = vector_data(*values, nnz, a_view.dtype, "values");
+        }
+        const DType index_dtype = dtype_of(indices.dtype(), "indices");
+        void* columns = vector_data(indices, nnz, index_dtype, "indices");
+        run_engine(a.view.nnz + nnz,
+                   [&] { spgemm_fill(a_view, b_view, offsets, index_dtype, columns, data); });
+      },
+      nb::arg("a"), nb::arg("a_values").none(), nb::arg("b"), nb::arg("b_values").none(),
+      nb::arg("indptr"), nb::arg("indices"), nb::arg("values").none(),
+      "Write the columns and values of A @ B; without values the columns only.");
+
+  m.def(
+      "spgemm_masked",
+      [](const PyCsrPattern& a, const InputArray& a_values, const PyCsrPattern& b,
+         const InputArray& b_values, const PyCsrPattern& mask, const OutputArray& values,
+         bool transpose_b) {
+        const CsrView a_view = with_values(a, a_values, "a_values");
+        const CsrView b_view = with_values(b, b_values, "b_values");
+        void* data = vector_data(values, mask.view.nnz, a_view.dtype, "values");
+        run_engine(a.view.nnz + mask.view.nnz,
+                   [&] { spgemm_masked(a_view, b_view, mask.view, data, transpose_b); });
+      },
+      nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("mask"),
+      nb::arg("values"), nb::arg("transpose_b") = false,
+      "Write the values of A @ B, or of A @ B.T, at the positions of the mask.");
+}
+
+}  // namespace gossamer::python

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "gossamer/views.hpp"
+
+namespace gossamer {
+
+/// Where the second phase writes, beside what it reads.
+struct SpgemmResult {
+  const std::int64_t* indptr;
+  DType index_dtype;
+  void* indices;
+  void* values;  ///< null: columns only
+};
+
+// All of these trust their operands: the public functions have checked them.
+
+std::int64_t spgemm_count_cpu(const CsrPattern& a, const CsrPattern& b, std::int64_t* indptr);
+void spgemm_fill_cpu(const CsrView& a, const CsrView& b, const SpgemmResult& c);
+void spgemm_masked_cpu(const CsrView& a, const CsrView& b, const CsrPattern& mask, void* values,
+                       bool transpose_b);
+
+/// Throws what the public functions throw for operands that do not fit.
+void check_spgemm(const CsrPattern& a, const CsrPattern& b);
+void check_spgemm_fill(const CsrView& a, const CsrView& b, const SpgemmResult& c);
+void check_spgemm_masked(const CsrView& a, const CsrView& b, const CsrPattern& mask,
+                         bool transpose_b);
+
+}  // namespace gossamer
