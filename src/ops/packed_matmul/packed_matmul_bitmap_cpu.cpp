@@ -5,6 +5,7 @@
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -29,8 +30,8 @@ namespace {
 /// each. Returns where the values go on. Reads up to 64 of them beyond.
 template <int Columns, class V>
 HWY_INLINE const V* add_blocks(const std::uint8_t* HWY_RESTRICT bits, const V* HWY_RESTRICT values,
-                               std::int64_t begin, std::int64_t end, const float* HWY_RESTRICT x,
-                               float* HWY_RESTRICT partial) {
+                               const V* later, std::int64_t begin, std::int64_t end,
+                               const float* HWY_RESTRICT x, float* HWY_RESTRICT partial) {
   // Several sums at once hide the latency of the multiply-add.
   constexpr int chains = std::max(1, 4 / Columns);
   const FloatTag d;
@@ -46,7 +47,12 @@ HWY_INLINE const V* add_blocks(const std::uint8_t* HWY_RESTRICT bits, const V* H
     if (j + 32 < end) std::memcpy(&mask, bits + j / 8, 8);
     FloatVec expanded[block_vectors];
     BlockExpansion<V>::expand_block(values, mask, expanded);
+    // The processor foresees reads along a row, not the jump to the next row.
+    unroll<sizeof(V)>([&](auto line) HWY_ATTR {
+      hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(later) + 64 * line);
+    });
     values += std::popcount(mask);
+    later += std::popcount(mask);
     const float* HWY_RESTRICT from = x + j * Columns;
     unroll<block_vectors>([&](auto i) HWY_ATTR {
       unroll<Columns>([&](auto c) HWY_ATTR {
@@ -76,10 +82,10 @@ void multiply_group(const PackedView& packed, const V* const* values, std::int64
   std::fill(partial.get(), partial.get() + rows * Columns * float_lanes, 0.0f);
   for (std::int64_t j = 0; j < packed.cols; j += step) {
     for (std::int64_t r = 0; r < rows; ++r) {
-      next[static_cast<std::size_t>(r)] =
-          add_blocks<Columns>(packed.positions + (begin + r) * bitmap::row_bytes(packed.cols),
-                              next[static_cast<std::size_t>(r)], j, std::min(packed.cols, j + step),
-                              x, partial.get() + r * Columns * float_lanes);
+      next[static_cast<std::size_t>(r)] = add_blocks<Columns>(
+          packed.positions + (begin + r) * bitmap::row_bytes(packed.cols),
+          next[static_cast<std::size_t>(r)], next[static_cast<std::size_t>(r) + (r + 1 < rows)], j,
+          std::min(packed.cols, j + step), x, partial.get() + r * Columns * float_lanes);
     }
   }
   for (std::int64_t r = 0; r < rows; ++r) {
