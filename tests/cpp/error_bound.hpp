@@ -33,15 +33,18 @@ double output_max() {
   return static_cast<double>(std::numeric_limits<RealAccumulator<T>>::max());
 }
 
-/// A sum of `terms` products in extended precision, and the sum of the products' moduli.
+/// A sum of `terms` products of T in extended precision, and the sum of the products' moduli.
+template <class T>
 struct ExactSum {
-  std::complex<long double> value;
-  long double moduli = 0;
+  using Real = std::conditional_t<std::is_same_v<RealAccumulator<T>, double>, long double, double>;
+  using Value = std::conditional_t<is_complex<T>, std::complex<Real>, Real>;
+
+  Value value{};
+  Real moduli = 0;
   std::int64_t terms = 0;
 
-  template <class T>
   void add(T a, T b) {
-    const std::complex<long double> x(widen(a)), y(widen(b));
+    const Value x(widen(a)), y(widen(b));
     value = multiply_add(x, y, value);
     moduli += std::abs(x) * std::abs(y);
     ++terms;
@@ -51,21 +54,23 @@ struct ExactSum {
 /// Whether a result is within the bound. Where a term is not finite the result must not be either;
 /// where the moduli's sum exceeds the type's range nothing is said.
 template <class T>
-bool within_bound(T result, const ExactSum& exact) {
+bool within_bound(T result, const ExactSum<T>& exact) {
+  using Real = typename ExactSum<T>::Real;
   constexpr std::int64_t c = 2;
-  const std::complex<long double> got(widen(result));
-  if (!std::isfinite(static_cast<double>(exact.moduli)) && !std::isfinite(exact.moduli)) {
-    return !(std::isfinite(got.real()) && std::isfinite(got.imag()));
+  const typename ExactSum<T>::Value got(widen(result));
+  if (!std::isfinite(exact.moduli)) {
+    return !(std::isfinite(std::real(got)) && std::isfinite(std::imag(got)));
   }
-  if (exact.moduli > output_max<T>() * 0.99L) return true;
-  const long double u = std::numeric_limits<RealAccumulator<T>>::epsilon() / 2;
-  const long double n = static_cast<long double>((is_complex<T> ? 2 : 1) * exact.terms + c);
-  const long double gamma = n * u / (1 - n * u);
-  const long double bound = gamma * exact.moduli + output_roundoff<T>() * std::abs(exact.value) +
-                            n * std::numeric_limits<RealAccumulator<T>>::denorm_min() +
-                            output_underflow<T>();
-  return std::abs(got.real() - exact.value.real()) <= bound &&
-         std::abs(got.imag() - exact.value.imag()) <= bound;
+  if (exact.moduli > output_max<T>() * 0.99) return true;
+  const Real u = std::numeric_limits<RealAccumulator<T>>::epsilon() / 2;
+  const Real n = static_cast<Real>((is_complex<T> ? 2 : 1) * exact.terms + c);
+  const Real gamma = n * u / (1 - n * u);
+  const Real bound = gamma * exact.moduli +
+                     static_cast<Real>(output_roundoff<T>()) * std::abs(exact.value) +
+                     n * std::numeric_limits<RealAccumulator<T>>::denorm_min() +
+                     static_cast<Real>(output_underflow<T>());
+  return std::abs(std::real(got) - std::real(exact.value)) <= bound &&
+         std::abs(std::imag(got) - std::imag(exact.value)) <= bound;
 }
 
 }  // namespace gossamer::testing
