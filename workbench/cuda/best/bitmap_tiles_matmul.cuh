@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 64 rows of X: one decode serves them all.
-// A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's four elements is the population count of the mask below them, so
-// a warp reads the values of 128 positions from shared memory in order, without bank conflicts; byte permutations, looked up by the four bits,
-// put them in their places.
+// A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's two elements is the population count of the mask below them, so a
+// warp reads 64 positions' values from shared memory in order, without bank conflicts; a byte permutation puts the two in their places.
 // Four warps multiply them from registers by X in shared memory (wgmma). A block has 8 warps below each other and a range of columns;
 // blocks that share rows add up in the order of the columns.
 #pragma once
@@ -93,11 +92,11 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   const uint32_t* offset = a.offset + (long)row_tile * col_tiles + first;
   constexpr int kBatch = 8 * Tiles;
   const unsigned x_size = kBatch * 128 * chunk;  // bytes of one of the two buffers of x
-  const unsigned table = shared_address(shared), xs = table + 128, ring = xs + 2 * x_size + warp * (kStages * a.largest + 128), bases = ring + kStages * a.largest;
+  const unsigned xs = shared_address(shared), ring = xs + 2 * x_size + warp * (kStages * a.largest + 128), bases = ring + kStages * a.largest;
 
   // Opaque to the compiler, which would compute them again for every tile.
   const uint8_t* lane_stream = a.stream + lane * 16;
-  unsigned mask_at = (lane % 4 * 8 + lane / 4) * 4, lane_masks = lane / 8 * 32, largest = a.largest;
+  unsigned mask_at = (lane % 2 * 16 + lane / 2) * 4, lane_masks = lane / 16 * 64, largest = a.largest;
   asm volatile("" : "+l"(lane_stream), "+r"(mask_at), "+r"(lane_masks), "+r"(largest));
 
   unsigned window = 0;  // offsets of the tiles [window_first, window_first + 31], one a lane
@@ -117,12 +116,6 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
     asm volatile("cp.async.commit_group;" ::: "memory");
   };
   for (int i = 0; i < kStages - 1; i++) fetch(i, ring + i * largest);
-  if (threadIdx.x < 16) {  // permutations of the values h0..h3 by which of the four elements are stored
-    const unsigned n = threadIdx.x, b0 = n & 1, b1 = n >> 1 & 1, b2 = n >> 2 & 1, b3 = n >> 3;
-    auto h = [](unsigned k) { return 0x10 + 0x22 * k; };
-    const unsigned first_pair = (b0 ? h(0) : 0x44) | (b1 ? h(b0) : 0x44) << 8, second_pair = h(b0 + b1) | (b3 ? h(b0 + b1 + b2) : 0) << 8;
-    ((uint2*)shared)[n] = make_uint2(first_pair | second_pair << 16, (b2 ? 0xffffu : 0) | (b3 ? 0xffff0000u : 0));
-  }
   asm volatile("griddepcontrol.wait;" ::: "memory");
 
   const bool aligned = a.cols % 8 == 0 && (uintptr_t)x % 16 == 0;
@@ -149,8 +142,9 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   asm volatile("cp.async.wait_group 0;" ::: "memory");
 
   float sum[Tiles][4] = {};
-  const unsigned below = (1u << 4 * (lane & 7)) - 1;
-  const unsigned rotate = (4 * (lane & 7) + 29) & 31;  // the lane's four bits to bits 3..6: an entry of the table
+  unsigned below = (1u << 2 * (lane & 15)) - 1, shift = 2 * (lane & 15);
+  unsigned table_low = 0x32103232u, table_high = 0x54101032u;  // selectors of a pair by its mask: none, first, second, both
+  asm volatile("" : "+r"(below), "+r"(shift), "+r"(table_low), "+r"(table_high));
   // 8 columns of Y x 16 bytes are contiguous, then the next 8 columns of Y, then the next 8 of the inner dimension.
   const uint64_t x_layout = uint64_t(kBatch * 16 >> 4) << 16 | uint64_t(128 >> 4) << 32;
   unsigned slot = ring, previous = ring + (kStages - 1) * largest, buffer = xs;
@@ -182,19 +176,15 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
     unsigned av[4][4];
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 #pragma unroll
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 4; k++) {
       const uint4 masks = load4(slot + lane_masks + k * 16), starts = load4(bases + lane_masks + k * 16);
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const unsigned mask = j == 0 ? masks.x : j == 1 ? masks.y : j == 2 ? masks.z : masks.w;
         const unsigned start = j == 0 ? starts.x : j == 1 ? starts.y : j == 2 ? starts.z : starts.w;
         const unsigned address = start + 2 * __popc(mask & below);
-        unsigned selectors, keep;
-        asm volatile("ld.shared.v2.u32 {%0,%1},[%2];" : "=r"(selectors), "=r"(keep) : "r"(__funnelshift_r(mask, mask, rotate) & 0x78 | table));
-        const unsigned h01 = permute(load_half<0>(address), load_half<2>(address), 0x5410);
-        const unsigned h23 = permute(load_half<4>(address), load_half<6>(address), 0x5410);
-        av[2 * k + j / 2][j % 2] = permute(h01, 0, selectors);
-        av[2 * k + j / 2][j % 2 + 2] = permute(h01, h23, selectors >> 16) & keep;
+        const unsigned index = (mask >> shift & 3) * 0x22 + 0x10;
+        av[k][j] = permute(load_half<0>(address), load_half<2>(address), permute(table_low, table_high, index));
       }
     }
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -225,12 +215,17 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   __syncthreads();
   if (!is_last) return;
   __threadfence();
-  for (int i = threadIdx.x; i < kRows * batch; i += blockDim.x) {
-    const int row = blockIdx.y * kRows + i % kRows, n = i / kRows;
-    float total = 0;
 #pragma unroll 4
-    for (int s = 0; s < splits; s++) total += __ldcg(&a.partial[((long)s * 8 * Tiles + n) * rows_padded + row]);
-    store(row, n, total);
+  for (int i = threadIdx.x; i < kRows / 4 * batch; i += kWarps * 32) {
+    const int row = blockIdx.y * kRows + i % (kRows / 4) * 4, n = i / (kRows / 4);
+    const float4* from = (const float4*)(a.partial + (long)n * rows_padded + row);
+    float4 total = {};
+#pragma unroll 4
+    for (int s = 0; s < splits; s++) {
+      const float4 v = __ldcg(from + (long)s * 2 * Tiles * rows_padded);
+      total.x += v.x, total.y += v.y, total.z += v.z, total.w += v.w;
+    }
+    store(row, n, total.x), store(row + 1, n, total.y), store(row + 2, n, total.z), store(row + 3, n, total.w);
   }
   if (threadIdx.x == 0) a.arrived[blockIdx.y] = 0;
 }
@@ -251,7 +246,7 @@ cudaError_t bitmap_tiles_matmul(const BitmapTiles& a, const V* x, V* y, int batc
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(splits, (a.rows + kRows - 1) / kRows), config.blockDim = kWarps * 32, config.stream = stream;
-  config.dynamicSmemBytes = 128 + 2 * 8 * Tiles * 128 * chunk + kWarps * (kStages * a.largest + 128);
+  config.dynamicSmemBytes = 2 * 8 * Tiles * 128 * chunk + kWarps * (kStages * a.largest + 128);
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, a, x, y, batch, chunk);
 }
