@@ -4,8 +4,8 @@
 #define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_bitmap_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
-#include <hwy/foreach_target.h>
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <algorithm>

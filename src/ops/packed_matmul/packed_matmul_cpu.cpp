@@ -124,14 +124,12 @@ std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int6
   return low;
 }
 
-/// Calls rows(begin, end, sums) for pieces of the rows on all threads, and stores their sums.
+/// Calls rows(begin, end, sums) for pieces of the rows on all threads, at most `rows_at_once` of
+/// them, and stores their sums.
 template <class Rows>
 void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
-                   std::int64_t width, Rows&& rows) {
+                   std::int64_t width, std::int64_t rows_at_once, Rows&& rows) {
   const PackedView& packed = op.packed;
-  const std::int64_t slots_a_row = packed.slots / std::max<std::int64_t>(1, packed.rows) + 1;
-  const std::int64_t rows_at_once = std::clamp<std::int64_t>(
-      tuning::packed_decoded_slots / slots_a_row, 1, tuning::packed_sums_at_once / width);
   const bool serial = (packed.slots + packed.rows) * width < tuning::packed_serial_work;
   const std::int64_t pieces = serial ? 1 : num_threads() * tuning::packed_pieces_per_thread;
   parallel_for(pieces, [&](std::int64_t piece) {
@@ -194,9 +192,13 @@ std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::s
   });
   const VectorsOfX vectors{x.data.get(), width};
   const auto kernel = bitmap ? bitmap_rows : gap_rows;
-  multiply_rows(op, first, count, width, [&](std::int64_t begin, std::int64_t end, float* sums) {
-    kernel(packed, vectors, begin, end, sums);
-  });
+  const std::int64_t slots_a_row = packed.slots / std::max<std::int64_t>(1, packed.rows) + 1;
+  const std::int64_t rows_at_once = std::clamp<std::int64_t>(
+      tuning::packed_values_at_once / slots_a_row, 1, tuning::packed_sums_at_once / width);
+  multiply_rows(op, first, count, width, rows_at_once,
+                [&](std::int64_t begin, std::int64_t end, float* sums) {
+                  kernel(packed, vectors, begin, end, sums);
+                });
   return x.not_finite;
 }
 
@@ -214,9 +216,10 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
                           columns_transposed(packed, rows, begin, end, partial);
                         });
   } else {
-    multiply_rows(op, first, count, width, [&](std::int64_t begin, std::int64_t end, float* sums) {
-      columns_rows(packed, rows, begin, end, sums);
-    });
+    multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width,
+                  [&](std::int64_t begin, std::int64_t end, float* sums) {
+                    columns_rows(packed, rows, begin, end, sums);
+                  });
   }
   return x.not_finite;
 }

@@ -15,16 +15,19 @@ inline constexpr std::int64_t packed_pieces_per_thread = 8;
 inline constexpr std::int64_t packed_sums_at_once = 32'768;
 
 /// Columns of X that bitmap rows take by expansion in registers; more go through decoded lists.
-inline constexpr std::int64_t packed_expanded_columns = 128;
+inline constexpr std::int64_t packed_expanded_columns = 16;
 
 /// Columns of X that one walk over the matrix serves.
 inline constexpr std::int64_t packed_columns_at_once = 128;
 
-/// Slots, of whole rows, that are decoded together: 8 bytes each, within the L2 cache.
-inline constexpr std::int64_t packed_decoded_slots = 65'536;
+/// Values that stay in the L2 cache while several groups of vectors pass over them.
+inline constexpr std::int64_t packed_values_at_once = 65'536;
 
-/// Floats of X that meet decoded rows at once: 32 KiB, within the L1 cache.
+/// Floats of X that meet rows at once: 32 KiB, within the L1 cache.
 inline constexpr std::int64_t packed_block_floats = 8'192;
+
+/// Slots of a row that a block of columns should hold at least, to be worth its start.
+inline constexpr double packed_block_slots = 16;
 
 /// Partial results of a transposed product, whatever the number of threads, and the multiply-adds
 /// that one is worth.
