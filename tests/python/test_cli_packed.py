@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
+from gossamer.cli.bench import packed_cases
+from gossamer.cli.bench.packed_bars import evaluate_packed_bars
 from gossamer.cli.demo.pruned import measure_layers, prune
 from gossamer.cli.demo.pruned_report import plot_pruned, pruned_table
 from gossamer.cli.demo.weights import SHAPES, Layer, linear_layers
@@ -157,3 +159,100 @@ def test_pruned_layers_are_measured_and_reported(tmp_path):
     text = console.export_text()
     assert "all 3" in text
     assert "2 up, 96 × 64" in text
+
+
+# gossamer bench packed
+
+
+@pytest.fixture
+def small_benchmark(monkeypatch):
+    """One small shape, and few copies."""
+    monkeypatch.setattr(packed_cases, "QUICK_SHAPES", ((48, 64),))
+    monkeypatch.setattr(packed_cases, "MAX_BYTES", 1 << 18)
+
+
+def test_bench_packed_prints_pure_json(small_benchmark):
+    options = ["--quick", "--only", "/0.5/(float32|int8)/", "--threads", "1"]
+    result = invoke("bench", "packed", *options, "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    results = json.loads(result.stdout)
+    assert results["wrong"] == []
+    assert [(case["dtype"], case["batch"]) for case in results["cases"]] == [
+        ("float32", 1), ("float32", 8), ("int8", 1), ("int8", 8),
+    ]  # fmt: skip
+    for case in results["cases"]:
+        assert {"gossamer", "openblas"} <= set(case["seconds"])
+        exact = {"openblas", "mkl", "torch-float32"} & set(case["seconds"])
+        fastest = min(case["seconds"][peer] for peer in exact)
+        assert case["dense_speedup"] == pytest.approx(fastest / case["seconds"]["gossamer"])
+        assert (case["bandwidth_fraction"] is None) == (case["batch"] > 1)
+        assert case["copied_bytes"] <= 1 << 18
+    assert "csr-gossamer" in results["cases"][0]["seconds"]
+    assert {line["dtype"] for line in results["conversions"]} == {"float32", "int8"}
+    assert all(line["compress_seconds"] > 0 for line in results["conversions"])
+
+
+def test_bench_packed_prints_tables_and_draws(small_benchmark, tmp_path):
+    plot = tmp_path / "packed.png"
+    options = ["--quick", "--only", "/0.5/float32/1$", "--threads", "1", "--plot", str(plot)]
+    result = invoke("bench", "packed", *options)
+    assert result.exit_code == 0, result.output
+    assert "48x64 50%" in result.stdout
+    assert "compress: lowest rate" in result.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_packed_reports_a_wrong_result(small_benchmark, monkeypatch):
+    right = gossamer.PackedArray.__matmul__
+    monkeypatch.setattr(gossamer.PackedArray, "__matmul__", lambda P, x: right(P, x) + 1)
+    options = ["--quick", "--only", "/0.5/float32/1$", "--threads", "1", "--json", "-"]
+    result = invoke("bench", "packed", *options)
+    assert result.exit_code == 1
+    assert "more than rounding explains" in json.loads(result.stdout)["wrong"][0]
+
+
+def test_copies_exceed_the_cache_within_the_memory():
+    assert packed_cases.copy_count(100 << 20, 32 << 20) == 2
+    assert packed_cases.copy_count(1 << 20, 32 << 20) == 129
+    assert packed_cases.copy_count(512 << 20, 300 << 20) == 2
+    assert packed_cases.copy_count(8 << 30, 300 << 20) == 1
+    assert packed_cases.copy_count(1000, 32 << 20) == 4096
+
+
+def measured(density, dtype, batch, speedup, **changed):
+    case = {
+        "matrix": f"4096x4096 {density:.0%}", "shape": [4096, 4096], "density": density,
+        "dtype": dtype, "batch": batch, "threads": 2, "format": "bitmap", "nnz": 10**6,
+        "bits_per_nonzero": 18.0, "dense_speedup": speedup, "bandwidth_fraction": 0.7,
+        "speedup": {"torch-float16": 1.5},
+    }  # fmt: skip
+    return case | changed
+
+
+def test_packed_bars():
+    cases = [
+        measured(0.5, "float32", 1, 1.2),
+        measured(0.5, "float32", 1, 1.6),
+        measured(0.9, "float32", 1, 0.8),
+        measured(0.5, "float16", 1, 2.5, nnz=4096 * 2048),
+        measured(0.1, "float16", 1, 5, format="gap8", bits_per_nonzero=24.7),
+        measured(0.5, "float32", 8, 0.95),
+        measured(0.5, "float32", 1, 9, threads=1),
+        measured(0.5, "float32", 1, 9, shape=[576, 576]),
+    ]
+    line = {
+        "matrix": "4096x4096 50%", "dtype": "float32", "threads": 2, "dense_bytes": 2e9,
+        "unpacked_bytes": 2e9, "compress_seconds": 1.0, "decompress_seconds": 2.0,
+    }  # fmt: skip
+    bars = {bar["bar"]: bar for bar in evaluate_packed_bars(cases, [line])}
+    half = bars["float32, 50%: geometric mean over dense float32"]
+    assert half["measured"] == pytest.approx((1.2 * 1.6) ** 0.5)
+    assert half["passed"]
+    assert bars["float32, 90%: lowest over dense float32"]["passed"] is False
+    assert bars["float32, 5%: geometric mean over dense float32"]["passed"] is None
+    assert bars["float16, 50%: lowest over PyTorch's own float16 linear"]["measured"] == 1.5
+    assert bars["float32, 4 to 128 columns: lowest over dense float32"]["passed"]
+    assert bars["bitmap, 16 bits: bytes over values + 1 bit a position"]["passed"]
+    assert bars["10%, 16 bits: bits a nonzero"]["passed"] is False
+    assert bars["compress: lowest rate, GB/s of dense float32"]["measured"] == 2
+    assert bars["decompress: lowest rate, GB/s of dense output"]["passed"] is False

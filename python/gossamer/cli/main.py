@@ -9,6 +9,7 @@ import typer
 
 import gossamer
 from gossamer.cli.bench.csr import csr
+from gossamer.cli.bench.packed import packed
 from gossamer.cli.demo.command import demo
 from gossamer.cli.info import info
 
@@ -24,6 +25,7 @@ app.command("demo")(demo)
 app.command("info")(info)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)
+bench.command("packed")(packed)
 app.add_typer(bench, name="bench", help="Measure against other libraries.")
 
 

@@ -69,8 +69,8 @@ def evaluate_bars(cases: Sequence[Case], startup: Mapping[str, Any]) -> list[dic
     streaming = [case for case in large if case["streams"]]
     for threads in (1, 2):
         bars.append(
-            _bar(
-                f"SpMV of bands, FEM, long rows: lowest share of bandwidth, {_text(threads)}",
+            bar(
+                f"SpMV of bands, FEM, long rows: lowest bandwidth share, {threads_text(threads)}",
                 BANDWIDTH_FRACTION,
                 [case for case in streaming if case["threads"] == threads],
                 lambda case: case["bandwidth_fraction"],
@@ -102,35 +102,38 @@ def _mean_speedup(
     name: str, cases: Sequence[Case], threads: int, peer: str, required: float
 ) -> dict[str, Any]:
     chosen = [case for case in cases if case["threads"] == threads and peer in case["speedup"]]
-    words = f"{name}: geometric mean over {peer}, {_text(threads)}"
-    return _bar(words, required, chosen, lambda case: case["speedup"][peer], geometric_mean)
+    words = f"{name}: geometric mean over {peer}, {threads_text(threads)}"
+    return bar(words, required, chosen, lambda case: case["speedup"][peer], geometric_mean)
 
 
 def _lowest_speedup(name: str, cases: Sequence[Case], threads: int, peer: str) -> dict[str, Any]:
     chosen = [case for case in cases if case["threads"] == threads and peer in case["speedup"]]
-    words = f"{name}: lowest over {peer}, {_text(threads)}"
-    return _bar(words, LOWEST_SPEEDUP, chosen, lambda case: case["speedup"][peer], min)
+    words = f"{name}: lowest over {peer}, {threads_text(threads)}"
+    return bar(words, LOWEST_SPEEDUP, chosen, lambda case: case["speedup"][peer], min)
 
 
-def _bar(
+def bar(
     words: str,
     required: float,
     cases: Sequence[Case],
     score: Callable[[Case], float],
     combine: Callable[[Iterable[float]], float],
+    at_most: bool = False,
 ) -> dict[str, Any]:
+    """Compare the combined scores of the cases with what they must be at least, or at most."""
     if not cases:
         return {"bar": words, "required": required, "measured": None, "passed": None, "worst": None}
     measured = combine([score(case) for case in cases])
-    worst = min(cases, key=score)
+    worst = (max if at_most else min)(cases, key=score)
     return {
         "bar": words,
         "required": required,
         "measured": measured,
-        "passed": measured >= required,
+        "passed": measured <= required if at_most else measured >= required,
         "worst": f"{worst['matrix']} {worst['dtype']} {score(worst):.2f}",
     }
 
 
-def _text(threads: int) -> str:
+def threads_text(threads: int) -> str:
+    """Return the number of threads in words."""
     return "1 thread" if threads == 1 else f"{threads} threads"

@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from gossamer.cli.bench.command import (
+    finish,
+    parse_pattern,
+    parse_threads,
+    progress,
+    settle_threads,
+)
 from gossamer.cli.extras import require
 
 _DEFAULT_PEERS = "scipy,mkl,torch,graphblas,mlx"
-
-# Idle OpenMP threads of one library would otherwise spin through the sample of the next.
-_OPENMP_SETTINGS = {"KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"}
 
 
 def csr(
@@ -49,61 +47,21 @@ def csr(
     from gossamer.cli.bench.report import print_report
     from gossamer.cli.bench.suite import run_benchmark
 
-    thread_counts = _parse_threads(threads)
-    pattern = _parse_pattern(only)
-    for name, value in _OPENMP_SETTINGS.items():
-        os.environ.setdefault(name, value)
+    thread_counts = parse_threads(threads)
+    pattern = parse_pattern(only)
+    environment = settle_threads()
     try:
         libraries, notes = open_libraries([name for name in peers.split(",") if name])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-    progress_console = Console(stderr=True)
-    with contextlib.ExitStack() as stack:
-        columns = (TextColumn("{task.description}"), TimeElapsedColumn())
-        progress = Progress(
-            *columns, console=progress_console, disable=not progress_console.is_terminal
-        )
-        stack.enter_context(progress)
-        task = progress.add_task("")
-        results = run_benchmark(
-            libraries,
-            thread_counts,
-            quick,
-            pattern,
-            lambda text: progress.update(task, description=text),
-        )
+    with progress() as say:
+        results = run_benchmark(libraries, thread_counts, quick, pattern, say)
     results["notes"] = notes + results["notes"]
-    results["environment"] = {name: os.environ[name] for name in _OPENMP_SETTINGS}
-
-    console = Console(stderr=json_file == "-")
-    if not console.is_terminal:
-        console.width = 140
-    print_report(console, results)
-    if json_file == "-":
-        typer.echo(json.dumps(results, indent=1))
-    elif json_file is not None:
-        Path(json_file).write_text(json.dumps(results, indent=1) + "\n")
-    if plot is not None:
-        from gossamer.cli.bench.plots import plot_speedups
-
-        plot_speedups(results, plot)
-    if results["wrong"]:
-        raise typer.Exit(1)
+    results["environment"] = environment
+    finish(results, json_file, plot, print_report, _plot)
 
 
-def _parse_threads(text: str) -> list[int]:
-    try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
-        raise typer.BadParameter(f"--threads: {text!r} is not a list of counts such as 1,2")
-    return counts
+def _plot(results: dict[str, Any], path: Path) -> None:
+    from gossamer.cli.bench.plots import plot_speedups
 
-
-def _parse_pattern(text: str | None) -> re.Pattern[str]:
-    try:
-        return re.compile(text or "")
-    except re.error as error:
-        raise typer.BadParameter(f"--only: {text!r} is not a regular expression: {error}") from None
+    plot_speedups(results, path)

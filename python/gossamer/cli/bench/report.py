@@ -15,7 +15,7 @@ def print_report(console: Console, results: Mapping[str, Any]) -> None:
     parts: list[RenderableType] = [_speedup_table(results)]
     if any(case["bandwidth_fraction"] is not None for case in results["cases"]):
         parts.append(_bandwidth_table(results["cases"]))
-    parts.append(_bar_table(results["bars"]))
+    parts.append(bar_table(results["bars"]))
     parts.extend(f"[dim]note:[/] {note}" for note in results["notes"])
     console.print(Group(*parts))
 
@@ -63,7 +63,8 @@ def _bandwidth_table(cases: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _bar_table(bars: Sequence[Mapping[str, Any]]) -> Table:
+def bar_table(bars: Sequence[Mapping[str, Any]]) -> Table:
+    """Requirements and what the run reached."""
     table = Table(title="Bars", title_justify="left")
     for heading, justify in (("bar", "left"), ("required", "right"), ("measured", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]

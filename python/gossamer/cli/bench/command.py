@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmark commands share: options, progress, where results go."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+# Idle OpenMP threads of one library would otherwise spin through the sample of the next.
+_OPENMP_SETTINGS = {"KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"}
+
+
+def parse_threads(text: str) -> list[int]:
+    """Read the option ``--threads``."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"--threads: {text!r} is not a list of counts such as 1,2")
+    return counts
+
+
+def parse_pattern(text: str | None) -> re.Pattern[str]:
+    """Read the option ``--only``."""
+    try:
+        return re.compile(text or "")
+    except re.error as error:
+        raise typer.BadParameter(f"--only: {text!r} is not a regular expression: {error}") from None
+
+
+def settle_threads() -> dict[str, str]:
+    """Let idle threads of OpenMP sleep soon; return the settings, for the results.
+
+    To be called before the libraries are loaded. What the user has set stays.
+    """
+    for name, value in _OPENMP_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    return {name: os.environ[name] for name in _OPENMP_SETTINGS}
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being measured: the body calls what it is given with a text."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+        task = display.add_task("")
+        yield lambda text: display.update(task, description=text)
+
+
+def finish(
+    results: dict[str, Any],
+    json_file: str | None,
+    plot: Path | None,
+    report: Callable[[Console, dict[str, Any]], None],
+    draw: Callable[[dict[str, Any], Path], None],
+) -> None:
+    """Print, write and draw the results; leave with exit code 1 if some were wrong."""
+    console = Console(stderr=json_file == "-")
+    if not console.is_terminal:
+        console.width = 140
+    report(console, results)
+    if json_file == "-":
+        typer.echo(json.dumps(results, indent=1))
+    elif json_file is not None:
+        Path(json_file).write_text(json.dumps(results, indent=1) + "\n")
+    if plot is not None:
+        draw(results, plot)
+    if results["wrong"]:
+        raise typer.Exit(1)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gossamer bench packed``: packed products side by side with dense ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gossamer.cli.bench.command import (
+    finish,
+    parse_pattern,
+    parse_threads,
+    progress,
+    settle_threads,
+)
+from gossamer.cli.extras import require
+
+
+def packed(
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
+    ] = None,
+    threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "2",
+    quick: Annotated[bool, typer.Option("--quick", help="Two small matrices, few cases.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Only cases whose ROWSxCOLS/DENSITY/DTYPE/COLUMNS matches."
+        ),
+    ] = None,
+) -> None:
+    """Measure packed products over shapes, densities and value types, beside dense products.
+
+    The peers are OpenBLAS, MKL and PyTorch, and CSR by MKL and by Gossamer, with the same number of
+    threads and in the same rounds, all on matrices that are read from memory. Exits with 1 if a
+    result of Gossamer is wrong.
+    """
+    require("bench", "scipy", "threadpoolctl", *(["matplotlib"] if plot else []))
+    thread_counts = parse_threads(threads)
+    pattern = parse_pattern(only)
+    environment = settle_threads()
+    from gossamer.cli.bench.packed_report import print_packed_report
+    from gossamer.cli.bench.packed_suite import run_packed_benchmark
+    from gossamer.cli.bench.peers import open_libraries
+    from gossamer.cli.bench.peers.dense_libraries import open_dense_libraries
+
+    dense, notes = open_dense_libraries()
+    csr, csr_notes = open_libraries(["mkl"])
+    with progress() as say:
+        results = run_packed_benchmark(dense, csr, thread_counts, quick, pattern, say)
+    results["notes"] = notes + csr_notes + results["notes"]
+    results["environment"] = environment
+    finish(results, json_file, plot, print_packed_report, _plot)
+
+
+def _plot(results: dict[str, Any], path: Path) -> None:
+    from gossamer.cli.bench.packed_plots import plot_packed
+
+    plot_packed(results, path)

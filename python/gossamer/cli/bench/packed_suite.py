@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the cases of ``gossamer bench packed``."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import operator
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+import gossamer
+from gossamer.cli.bench.bandwidth import reader
+from gossamer.cli.bench.packed_bars import evaluate_packed_bars
+from gossamer.cli.bench.packed_cases import (
+    RULES,
+    PackedCase,
+    Rotation,
+    cases,
+    copy_count,
+    random_mask_matrix,
+)
+from gossamer.cli.bench.peers import Library
+from gossamer.cli.bench.peers.dense_libraries import DenseLibrary
+from gossamer.cli.machine import describe_machine, last_level_cache, source_commit
+from gossamer.cli.timing import Effort, Timing, first_call, interleave
+from gossamer.packed.construct import packed_array
+
+Calls = dict[str, Callable[[], Any]]
+# CSR is far behind where X has many columns: it is measured up to this number.
+_MAX_CSR_BATCH = 8
+_CHECKED_ROWS = 64
+_CONVERSIONS = 3
+
+
+class PackedBenchmark:
+    """One run over the shapes, densities, value types and batches.
+
+    Parameters
+    ----------
+    say
+        Called with what is being measured.
+    """
+
+    def __init__(
+        self,
+        dense: Sequence[DenseLibrary],
+        csr: Sequence[Library],
+        effort: Effort,
+        say: Callable[[str], None],
+    ) -> None:
+        self.dense = dense
+        self.csr = csr
+        self.effort = effort
+        self.say = say
+        self.cache_bytes = last_level_cache()
+        self.cases: list[dict[str, Any]] = []
+        self.conversions: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.wrong: list[str] = []
+
+    def run_shape(self, shape: tuple[int, int], chosen: Sequence[PackedCase], threads: int) -> None:
+        """Measure the cases of one shape."""
+        self.say(f"{shape[0]}x{shape[1]}: copies for the dense peers")
+        self._set_num_threads(threads)
+        held, weights = self._dense_copies(shape)
+        for density, of_density in itertools.groupby(chosen, lambda case: case.density):
+            W = random_mask_matrix(shape, density)
+            for dtype, of_dtype in itertools.groupby(of_density, lambda case: case.dtype):
+                P = self._compress(W, density, dtype, threads)
+                copies = [_copy(P) for _ in range(copy_count(P.nbytes, self.cache_bytes))]
+                A = sparse.csr_array(W) if dtype == "float32" else None
+                for case in of_dtype:
+                    self.say(f"{case.matrix} {case.dtype}, {case.batch} columns, {threads} threads")
+                    self._measure(case, copies, held, weights, A, threads)
+
+    def _set_num_threads(self, threads: int) -> None:
+        gossamer.set_num_threads(threads)
+        for library in self.dense:
+            library.set_num_threads(threads)
+        for csr_library in self.csr:
+            csr_library.set_num_threads(threads)
+
+    def _dense_copies(self, shape: tuple[int, int]) -> tuple[dict[str, list[Any]], list[Any]]:
+        """What each peer holds, and the float32 arrays that those of float32 share."""
+        W = random_mask_matrix(shape, 1.0)
+        weights = [W.copy() for _ in range(copy_count(W.nbytes, self.cache_bytes))]
+        held = {}
+        for library in self.dense:
+            if library.copies:
+                item = 1 if library.dtype == "int8" else 2
+                count = copy_count(W.size * item, self.cache_bytes)
+                held[library.name] = [library.hold(W) for _ in range(count)]
+            else:
+                held[library.name] = [library.hold(copy) for copy in weights]
+        return held, weights
+
+    def _compress(self, W: Any, density: float, dtype: str, threads: int) -> Any:
+        """Pack the matrix, and note how fast that and the way back are."""
+        pack = partial(gossamer.compress, W, dtype=dtype)
+        P = pack()
+        packing = [first_call(pack)[1] for _ in range(_CONVERSIONS)]
+        unpacked = P.decompress()
+        unpacking = [first_call(P.decompress)[1] for _ in range(_CONVERSIONS)]
+        self.conversions.append(
+            {
+                "matrix": f"{W.shape[0]}x{W.shape[1]} {density:.0%}",
+                "dtype": dtype,
+                "threads": threads,
+                "format": P.format,
+                "dense_bytes": W.nbytes,
+                "unpacked_bytes": unpacked.nbytes,
+                "compress_seconds": statistics.median(packing),
+                "decompress_seconds": statistics.median(unpacking),
+            }
+        )
+        return P
+
+    def _measure(
+        self,
+        case: PackedCase,
+        copies: Sequence[Any],
+        held: dict[str, list[Any]],
+        weights: Sequence[Any],
+        A: Any,
+        threads: int,
+    ) -> None:
+        rng = np.random.default_rng(0)
+        columns = case.shape[1]
+        shape = (columns,) if case.batch == 1 else (columns, case.batch)
+        X = rng.standard_normal(shape, dtype=np.float32)
+        contenders: Calls = {"gossamer": Rotation([partial(operator.matmul, P, X) for P in copies])}
+        for library in self.dense:
+            calls = [library.product(matrix, X) for matrix in held[library.name]]
+            contenders[library.name] = Rotation(calls)
+        if A is not None and case.batch <= _MAX_CSR_BATCH:
+            contenders |= self._csr_calls(A, X)
+        first = {}
+        for name, call in list(contenders.items()):
+            try:
+                result, first[name] = first_call(call)
+            except (NotImplementedError, RuntimeError) as error:
+                self._note(f"{name}, {case.name}: {str(error).partition(chr(10))[0][:200]}")
+                del contenders[name]
+            else:
+                if name == "gossamer":
+                    self._check(case, copies[0], X, result)
+        if case.batch == 1:
+            contenders["read"] = Rotation([reader(copy, threads) for copy in weights])
+            first["read"] = first_call(contenders["read"])[1]
+        timings = interleave(contenders, first, self.effort)
+        read = timings.pop("read", None)
+        self.cases.append(self._record(case, copies, timings, read, threads))
+
+    def _csr_calls(self, A: Any, X: Any) -> Calls:
+        nbytes = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
+        matrices = [A.copy() for _ in range(copy_count(nbytes, self.cache_bytes))]
+        return {
+            f"csr-{library.name}": Rotation(
+                [library.product(library.matrix(matrix), library.dense(X)) for matrix in matrices]
+            )
+            for library in self.csr
+        }
+
+    def _check(self, case: PackedCase, P: Any, X: Any, result: Any) -> None:
+        """Compare some rows with float64."""
+        rows = np.linspace(0, case.shape[0] - 1, _CHECKED_ROWS).astype(int)
+        W = P.decompress("float32")[rows].astype(np.float64)
+        # |y' - y| <= gamma_k (|W| |x|), k the columns and a few roundings more: Higham, Accuracy
+        # and Stability of Numerical Algorithms, section 3.5. Scales round a second time.
+        bound = (case.shape[1] + 8) * 2.0**-24 * (np.abs(W) @ np.abs(X.astype(np.float64)))
+        worst = (np.abs(result[rows] - W @ X.astype(np.float64)) - bound).max()
+        if not worst <= 0:
+            self.wrong.append(f"{case.name}: off by {worst:.3g} more than rounding explains")
+
+    def _record(
+        self,
+        case: PackedCase,
+        copies: Sequence[Any],
+        timings: dict[str, Timing],
+        read: Timing | None,
+        threads: int,
+    ) -> dict[str, Any]:
+        P = copies[0]
+        seconds = {name: timing.median for name, timing in timings.items()}
+        ours = seconds["gossamer"]
+        exact = {lib.name: seconds[lib.name] for lib in self.dense
+                 if lib.dtype == "float32" and lib.name in seconds}  # fmt: skip
+        fastest = min(exact, key=exact.__getitem__)
+        dense_bytes = P.size * 4
+        bandwidth = dense_bytes / read.median if read else None
+        return {
+            "matrix": case.matrix,
+            "shape": list(case.shape),
+            "density": case.density,
+            "dtype": case.dtype,
+            "batch": case.batch,
+            "threads": threads,
+            "format": P.format,
+            "nnz": P.nnz,
+            "bytes": P.nbytes,
+            "bits_per_nonzero": 8 * P.nbytes / P.nnz,
+            "copies": len(copies),
+            "copied_bytes": len(copies) * P.nbytes,
+            "seconds": seconds,
+            "fastest_seconds": {name: timing.fastest for name, timing in timings.items()},
+            "rounds": {name: timing.rounds for name, timing in timings.items()},
+            "speedup": {name: s / ours for name, s in seconds.items() if name != "gossamer"},
+            "dense_peer": fastest,
+            "dense_speedup": exact[fastest] / ours,
+            "read_bandwidth": bandwidth,
+            "bandwidth_fraction": P.nbytes / ours / bandwidth if bandwidth else None,
+        }
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def _copy(P: Any) -> Any:
+    """Return the same array in memory of its own."""
+    stored = P._storage
+    parts = {name: part.copy() for name, part in stored.parts().items()}
+    return packed_array(P.format, stored.dtype_name, P.shape, parts, copy=False)
+
+
+def run_packed_benchmark(
+    dense: Sequence[DenseLibrary],
+    csr: Sequence[Library],
+    thread_counts: Sequence[int],
+    quick: bool,
+    pattern: re.Pattern[str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure all cases whose name matches, and return what the JSON file holds."""
+    effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05)
+    benchmark = PackedBenchmark(dense, csr, effort, say)
+    chosen = [case for case in cases(quick) if pattern.search(case.name)]
+    for shape, of_shape in itertools.groupby(chosen, lambda case: case.shape):
+        listed = list(of_shape)
+        for threads in thread_counts:
+            benchmark.run_shape(shape, listed, threads)
+    return {
+        "benchmark": "packed",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": source_commit(),
+        "quick": quick,
+        "machine": describe_machine(),
+        "versions": {
+            "gossamer": gossamer.__version__,
+            **{library.name: library.version for library in dense},
+            **{f"csr-{library.name}": library.version for library in csr},
+        },
+        "units": "seconds and bytes; speedup is a peer's median over Gossamer's",
+        "rules": RULES,
+        "cases": benchmark.cases,
+        "conversions": benchmark.conversions,
+        "bars": evaluate_packed_bars(benchmark.cases, benchmark.conversions),
+        "wrong": benchmark.wrong,
+        "notes": benchmark.notes,
+    }
