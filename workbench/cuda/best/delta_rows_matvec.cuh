@@ -154,7 +154,7 @@ template <class V, int Bits> constexpr int depth() { return (88 << 10) / (kWarps
 /// grid: a.blocks blocks of kWarps warps; dynamic shared memory: x where Resident (else it is gathered from global memory), then depth()
 /// units a warp.
 template <class V, class X, int Bits, bool Resident>
-__global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y) {
+__global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__ DeltaRows a, const X* __restrict__ x, X* __restrict__ y, bool overlap) {
   using Code = DeltaCode<Bits>;
   constexpr int kSteps = Code::kSteps, kWords = Code::kWords, kPlanes = kSteps * 8 * sizeof(V) / 16, kDepth = depth<V, Bits>();
   constexpr unsigned kUnitBytes = unit_bytes<V, Bits>();
@@ -167,12 +167,24 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
   asm volatile("griddepcontrol.launch_dependents;");
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
   const int worker = blockIdx.x * kWarps + warp;
+  // What is small and waited for goes first: behind the stream of all warps it would take two microseconds longer.
+  const int4 where = ((const int4*)a.worker)[worker];
+  const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
+  X* xs = (X*)(shared + kGuard);
+  const unsigned copied = Resident && (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
+  if (threadIdx.x == 0) {
+    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(&x_full)) : "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  __syncwarp();
+  if (threadIdx.x == 0 && copied && !overlap) bulk_copy(xs, x, copied, &x_full);
+  if (Resident && threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
+  if (lane == 0) head_group[warp] = tail_group[warp] = -1;
+
   const int block_begin = a.block_unit[blockIdx.x], block_units = a.block_unit[blockIdx.x + 1] - block_begin;
   const int first = warp_unit(block_units, warp, kWarps), units = warp_unit(block_units, warp + 1, kWarps) - first;
   const int begin = (block_begin + first) * kSteps, end = begin + units * kSteps, block_end = (block_begin + block_units) * kSteps;
 
-  const int4 where = ((const int4*)a.worker)[worker];
-  const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
   // A lane copies what it will read itself, so that no barrier is needed.
   const uint8_t* source = a.stream + size_t(block_begin + first) * kUnitBytes;
   const unsigned ring = shared_address(shared) + (Resident ? x_bytes<X>(a.cols) : 0) + warp * kDepth * kUnitBytes;
@@ -190,18 +202,10 @@ __global__ void __launch_bounds__(kWarps * 32, 2) matvec(const __grid_constant__
   };
 #pragma unroll
   for (int p = 0; p < kDepth; p++) fetch(ring + p * kUnitBytes, p < units);
-  if (lane == 0) head_group[warp] = tail_group[warp] = -1;
-  X* xs = (X*)(shared + kGuard);
-  const unsigned copied = Resident && (uintptr_t)x % 16 == 0 ? a.cols * sizeof(X) / 16 * 16 : 0;  // bytes
-  if (Resident && threadIdx.x < kGuard / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
-  if (threadIdx.x == 0) {
-    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(&x_full)) : "memory");
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  }
 
   // The structure and values are the caller's constants; only x and y belong to the kernel before.
   asm volatile("griddepcontrol.wait;" ::: "memory");
-  if (threadIdx.x == 0 && copied) bulk_copy(xs, x, copied, &x_full);
+  if (threadIdx.x == 0 && copied && overlap) bulk_copy(xs, x, copied, &x_full);
   for (int i = copied / sizeof(X) + threadIdx.x; Resident && i < a.cols; i += blockDim.x) xs[i] = x[i];
 
   int group = where.x, group_begin, group_end, next_end;
@@ -355,7 +359,7 @@ cudaError_t delta_rows_matvec(const DeltaRows& a, const X* x, X* y, bool overlap
   cudaLaunchConfig_t config{};
   config.gridDim = a.blocks, config.blockDim = kWarps * 32, config.dynamicSmemBytes = bytes, config.stream = stream;
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, a, x, y);
+  return cudaLaunchKernelEx(&config, kernel, a, x, y, overlap);
 }
 
 }  // namespace gossamer
