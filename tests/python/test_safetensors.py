@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file  # noqa: E402
 
 FORMATS = ("bitmap", "gap4", "gap8", "dense")
 DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
+KINDS = [(format, dtype) for format in FORMATS[:3] for dtype in DTYPES] + [("dense", "float32")]
 
 
 def matrix(rows=24, cols=70, density=0.4):
@@ -39,8 +40,7 @@ def assert_same(a, b):
 # Our own files
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("format", "dtype"), KINDS)
 def test_packed_round_trip(tmp_path, format, dtype):
     file = tmp_path / "one.safetensors"
     for P in (
@@ -93,7 +93,7 @@ def test_single_name_stays_a_table_and_plain_files_are_read(tmp_path):
         ({"a": np.ones(1, np.complex128)}, None, TypeError, "complex128"),
         (np.ones(1), {"gossamer.version": "9"}, ValueError, "begins with 'gossamer.'"),
         (
-            {"a": gossamer.compress(matrix()), "a.values": np.ones(3)},
+            lambda: {"a": gossamer.compress(matrix()), "a.values": np.ones(3)},
             None,
             ValueError,
             "two arrays want to write the tensor 'a.values'",
@@ -104,7 +104,7 @@ def test_save_refuses_and_keeps_the_old_file(tmp_path, arrays, metadata, error, 
     file = tmp_path / "file.safetensors"
     file.write_bytes(b"old")
     with pytest.raises(error, match=message):
-        gossamer.save_safetensors(file, arrays, metadata)
+        gossamer.save_safetensors(file, arrays() if callable(arrays) else arrays, metadata)
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -195,7 +195,7 @@ def test_wrong_version_names_the_file(tmp_path):
         gossamer.load_safetensors(file)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMATS[:3])
 def test_truncated_files(tmp_path, format):
     file, _, _ = saved(tmp_path, format, "int8")
     content = file.read_bytes()
@@ -217,7 +217,8 @@ def test_wrong_header_length(tmp_path, header):
 @pytest.mark.parametrize("seed", range(25))
 def test_mutated_files_are_refused_or_harmless(tmp_path, format, seed):
     rng = np.random.default_rng(seed)
-    file, _, _ = saved(tmp_path, format, ["float32", "int8"][seed % 2])
+    dtype = "int8" if seed % 2 and format != "dense" else "float32"
+    file, _, _ = saved(tmp_path, format, dtype)
     content = bytearray(file.read_bytes())
     for _ in range(rng.integers(1, 5)):
         content[rng.integers(len(content))] ^= 1 << rng.integers(8)
@@ -287,10 +288,11 @@ def test_transposed_views_are_repacked(tmp_path):
     np.testing.assert_array_equal(io.read_compressed_tensors(file)["w"].decompress(), matrix().T)
 
 
-@pytest.mark.parametrize("array", [gossamer.compress(matrix(), dtype="int8"), [1.0]])
-def test_write_compressed_tensors_refuses(tmp_path, array):
-    with pytest.raises(TypeError, match=r"no place for scales|is list"):
-        io.write_compressed_tensors(tmp_path / "w.safetensors", {"w": array})
+def test_write_compressed_tensors_refuses(tmp_path):
+    P = gossamer.compress(matrix(), dtype="int8")
+    for array, message in ((P, "no place for scales"), ([1.0], "'w' is list")):
+        with pytest.raises(TypeError, match=message):
+            io.write_compressed_tensors(tmp_path / "w.safetensors", {"w": array})
 
 
 @pytest.mark.parametrize(

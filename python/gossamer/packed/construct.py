@@ -6,13 +6,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..structure import is_frozen
 from .array import PackedArray
 from .dense import DenseStorage
 from .dtypes import has_scales, numpy_dtype, packed_dtype_name
-from .selection import FORMATS
+from .selection import DENSE_VALUES, FORMATS
 from .storage import PackedStorage
 
 _DTYPES = {"positions": ("uint8",), "row_offsets": ("int32", "int64"), "scales": ("float32",)}
@@ -20,8 +18,10 @@ _DTYPES = {"positions": ("uint8",), "row_offsets": ("int32", "int64"), "scales":
 
 def part_names(format: str, dtype_name: str) -> tuple[str, ...]:
     """Names of the arrays that a matrix of that format and value type consists of."""
-    positions = () if format == "dense" else ("positions", "row_offsets")
-    return ("values", *positions, *(("scales",) if has_scales(dtype_name) else ()))
+    if format == "dense":
+        return ("values",)
+    scales = ("scales",) if has_scales(dtype_name) else ()
+    return ("values", "positions", "row_offsets", *scales)
 
 
 def packed_array(
@@ -51,6 +51,8 @@ def packed_array(
     if format not in FORMATS:
         raise ValueError(f"format = {format!r}, expected one of {', '.join(FORMATS)}")
     dtype_name = packed_dtype_name(dtype, "dtype")
+    if format == "dense" and dtype_name != DENSE_VALUES:
+        raise TypeError(f"dtype = {dtype_name!r}, expected {DENSE_VALUES} for the format 'dense'")
     names = part_names(format, dtype_name)
     if set(parts) != set(names):
         raise ValueError(
@@ -65,24 +67,11 @@ def packed_array(
     rows, cols = _check_shape(shape)
     arrays = {name: _read_only(array, copy and name != "values") for name, array in parts.items()}
     if format == "dense":
-        return PackedArray(_dense(dtype_name, (rows, cols), **arrays))
+        if arrays["values"].shape != (rows, cols):
+            raise ValueError(f"values has shape {arrays['values'].shape}, expected {(rows, cols)}")
+        return PackedArray(DenseStorage(arrays["values"]))
     storage = PackedStorage(format, dtype_name, (rows, cols), **arrays)
     return PackedArray(storage, storage.count_nonzeros())
-
-
-def _dense(
-    dtype_name: str, shape: tuple[int, int], values: Any, scales: Any = None
-) -> DenseStorage:
-    if values.shape != shape:
-        raise ValueError(f"values has shape {values.shape}, expected {shape}")
-    if scales is not None:
-        if scales.shape != shape[:1]:
-            raise ValueError(f"scales has shape {scales.shape}, expected {shape[:1]}")
-        wrong = np.flatnonzero(~((scales > 0) & np.isfinite(scales)))
-        if wrong.size:
-            i = wrong[0]
-            raise ValueError(f"scales[{i}] = {scales[i]}; a scale must be positive and finite")
-    return DenseStorage("dense", dtype_name, shape, values, scales)
 
 
 def _check_shape(shape: Any) -> tuple[int, int]:

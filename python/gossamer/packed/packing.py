@@ -12,9 +12,9 @@ from ..arrays import adapter_of, host_adapter
 from ..products import sparse_operand
 from ..structure import freeze
 from .array import PackedArray
-from .dense import expand
+from .dense import DenseStorage
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype, packed_dtype_name
-from .selection import FORMATS, PACKED_FORMATS, choose_format, offset_dtype
+from .selection import DENSE_VALUES, FORMATS, PACKED_FORMATS, choose_format, offset_dtype
 from .storage import PackedStorage
 
 
@@ -41,8 +41,8 @@ def compress(
         SciPy's, or a PackedArray.
     format
         "bitmap", "gap4", "gap8" or "dense". "auto" counts the bytes of each exactly, in one pass,
-        and takes the smallest (the fastest of those within 2% of it), "dense" where no other is
-        smaller: ``P.format`` and ``repr(P)`` tell which.
+        and takes the smallest (the fastest of those within 2% of it); float32 stays "dense" where
+        nothing is smaller. ``P.format`` and ``repr(P)`` tell which.
     dtype
         Type of the stored values: float32, float16, bfloat16, int8 or float8_e4m3 (as ml_dtypes'
         float8_e4m3fn); by default W's. Values are rounded to the nearest, ties to even.
@@ -78,6 +78,11 @@ def compress(
     dtype_name = source.dtype_name
     if dtype is not None:
         dtype_name = packed_dtype_name(dtype, "compress: dtype")
+    if format == "dense" and dtype_name != DENSE_VALUES:
+        raise ValueError(
+            f"compress: format = 'dense' with values of {dtype_name}; dense products are of "
+            f"{DENSE_VALUES}: ask for that dtype, or for another format"
+        )
     counts = np.empty((len(PACKED_FORMATS), rows), np.int64)
     source.count(*source.arguments, threshold, counts.reshape(-1))
     slots = dict(zip(PACKED_FORMATS, counts.sum(axis=1).tolist(), strict=True))
@@ -100,7 +105,11 @@ def compress(
     storage = PackedStorage(
         packed_as, dtype_name, source.shape, values, positions, row_offsets, scales
     )
-    return PackedArray(expand(storage) if format == "dense" else storage)
+    if format != "dense":
+        return PackedArray(storage)
+    dense = storage.todense(DENSE_VALUES)
+    dense.flags.writeable = False
+    return PackedArray(DenseStorage(dense))
 
 
 def _source(W: Any) -> _Source:

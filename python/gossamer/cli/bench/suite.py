@@ -142,8 +142,10 @@ class Benchmark:
         """Call each library once and check its result; return what was right, and its time."""
         calls: dict[str, Callable[[], Any]] = {}
         seconds: dict[str, float] = {}
+        # All counts before the first call: some libraries change those of others.
         for library in libraries:
             library.set_num_threads(threads)
+        for library in libraries:
             try:
                 call = case.call(library, held[library.name])
                 result, seconds[library.name] = first_call(call)
