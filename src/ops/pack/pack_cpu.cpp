@@ -41,16 +41,17 @@ void CompactRow(DType dtype, const void* row, std::int64_t cols, float threshold
     std::int32_t* columns = nonzeros.columns.data();
     float* values = nonzeros.values.data();
     const auto limit = hn::Set(d, threshold);
+    auto index = hn::Iota(di, 0);
     std::int64_t column = 0;
     for (; column + lanes <= cols; column += lanes) {
       const auto value = load_float(d, from + column);
       const auto keep = hn::Not(hn::Le(hn::Abs(value), limit));
-      const auto index = hn::Iota(di, static_cast<std::int32_t>(column));
       hn::StoreU(hn::Compress(value, keep), d, values);
       hn::StoreU(hn::Compress(index, hn::RebindMask(di, keep)), di, columns);
       const std::size_t kept = hn::CountTrue(d, keep);
       values += kept;
       columns += kept;
+      index = hn::Add(index, hn::Set(di, static_cast<std::int32_t>(lanes)));
     }
     for (; column < cols; ++column) {
       const float value = widen(from[column]);

@@ -90,10 +90,12 @@ class RowCursors {
     std::int32_t* to = columns_.data();
 #if HWY_TARGET != HWY_SCALAR
     const hn::ScalableTag<std::int32_t> d;
+    auto column = hn::Add(hn::Iota(d, 0), hn::Set(d, static_cast<std::int32_t>(cursor.next)));
     for (std::int64_t j = cursor.next; j < limit; j += float_lanes) {
       const auto set = hn::LoadMaskBits(d, bits + j / 8);
-      hn::StoreU(hn::Compress(hn::Iota(d, static_cast<std::int32_t>(j)), set), d, to);
+      hn::StoreU(hn::Compress(column, set), d, to);
       to += hn::CountTrue(d, set);
+      column = hn::Add(column, hn::Set(d, float_lanes));
     }
 #else
     for (std::int64_t j = cursor.next; j < limit; ++j) {
