@@ -150,6 +150,8 @@ def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> Sparse
     dense = arrays.asarray(dense, "fromdense: dense")
     if dense.ndim != 2:
         raise ValueError(f"fromdense: dense has shape {tuple(dense.shape)}, expected two axes")
+    if not threshold >= 0:
+        raise ValueError(f"fromdense: threshold = {threshold}, expected 0 or more")
     if format == "csc":
         return fromdense(dense.T, threshold).T
     pattern, data = arrays.fromdense(dense, threshold)
@@ -158,7 +160,8 @@ def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> Sparse
 
 def asarray(x: Any) -> SparseArray:
     """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it."""
-    return sparse_operand(x) or fromdense(x)
+    sparse = sparse_operand(x)
+    return fromdense(x) if sparse is None else sparse
 
 
 def restore(

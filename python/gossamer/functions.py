@@ -61,7 +61,7 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
     """
     if A.format == "csc":
         return sddmm(A.T, V, U).T
-    csr, arrays = A.tocsr(), A._arrays
+    csr, arrays = A._csr(), A._arrays
     values = arrays.sddmm(csr._pattern, arrays.asarray(U, "U"), arrays.asarray(V, "V"))
     return csr._made(csr._pattern, values).asformat(A.format)
 

@@ -57,7 +57,7 @@ def _element(a: SparseArray, i: int, j: int) -> Any:
 def _submatrix(a: SparseArray, rows: range, cols: range) -> SparseArray:
     if a.format == "csc":
         return _submatrix(a.T, cols, rows).T
-    csr = _rows(a.tocsr(), rows)
+    csr = _rows(a._csr(), rows)
     if cols != range(a.shape[1]):
         csr = _rows(csr.tocsc().T, cols).T.tocsr()
     return csr.asformat(a.format)

@@ -70,6 +70,6 @@ def spgemm(a: SparseArray, b: SparseArray) -> SparseArray:
         )
     if a.format == "csc":
         return spgemm(b.T.tocsr(), a.T).T
-    left = a.tocsr()
+    left = a._csr()
     pattern, values = a._arrays.spgemm(*left._by_rows(), *b._by_rows())
     return left._made(pattern, values).asformat(a.format)

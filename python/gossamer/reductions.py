@@ -43,7 +43,7 @@ def diagonal(a: SparseArray, k: int) -> Array:
     """Elements (i, i + k)."""
     if a.format == "csc":
         return diagonal(a.T, -k)
-    csr = a.tocsr()
+    csr = a._csr()
     rows, cols = a.shape
     first, last = max(0, -k), min(rows, cols - k)
     if first >= last:

@@ -10,46 +10,46 @@ from battery.battery import matrices
 from cases import build, every_format, named
 from gossamer import coo_array, csc_array, csr_array
 
-D, I, P = [1.0, 2.0, 3.0], [0, 2, 1], [0, 2, 3]
+D, J, P = [1.0, 2.0, 3.0], [0, 2, 1], [0, 2, 3]
 R, C = [0, 0, 1], [0, 2, 1]
 SHAPE = 2, 3
 f64, i32, i64 = np.float64, np.int32, np.int64
 
 CONSTRUCTORS = [
     # shapes
-    (lambda: csr_array((D, I, P), (2,)), ValueError, "shape = (2,), expected two integers"),
-    (lambda: csr_array((D, I, P), (2, 3, 1)), ValueError, "shape = (2, 3, 1)"),
-    (lambda: csr_array((D, I, P), (2.0, 3)), ValueError, "shape = (2.0, 3)"),
-    (lambda: csr_array((D, I, P), (-2, 3)), ValueError, "(-2, 3), expected lengths from 0"),
-    (lambda: csr_array((D, I, P), (2, 2**63)), ValueError, f"{(2, 2**63)}, expected lengths"),
+    (lambda: csr_array((D, J, P), (2,)), ValueError, "shape = (2,), expected two integers"),
+    (lambda: csr_array((D, J, P), (2, 3, 1)), ValueError, "shape = (2, 3, 1)"),
+    (lambda: csr_array((D, J, P), (2.0, 3)), ValueError, "shape = (2.0, 3)"),
+    (lambda: csr_array((D, J, P), (-2, 3)), ValueError, "(-2, 3), expected lengths from 0"),
+    (lambda: csr_array((D, J, P), (2, 2**63)), ValueError, f"{(2, 2**63)}, expected lengths"),
     (lambda: coo_array((D, (R, C)), "ab"), ValueError, "coo_array: shape = 'ab'"),
     (lambda: csr_array((D, (R, C)), (1, 3)), ValueError, "row[2] = 1 is out of range for 1 row"),
     (lambda: csr_array(np.eye(2), (3, 3)), ValueError, "shape = (3, 3), but the matrix has"),
     # lengths
-    (lambda: csr_array((D, I, P), (3, 3)), ValueError, "indptr has 3 elements, expected 4"),
-    (lambda: csc_array((D, I, P), (3, 3)), ValueError, "csc_array: indptr has 3 elements"),
-    (lambda: csr_array((D[:2], I, P), SHAPE), ValueError, "indices has 3 elements and data 2"),
-    (lambda: csr_array((D, I[:2], P), SHAPE), ValueError, "indices has 2 elements and data 3"),
+    (lambda: csr_array((D, J, P), (3, 3)), ValueError, "indptr has 3 elements, expected 4"),
+    (lambda: csc_array((D, J, P), (3, 3)), ValueError, "csc_array: indptr has 3 elements"),
+    (lambda: csr_array((D[:2], J, P), SHAPE), ValueError, "indices has 3 elements and data 2"),
+    (lambda: csr_array((D, J[:2], P), SHAPE), ValueError, "indices has 2 elements and data 3"),
     (lambda: coo_array((D, (R[:2], C)), SHAPE), ValueError, "row has 2 elements and data 3"),
     (lambda: coo_array((D, (R, C[:1])), SHAPE), ValueError, "col has 1 elements and data 3"),
-    (lambda: csr_array((D, I, []), (0, 3)), ValueError, "indptr has 0 elements, expected 1"),
+    (lambda: csr_array((D, J, []), (0, 3)), ValueError, "indptr has 0 elements, expected 1"),
     # axes
-    (lambda: csr_array(([D], I, P), SHAPE), ValueError, "data has shape (1, 3), expected one axis"),
-    (lambda: csr_array((D, [I], P), SHAPE), ValueError, "indices has shape (1, 3)"),
-    (lambda: csr_array((D, I, np.array(3)), SHAPE), ValueError, "indptr has shape ()"),
+    (lambda: csr_array(([D], J, P), SHAPE), ValueError, "data has shape (1, 3), expected one axis"),
+    (lambda: csr_array((D, [J], P), SHAPE), ValueError, "indices has shape (1, 3)"),
+    (lambda: csr_array((D, J, np.array(3)), SHAPE), ValueError, "indptr has shape ()"),
     (lambda: csr_array(np.ones(3)), ValueError, "dense has shape (3,), expected two axes"),
     (lambda: gossamer.fromdense(np.ones((2, 2, 2))), ValueError, "expected two axes"),
     # dtypes
-    (lambda: csr_array((np.array([1, 2, 3]), I, P), SHAPE), TypeError, "data has dtype int64"),
-    (lambda: csr_array(([True] * 3, I, P), SHAPE), TypeError, "data has dtype bool, expected one"),
-    (lambda: csr_array((["a"] * 3, I, P), SHAPE), TypeError, "data has dtype str"),
-    (lambda: csr_array(([None] * 3, I, P), SHAPE), TypeError, "data has dtype object"),
-    (lambda: csr_array((np.longdouble(D), I, P), SHAPE), TypeError, "data has dtype longdouble"),
+    (lambda: csr_array((np.array([1, 2, 3]), J, P), SHAPE), TypeError, "data has dtype int64"),
+    (lambda: csr_array(([True] * 3, J, P), SHAPE), TypeError, "data has dtype bool, expected one"),
+    (lambda: csr_array((["a"] * 3, J, P), SHAPE), TypeError, "data has dtype str"),
+    (lambda: csr_array(([None] * 3, J, P), SHAPE), TypeError, "data has dtype object"),
+    (lambda: csr_array((np.longdouble(D), J, P), SHAPE), TypeError, "data has dtype float"),
     (lambda: csr_array((D, [0.0, 2, 1], P), SHAPE), TypeError, "indices has dtype float64"),
-    (lambda: csr_array((D, I, np.array([False] * 3)), SHAPE), TypeError, "indptr has dtype bool"),
+    (lambda: csr_array((D, J, np.array([False] * 3)), SHAPE), TypeError, "indptr has dtype bool"),
     (lambda: coo_array((D, (R, np.zeros(3))), SHAPE), TypeError, "col has dtype float64"),
     (lambda: gossamer.fromdense(np.eye(2, dtype=int)), TypeError, "dense has dtype int64"),
-    (lambda: csr_array((np.ma.array(D), I, P), SHAPE), TypeError, "data is a masked array"),
+    (lambda: csr_array((np.ma.array(D), J, P), SHAPE), TypeError, "data is a masked array"),
     (lambda: gossamer.eye(3, dtype=int), TypeError, "has dtype int64, expected one of float16"),
     # indices
     (lambda: csr_array((D, [0, 3, 1], P), SHAPE), ValueError, "indices[1] = 3 is out of range"),
@@ -57,11 +57,11 @@ CONSTRUCTORS = [
     (lambda: csc_array((D, [0, 3, 1], P), (3, 2)), ValueError, "csc_array: indices[1] = 3"),
     (lambda: coo_array((D, ([0, 2, 1], C)), SHAPE), ValueError, "row[1] = 2 is out of range"),
     (lambda: coo_array((D, (R, [0, -5, 1])), SHAPE), ValueError, "col[1] = -5 is out of range"),
-    (lambda: csr_array((D, I, [0, 2, 4]), SHAPE), ValueError, "indptr[2] = 4"),
-    (lambda: csr_array((D, I, [1, 2, 3]), SHAPE), ValueError, "indptr[0] = 1"),
-    (lambda: csr_array((D, I, [0, -1, 3]), SHAPE), ValueError, "indptr[1] = -1"),
-    (lambda: csr_array((D, I + I, [0, 4, 2]), SHAPE), ValueError, "indices has 6 elements"),
-    (lambda: csr_array((D, I, [0, 3, 2]), SHAPE), ValueError, "indptr"),
+    (lambda: csr_array((D, J, [0, 2, 4]), SHAPE), ValueError, "indptr[2] = 4"),
+    (lambda: csr_array((D, J, [1, 2, 3]), SHAPE), ValueError, "indptr[0] = 1"),
+    (lambda: csr_array((D, J, [0, -1, 3]), SHAPE), ValueError, "indptr[1] = -1"),
+    (lambda: csr_array((D, J + J, [0, 4, 2]), SHAPE), ValueError, "indices has 6 elements"),
+    (lambda: csr_array((D, J, [0, 3, 2]), SHAPE), ValueError, "indptr"),
     # overflow
     (lambda: csr_array((D, [0, 2**31, 1], P), SHAPE), ValueError, "indices[1] = 2147483648"),
     (lambda: csr_array((D, np.array([0, 2**32, 1]), P), SHAPE), ValueError, "[1] = 4294967296"),
@@ -76,7 +76,7 @@ CONSTRUCTORS = [
     ),
     (lambda: csr_array((D, [2, 2, 1], P), SHAPE, canonical=True), ValueError, "canonical = True"),
     (lambda: coo_array((D, ([0, 0, 0], C)), SHAPE, canonical=True), ValueError, "canonical = True"),
-    (lambda: csr_array((D, I, P), SHAPE, validate="no"), ValueError, "validate = 'no', expected"),
+    (lambda: csr_array((D, J, P), SHAPE, validate="no"), ValueError, "validate = 'no', expected"),
     # builders
     (lambda: gossamer.diags([[1.0, 2.0]], [0], (3, 3)), ValueError, "diagonals[0] has 2 elements"),
     (lambda: gossamer.diags([D, D], [0, 0]), ValueError, "at offsets [0, 0]"),
@@ -99,14 +99,14 @@ def test_constructors(make, error, message):
 
 
 def A(format="csr"):
-    return csr_array((D, I, P), SHAPE).asformat(format)
+    return csr_array((D, J, P), SHAPE).asformat(format)
 
 
 OPERATIONS = [
     (lambda A: A @ np.ones(2), ValueError, "A @ x: x has shape (2,), expected (3,), (3, k) or"),
     (lambda A: A @ np.ones((2, 3)), ValueError, "for A of shape (2, 3)"),
     (lambda A: A @ np.ones((4, 2, 3)), ValueError, "x has shape (4, 2, 3)"),
-    (lambda A: A @ np.float64(3), ValueError, "x has shape ()"),
+    (lambda A: A @ np.array(3.0), ValueError, "x has shape ()"),
     (lambda A: np.ones(3) @ A, ValueError, "x @ A: x has shape (3,), expected (2,), (k, 2) or"),
     (lambda A: np.ones((2, 3)) @ A, ValueError, "x @ A: x has shape (2, 3)"),
     (lambda A: A @ np.array([1, 2, 3]), TypeError, "x has dtype int64, expected one of float16"),
@@ -126,7 +126,7 @@ OPERATIONS = [
     (lambda A: A * np.ones(SHAPE), TypeError, "A * B: B is ndarray, expected a scalar"),
     (lambda A: A / np.ones(3), TypeError, "A / B: B is ndarray"),
     (lambda A: A * "2", TypeError, "A * B: B is str"),
-    (lambda A: A * np.longdouble(2), TypeError, "the result has dtype longdouble"),
+    (lambda A: A * np.longdouble(2), TypeError, "the result has dtype float"),
     (lambda A: 1 / A, TypeError, "unsupported operand"),
     (lambda A: A**2, TypeError, "unsupported operand"),
     (lambda A: A == A, TypeError, "comparison"),
@@ -206,7 +206,7 @@ def test_mutated_indices_are_found(make, index_dtype):
 @every_format
 def test_special_values_are_computed(format):
     data = np.array([np.inf, np.nan, 1.0])
-    B = csr_array((data, I, P), SHAPE).asformat(format)
+    B = csr_array((data, J, P), SHAPE).asformat(format)
     np.testing.assert_array_equal(B @ np.array([1.0, 1.0, 0.0]), [np.nan, 1])
     np.testing.assert_array_equal(A(format) @ np.array([np.inf, np.nan, -np.inf]), [np.nan, np.nan])
     np.testing.assert_array_equal(A(format) @ np.array([np.inf, 0.0, 1.0]), [np.inf, 0])

@@ -86,8 +86,8 @@ def test_wide_shapes_need_int64():
     assert gossamer.coo_array(entries, (2**31, 9)).index_dtype == np.int64
     A = gossamer.csr_array(([1.0], [2**40], [0, 1]), (1, 2**41))
     assert A.index_dtype == np.int64
-    assert A.tocoo().T.tocsr is not None
-    assert (A[:, 2**40 - 1 : 2**40 + 1]).shape == (1, 2) if False else True
+    assert A[0, 2**40] == 1
+    assert (A.tocoo() * 2).T.shape == (2**41, 1)
 
 
 def test_mixed_index_dtypes_meet_in_int64():
@@ -108,7 +108,7 @@ def test_flags_are_found():
     A = gossamer.csr_array((data, indices, indptr), (2, 3))
     assert A.has_sorted_indices
     assert A.has_canonical_format
-    A = gossamer.csr_array((data, indices[::-1], indptr), (2, 3))
+    A = gossamer.csr_array((data, [2, 0, 1], indptr), (2, 3))
     assert not A.has_sorted_indices
     A = gossamer.csr_array((data, indices * 0, indptr), (2, 3))
     assert A.has_sorted_indices

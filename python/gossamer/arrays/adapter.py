@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..structure import Indices, Pattern
+    from ..structure import CooPattern, Indices, Pattern
 
 #: A dense array of some framework.
 Array = Any
@@ -106,6 +106,10 @@ class Adapter(ABC):
     @abstractmethod
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
         """Values of U @ V.T at the positions; u is (m, k) or (m,), v is (n, k) or (n,)."""
+
+    @abstractmethod
+    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
+        """Pattern, rows sorted, and values of a COO matrix by rows; duplicates are kept."""
 
     @abstractmethod
     def gather(self, values: Array, index_map: Indices) -> Array:

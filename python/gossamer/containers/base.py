@@ -102,6 +102,10 @@ class SparseArray(ABC):
         """Return the matrix as a dense array of shape `shape`; duplicates are summed."""
 
     @abstractmethod
+    def _csr(self) -> CSRArray:
+        """Return the matrix in CSR, from what is cached where that is built anyway."""
+
+    @abstractmethod
     def _by_rows(self) -> tuple[Pattern, Array]:
         """Pattern and values in CSR order."""
 

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 class COOArray(SparseArray):
     """A matrix by entries: row, column and value of each, in any order. Made by `coo_array`.
 
-    Entries at one position are summed wherever the matrix is used. Products and conversions build
-    the positions by rows on first use and keep them: rows + 1 + 2 nnz indices; ``x @ A`` and
-    `tocsc` those by columns. Where nobody can write to the values, these are kept in that order
-    too.
+    Entries at one position are summed wherever the matrix is used. Products build the positions by
+    rows on first use and keep them, rows + 1 + 2 nnz indices; ``x @ A`` those by columns. Where
+    nobody can write to the values, these are kept in that order too. Conversions keep nothing.
     """
 
     __slots__ = ("_ordered_data", "_pattern")
@@ -74,7 +73,10 @@ class COOArray(SparseArray):
     def tocsr(self, canonical: bool = False) -> CSRArray:
         from .csr import CSRArray
 
-        return CSRArray(*self._by_rows(), self._arrays).tocsr(canonical)
+        if self._pattern.is_compressed:
+            return self._csr().tocsr(canonical)
+        pattern, data = self._arrays.compress(self._pattern, self._data)
+        return CSRArray(pattern, self._arrays.freeze(data), self._arrays).tocsr(canonical)
 
     def tocsc(self, canonical: bool = False) -> CSCArray:
         return self.T.tocsr(canonical).T
@@ -88,6 +90,11 @@ class COOArray(SparseArray):
 
     def todense(self) -> Array:
         return self._arrays.todense(*self._by_rows(), transposed=False)
+
+    def _csr(self) -> CSRArray:
+        from .csr import CSRArray
+
+        return CSRArray(*self._by_rows(), self._arrays)
 
     def _by_rows(self) -> tuple[Pattern, Array]:
         pattern, index_map = self._pattern.compress()

@@ -77,6 +77,9 @@ class CSCArray(SparseArray):
     def todense(self) -> Array:
         return self._arrays.todense(self._transpose._pattern, self._data, transposed=True)
 
+    def _csr(self) -> CSRArray:
+        return self.tocsr()
+
     def _by_rows(self) -> tuple[Pattern, Array]:
         return self._transpose._by_cols()
 

@@ -95,6 +95,9 @@ class CSRArray(SparseArray):
     def todense(self) -> Array:
         return self._arrays.todense(self._pattern, self._data, transposed=False)
 
+    def _csr(self) -> CSRArray:
+        return self
+
     def _by_rows(self) -> tuple[Pattern, Array]:
         return self._pattern, self._data
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 from ..construct import coo_array
 from ..containers import COOArray, SparseArray
@@ -39,7 +39,7 @@ def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
     size = path.stat().st_size * (_GZIP_RATIO if compressed else 1)
     opened = gzip.open if compressed else open
     try:
-        with opened(path, "rb") as file:
+        with cast("IO[bytes]", opened(path, "rb")) as file:
             _check_header(fmm.read_header(_Text(file)), size)
             file.seek(0)
             (data, coords), shape = fmm.read_coo(_Text(file), parallelism=get_num_threads())
@@ -71,7 +71,7 @@ def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> No
 class _Text:
     """A file of text that ends with a line break: the parser reads out of bounds in any other."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._end = b"\n"
 

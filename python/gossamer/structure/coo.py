@@ -65,6 +65,11 @@ class CooPattern:
             self._transpose._transpose = self
         return self._transpose
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether `compress` has its answer already, or moves nothing."""
+        return self.sorted or self._compressed is not None
+
     def compress(self) -> tuple[Pattern, Indices | None]:
         """Pattern of the same positions row by row, sorted, and the index map of its values.
 

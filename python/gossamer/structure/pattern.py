@@ -96,6 +96,8 @@ class Pattern:
         if self.canonical:
             return self, None, None
         ordered, index_map = self.sort()
+        if ordered.canonical:
+            return ordered, None, index_map
         indptr = self._empty(self.rows + 1)
         count = _engine.count_distinct(ordered.handle, indptr)
         if count == self.nnz:
@@ -110,8 +112,8 @@ class Pattern:
         if self.sorted:
             return self, None
         indices, index_map = self._empty(self.nnz), self._empty(self.nnz)
-        _engine.sort_indices(self.handle, indices, index_map)
-        return Pattern(self.rows, self.cols, self.indptr, indices, True), freeze(index_map)
+        flags = _engine.sort_indices(self.handle, indices, index_map)
+        return Pattern(self.rows, self.cols, self.indptr, indices, *flags), freeze(index_map)
 
     def union(self, other: Pattern) -> tuple[Pattern, Indices, Indices]:
         """Positions of either of two canonical patterns, and the map from each, -1 where absent."""
