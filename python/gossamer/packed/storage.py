@@ -15,7 +15,7 @@ from ..dtypes import promote
 from ..structure import Indices, Pattern, index_dtype
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype
 
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _FLOAT16 = np.dtype(np.float32), np.dtype(np.float16)
 # Axes that the engine's views have at most.
 _MAX_RANK = 8
 
@@ -87,7 +87,7 @@ class Storage(ABC):
 class PackedStorage(Storage):
     """A matrix in one of the engine's packed formats, over arrays that are read-only."""
 
-    __slots__ = ("handle", "positions", "row_offsets")
+    __slots__ = ("_direct", "handle", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -102,6 +102,9 @@ class PackedStorage(Storage):
         super().__init__(format, dtype_name, shape, values, scales)
         self.positions = positions
         self.row_offsets = row_offsets
+        # Dtypes of x that are the result's too, and that the engine reads as they are.
+        narrow = dtype_name not in ("float32", "bfloat16")
+        self._direct = (_FLOAT32, _FLOAT16) if narrow else (_FLOAT32,)
         self.handle = _engine.PackedMatrix(
             format, dtype_name, *shape, bits(values), positions, row_offsets, scales
         )
@@ -134,11 +137,11 @@ class PackedStorage(Storage):
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
         # The shortest path: what the engine takes as it is. The long one takes every other operand,
         # and names what is wrong with it.
-        if type(x) is np.ndarray and x.dtype is _FLOAT32 and (x.ndim == 1 or not swapped):
+        if type(x) is np.ndarray and x.dtype in self._direct and (x.ndim == 1 or not swapped):
             shape = x.shape
             rows = self.cols if transpose else self.rows
             try:
-                y = np.empty(rows if len(shape) == 1 else (*shape[:-2], rows, shape[-1]), _FLOAT32)
+                y = np.empty(rows if len(shape) == 1 else (*shape[:-2], rows, shape[-1]), x.dtype)
                 _engine.packed_matmul(self.handle, x, y, transpose)
                 return y
             except (IndexError, TypeError, ValueError):
