@@ -60,7 +60,7 @@ class MKL(Library):
         self.version = described.group(1).decode() if described else text.value.decode()
 
     def set_num_threads(self, count: int) -> None:
-        # PyTorch sets the calling thread's own count, in this MKL too, which would win over the global.
+        # PyTorch sets this thread's own count, in this MKL too, which would win over the global.
         self.library.MKL_Set_Num_Threads_Local(c_int(count))
 
     def matrix(self, A: Any) -> Any:
