@@ -135,22 +135,18 @@ class PackedBenchmark:
         columns = case.shape[1]
         shape = (columns,) if case.batch == 1 else (columns, case.batch)
         X = rng.standard_normal(shape, dtype=np.float32)
-        contenders: Calls = {"gossamer": Rotation([partial(operator.matmul, P, X) for P in copies])}
-        for library in self.dense:
-            calls = [library.product(matrix, X) for matrix in held[library.name]]
-            contenders[library.name] = Rotation(calls)
-        if A is not None and case.batch <= _MAX_CSR_BATCH:
-            contenders |= self._csr_calls(A, X)
-        first = {}
-        for name, call in list(contenders.items()):
+        ours = Rotation([partial(operator.matmul, P, X) for P in copies])
+        result, seconds = first_call(ours)
+        self._check(case, copies[0], X, result)
+        contenders: Calls = {"gossamer": ours}
+        first = {"gossamer": seconds}
+        for name, call in self._peer_calls(case, held, X, A).items():
             try:
-                result, first[name] = first_call(call)
+                first[name] = first_call(call)[1]
             except (NotImplementedError, RuntimeError) as error:
                 self._note(f"{name}, {case.name}: {str(error).partition(chr(10))[0][:200]}")
-                del contenders[name]
             else:
-                if name == "gossamer":
-                    self._check(case, copies[0], X, result)
+                contenders[name] = call
         if case.batch == 1:
             contenders["read"] = Rotation([reader(copy, threads) for copy in weights])
             first["read"] = first_call(contenders["read"])[1]
@@ -158,15 +154,21 @@ class PackedBenchmark:
         read = timings.pop("read", None)
         self.cases.append(self._record(case, copies, timings, read, threads))
 
-    def _csr_calls(self, A: Any, X: Any) -> Calls:
-        nbytes = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
-        matrices = [A.copy() for _ in range(copy_count(nbytes, self.cache_bytes))]
-        return {
-            f"csr-{library.name}": Rotation(
-                [library.product(library.matrix(matrix), library.dense(X)) for matrix in matrices]
-            )
-            for library in self.csr
+    def _peer_calls(
+        self, case: PackedCase, held: dict[str, list[Any]], X: Any, A: Any
+    ) -> dict[str, Rotation]:
+        calls = {
+            library.name: Rotation([library.product(matrix, X) for matrix in held[library.name]])
+            for library in self.dense
         }
+        if A is not None and case.batch <= _MAX_CSR_BATCH:
+            nbytes = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
+            matrices = [A.copy() for _ in range(copy_count(nbytes, self.cache_bytes))]
+            for csr in self.csr:
+                operand = csr.dense(X)
+                products = [csr.product(csr.matrix(matrix), operand) for matrix in matrices]
+                calls[f"csr-{csr.name}"] = Rotation(products)
+        return calls
 
     def _check(self, case: PackedCase, P: Any, X: Any, result: Any) -> None:
         """Compare some rows with float64."""

@@ -58,12 +58,10 @@ class OpenBLAS(DenseLibrary):
     name, dtype, copies = "openblas", "float32", False
 
     def __init__(self) -> None:
-        blas = next(
-            library
-            for library in importlib.import_module("threadpoolctl").threadpool_info()
-            if library["user_api"] == "blas" and "numpy" in library["filepath"]
-        )
-        self.version = f"{blas['internal_api']} {blas['version']} (NumPy {np.__version__})"
+        self.version = f"NumPy {np.__version__}"
+        for library in importlib.import_module("threadpoolctl").threadpool_info():
+            if library["user_api"] == "blas" and "numpy" in library["filepath"]:
+                self.version += f", {library['internal_api']} {library['version']}"
         self._limit: Any = None
 
     def set_num_threads(self, count: int) -> None:
@@ -177,6 +175,6 @@ def open_dense_libraries() -> tuple[list[DenseLibrary], list[str]]:
     for name, make in makers.items():
         try:
             libraries.append(make())
-        except (ImportError, OSError, StopIteration) as error:
+        except (ImportError, OSError) as error:
             notes.append(f"{name} was left out: {error!r}")
     return libraries, notes
