@@ -20,7 +20,9 @@ __global__ void __launch_bounds__(512) plain_read(const uint4* data, size_t coun
   if (sum == 0x9e3779b9u) *sink = sum;
 }
 
-extern "C" int launch_plain_read(const void* data, size_t bytes, void* sink, int blocks, void* stream) {
-  plain_read<<<blocks, 512, 0, (cudaStream_t)stream>>>((const uint4*)data, bytes / 16, (unsigned*)sink);
+extern "C" int launch_plain_read(const void* data, size_t bytes, void* sink, int blocks,
+                                 void* stream) {
+  plain_read<<<blocks, 512, 0, (cudaStream_t)stream>>>((const uint4*)data, bytes / 16,
+                                                       (unsigned*)sink);
   return cudaGetLastError();
 }

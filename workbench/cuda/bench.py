@@ -20,14 +20,23 @@ HERE = Path(__file__).parent
 LIBRARY = ctypes.CDLL(str(HERE / "build/libworkbench.so"))
 LIBRARY.delta_rows_arrange.restype = LIBRARY.bitmap_tiles_arrange.restype = ctypes.c_void_p
 SHAPES = [(4096, 4096), (8192, 8192), (11008, 4096), (4096, 11008), (12288, 12288), (28672, 8192)]
-CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.int8: 3, torch.float8_e4m3fn: 4}
+CODES = {
+    torch.float16: 0,
+    torch.bfloat16: 1,
+    torch.float32: 2,
+    torch.int8: 3,
+    torch.float8_e4m3fn: 4,
+}
 UNIT_ROUNDOFF = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8, torch.float32: 2.0**-24}
 L2_BYTES = 256 << 20
 
 
 class DeltaRows(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_void_p) for n in "stream place group_step worker start owner partial".split()] + [
-        *((n, ctypes.c_int) for n in "groups cols blocks".split()), ("block_unit", ctypes.c_int * 265)
+    _fields_ = [
+        (n, ctypes.c_void_p) for n in ["stream", "place", "group_step", "worker", "start", "owner", "partial"]
+    ] + [
+        *((n, ctypes.c_int) for n in ["groups", "cols", "blocks"]),
+        ("block_unit", ctypes.c_int * 265),
     ]
 
 
@@ -37,7 +46,11 @@ def stream():
 
 def bits_of(w):
     """The matrix on the host as unsigned integers of its width."""
-    return w.contiguous().view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[w.element_size()]).cpu()
+    return (
+        w.contiguous()
+        .view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[w.element_size()])
+        .cpu()
+    )
 
 
 class DeltaRowsProduct:
@@ -50,7 +63,14 @@ class DeltaRowsProduct:
         scale_host = ctypes.c_void_p(None if scale is None else scale.data_ptr())
         handle = ctypes.c_void_p(
             LIBRARY.delta_rows_arrange(
-                ctypes.c_void_p(host.data_ptr()), host.element_size(), scale_host, self.rows, self.cols, delta_bits, blocks, warps
+                ctypes.c_void_p(host.data_ptr()),
+                host.element_size(),
+                scale_host,
+                self.rows,
+                self.cols,
+                delta_bits,
+                blocks,
+                warps,
             )
         )
         data, size = (ctypes.c_void_p * 7)(), (ctypes.c_size_t * 7)()
@@ -61,7 +81,9 @@ class DeltaRowsProduct:
         block = torch.zeros(int(ends[-1]) + blocks * 128, dtype=torch.uint8, device="cuda")
         for i in range(6):
             if size[i]:
-                part = torch.frombuffer((ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8)
+                part = torch.frombuffer(
+                    (ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8
+                )
                 block[ends[i] : ends[i] + size[i]] = part.cuda()
         LIBRARY.delta_rows_free(handle)
         self.ends, self.blocks, self.warps = ends, blocks, warps
@@ -78,14 +100,20 @@ class DeltaRowsProduct:
             self.views.append(self.view(self.memory[-1]))
 
     def launch(self, x, y, overlap, copy=0):
-        operands = ctypes.byref(self.views[copy]), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), int(overlap), stream()
+        operands = (
+            ctypes.byref(self.views[copy]),
+            ctypes.c_void_p(x.data_ptr()),
+            ctypes.c_void_p(y.data_ptr()),
+            int(overlap),
+            stream(),
+        )
         error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, *operands)
         if error:
             raise RuntimeError(f"delta_rows_launch: CUDA error {error}")
 
 
 class BitmapTiles(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_void_p) for n in "stream offset partial arrived".split()] + [
+    _fields_ = [(n, ctypes.c_void_p) for n in ["stream", "offset", "partial", "arrived"]] + [
         ("rows", ctypes.c_int), ("cols", ctypes.c_int), ("largest", ctypes.c_uint)
     ]  # fmt: skip
 
@@ -96,7 +124,9 @@ class BitmapTilesProduct:
     def __init__(self, host, dtype):
         self.rows, self.cols = host.shape
         self.type, self.splits = CODES[dtype], 1
-        handle = ctypes.c_void_p(LIBRARY.bitmap_tiles_arrange(ctypes.c_void_p(host.data_ptr()), self.rows, self.cols))
+        handle = ctypes.c_void_p(
+            LIBRARY.bitmap_tiles_arrange(ctypes.c_void_p(host.data_ptr()), self.rows, self.cols)
+        )
         data, size = (ctypes.c_void_p * 2)(), (ctypes.c_size_t * 2)()
         self.largest = LIBRARY.bitmap_tiles_arrays(handle, data, size)
         self.nbytes = sum(size)
@@ -104,7 +134,9 @@ class BitmapTilesProduct:
         block = torch.zeros(self.at + size[1], dtype=torch.uint8, device="cuda")
         for i, start in enumerate((0, self.at)):
             if size[i]:
-                part = torch.frombuffer((ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8)
+                part = torch.frombuffer(
+                    (ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8
+                )
                 block[start : start + size[i]] = part.cuda()
         LIBRARY.bitmap_tiles_free(handle)
         self.blocks = -(-self.rows // 128)
@@ -114,7 +146,9 @@ class BitmapTilesProduct:
 
     def set_splits(self, splits, batch):
         self.splits = splits
-        self.workspace = torch.full((splits * -(-batch // 8) * 8 * self.blocks * 128,), float("nan"), device="cuda")
+        self.workspace = torch.full(
+            (splits * -(-batch // 8) * 8 * self.blocks * 128,), float("nan"), device="cuda"
+        )
 
     def rotate(self):
         while len(self.memory) * self.nbytes < L2_BYTES:
@@ -122,7 +156,15 @@ class BitmapTilesProduct:
 
     def launch(self, x, y, overlap, copy=0):
         base = self.memory[copy].data_ptr()
-        a = BitmapTiles(base, base + self.at, self.workspace.data_ptr(), self.arrived.data_ptr(), self.rows, self.cols, self.largest)
+        a = BitmapTiles(
+            base,
+            base + self.at,
+            self.workspace.data_ptr(),
+            self.arrived.data_ptr(),
+            self.rows,
+            self.cols,
+            self.largest,
+        )
         error = LIBRARY.bitmap_tiles_launch(
             self.type, ctypes.byref(a), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), x.shape[0], self.splits,
             int(overlap), stream(),
@@ -174,7 +216,11 @@ def read_limit(nbytes):
     return min(
         microseconds(
             lambda i: LIBRARY.launch_plain_read(
-                ctypes.c_void_p(memory[i].data_ptr()), ctypes.c_size_t(nbytes), ctypes.c_void_p(sink.data_ptr()), blocks, stream()
+                ctypes.c_void_p(memory[i].data_ptr()),
+                ctypes.c_size_t(nbytes),
+                ctypes.c_void_p(sink.data_ptr()),
+                blocks,
+                stream(),
             ),
             copies,
         )
@@ -227,7 +273,11 @@ def check(configurations):
                     product = DeltaRowsProduct(bits_of(w), vtype, bits, blocks, warps, scale=scale)
                     y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
                     product.launch(x, y, False)
-                    e = excess(y.cpu(), w.cpu(), x.cpu(), None if scale is None else scale.cpu()) if rows * cols < 3e6 else excess(y, w, x, scale)
+                    e = (
+                        excess(y.cpu(), w.cpu(), x.cpu(), None if scale is None else scale.cpu())
+                        if rows * cols < 3e6
+                        else excess(y, w, x, scale)
+                    )
                     first = y.clone()
                     for _ in range(20):
                         product.launch(x, y, True)
@@ -236,8 +286,20 @@ def check(configurations):
                     worst = max(worst, e)
                     if not e <= 1 or not same:
                         failures += 1
-                        print("FAILED", vtype, xtype, rows, cols, density, bits, blocks, warps, e, same)
-        print(f"{str(vtype):20} x {str(xtype):15} worst error / bound {worst:.3f}", flush=True)
+                        print(
+                            "FAILED",
+                            vtype,
+                            xtype,
+                            rows,
+                            cols,
+                            density,
+                            bits,
+                            blocks,
+                            warps,
+                            e,
+                            same,
+                        )
+        print(f"{vtype!s:20} x {xtype!s:15} worst error / bound {worst:.3f}", flush=True)
     print(f"check: {count} products, {failures} failures")
 
 
@@ -288,7 +350,10 @@ def bench_bitmap(shapes, densities, batches, dtype):
                     if splits in best:
                         continue
                     product.set_splits(splits, batch)
-                    times = [microseconds(lambda i, o=o: product.launch(x, y, o, i), len(product.memory)) for o in (False, True)]
+                    times = [
+                        microseconds(lambda i, o=o: product.launch(x, y, o, i), len(product.memory))
+                        for o in (False, True)
+                    ]
                     best[splits] = times
                 e = max(excess(y[n], w, x[n]) for n in {0, batch - 1})
                 splits = min(best, key=lambda s: best[s][1])
@@ -305,8 +370,12 @@ def bench_bitmap(shapes, densities, batches, dtype):
     for density in densities:
         for batch in batches:
             these = [r for r in results if r["density"] == density and r["batch"] == batch]
-            speed = lambda field: statistics.geometric_mean(min(r["dense_us"].values()) / r[field] for r in these)  # noqa: E731
-            print(f"geomean bitmap d={density} batch {batch:<2} x{speed('us'):.2f} overlap x{speed('us_overlap'):.2f} ({len(these)} shapes)")
+            speed = lambda field: statistics.geometric_mean(
+                min(r["dense_us"].values()) / r[field] for r in these
+            )
+            print(
+                f"geomean bitmap d={density} batch {batch:<2} x{speed('us'):.2f} overlap x{speed('us_overlap'):.2f} ({len(these)} shapes)"
+            )
     return results
 
 
@@ -326,12 +395,24 @@ def main():
     if args.check:
         check(grids)
         check_bitmap()
-    shapes = SHAPES if args.shapes == "all" else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
+    shapes = (
+        SHAPES
+        if args.shapes == "all"
+        else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
+    )
     vtype, xtype = getattr(torch, args.values), getattr(torch, args.x)
-    wanted = {float(k): [int(b) for b in v.split(",")] for k, v in (e.split(":") for e in args.bits.split(";"))}
+    wanted = {
+        float(k): [int(b) for b in v.split(",")]
+        for k, v in (e.split(":") for e in args.bits.split(";"))
+    }
     rows_out = []
     if args.batches:
-        rows_out += bench_bitmap(shapes, list(map(float, args.densities.split(","))), list(map(int, args.batches.split(","))), vtype)
+        rows_out += bench_bitmap(
+            shapes,
+            list(map(float, args.densities.split(","))),
+            list(map(int, args.batches.split(","))),
+            vtype,
+        )
         shapes = []
     for rows, cols in shapes:
         peer = dense_peer(rows, cols, xtype)
@@ -351,7 +432,8 @@ def main():
                     product.rotate()
                     copies = len(product.views)
                     plain, overlapped = (
-                        microseconds(lambda i, o=o: product.launch(x, y, o, i), copies) for o in (False, True)
+                        microseconds(lambda i, o=o: product.launch(x, y, o, i), copies)
+                        for o in (False, True)
                     )
                     if bits not in limits:
                         limits[bits] = read_limit(product.nbytes)
@@ -369,15 +451,33 @@ def main():
                     del product
     for density in sorted({r["density"] for r in rows_out if "bits" in r}, reverse=True):
         for key in sorted({(r["bits"], *r["grid"]) for r in rows_out if r["density"] == density}):
-            these = [r for r in rows_out if r["density"] == density and (r["bits"], *r["grid"]) == key]
-            speed = lambda field: statistics.geometric_mean(min(r["dense_us"].values()) / r[field] for r in these)  # noqa: E731
-            print(f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)")
+            these = [
+                r for r in rows_out if r["density"] == density and (r["bits"], *r["grid"]) == key
+            ]
+            speed = lambda field: statistics.geometric_mean(
+                min(r["dense_us"].values()) / r[field] for r in these
+            )
+            print(
+                f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)"
+            )
     if args.json:
         smi = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"], capture_output=True, text=True
+            [
+                "nvidia-smi",
+                "--query-gpu=name,driver_version,clocks.sm,clocks.mem",
+                "--format=csv,noheader",
+            ],
+            capture_output=True,
+            text=True,
         ).stdout.strip()
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
-        Path(args.json).write_text(json.dumps(dict(gpu=smi, commit=commit, torch=torch.__version__, results=rows_out), indent=1))
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE
+        ).stdout.strip()
+        Path(args.json).write_text(
+            json.dumps(
+                dict(gpu=smi, commit=commit, torch=torch.__version__, results=rows_out), indent=1
+            )
+        )
 
 
 if __name__ == "__main__":

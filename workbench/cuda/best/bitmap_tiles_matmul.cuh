@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 64 rows of X: one decode serves them all.
-// A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's two elements is the population count of the mask below them, so a
-// warp reads 64 positions' values from shared memory in order, without bank conflicts; a byte permutation puts the two in their places.
-// Four warps multiply them from registers by X in shared memory (wgmma). A block has 8 warps below each other and a range of columns;
-// blocks that share rows add up in the order of the columns.
+// Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 64 rows of X: one decode serves them
+// all. A warp expands a tile of 16 x 64 into A fragments: the rank of a lane's two elements is the
+// population count of the mask below them, so a warp reads 64 positions' values from shared memory
+// in order, without bank conflicts; a byte permutation puts the two in their places. Four warps
+// multiply them from registers by X in shared memory (wgmma). A block has 8 warps below each other
+// and a range of columns; blocks that share rows add up in the order of the columns.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -18,8 +19,10 @@ namespace gossamer {
 struct BitmapTiles {
   const uint8_t* stream;
   const uint32_t* offset;
-  float* partial;     ///< [splits][batch rounded up to 8][rows rounded up to 128] workspace, not used for one split
-  unsigned* arrived;  ///< [blocks of 128 rows] workspace, zero before the first product; a product leaves it zero
+  float* partial;  ///< [splits][batch rounded up to 8][rows rounded up to 128] workspace, not used
+                   ///< for one split
+  unsigned* arrived;  ///< [blocks of 128 rows] workspace, zero before the first product; a product
+                      ///< leaves it zero
   int rows, cols;
   unsigned largest;
 };
@@ -28,32 +31,38 @@ namespace bitmap_tiles {
 
 constexpr int kWarps = 8, kStages = 4, kRows = 16 * kWarps;
 
-__device__ __forceinline__ unsigned permute(unsigned a, unsigned b, unsigned selector) {  // __byte_perm without its mask of the selector
+__device__ __forceinline__ unsigned permute(
+    unsigned a, unsigned b, unsigned selector) {  // __byte_perm without its mask of the selector
   unsigned d;
   asm("prmt.b32 %0,%1,%2,%3;" : "=r"(d) : "r"(a), "r"(b), "r"(selector));
   return d;
 }
 
-#define GOSSAMER_WGMMA(N, TYPE, D, D_OPERANDS, A0, A1, A2, A3, B)                                                                         \
-  asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" D "},{" A0 "," A1 "," A2 "," A3 "}," B ",1,1,1,0;"     \
-               : D_OPERANDS                                                                                                                \
+#define GOSSAMER_WGMMA(N, TYPE, D, D_OPERANDS, A0, A1, A2, A3, B)                              \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" D "},{" A0 \
+               "," A1 "," A2 "," A3 "}," B ",1,1,1,0;"                                         \
+               : D_OPERANDS                                                                    \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 #define GOSSAMER_D4(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
 #define GOSSAMER_R8 "%0,%1,%2,%3,%4,%5,%6,%7"
 #define GOSSAMER_R16 GOSSAMER_R8 ",%8,%9,%10,%11,%12,%13,%14,%15"
 #define GOSSAMER_R32 GOSSAMER_R16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define GOSSAMER_WGMMA_ALL(TYPE)                                                                                                           \
-  if constexpr (Tiles == 1) GOSSAMER_WGMMA(8, TYPE, "%0,%1,%2,%3", GOSSAMER_D4(0), "%4", "%5", "%6", "%7", "%8");                          \
-  if constexpr (Tiles == 2)                                                                                                                \
-    GOSSAMER_WGMMA(16, TYPE, GOSSAMER_R8, GOSSAMER_D4(0) COMMA GOSSAMER_D4(1), "%8", "%9", "%10", "%11", "%12");                           \
-  if constexpr (Tiles == 4)                                                                                                                \
-    GOSSAMER_WGMMA(32, TYPE, GOSSAMER_R16, GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3), "%16", "%17",    \
-                   "%18", "%19", "%20");                                                                                                   \
-  if constexpr (Tiles == 8)                                                                                                                \
-    GOSSAMER_WGMMA(64, TYPE, GOSSAMER_R32,                                                                                                 \
-                   GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3) COMMA GOSSAMER_D4(4) COMMA GOSSAMER_D4(5) \
-                       COMMA GOSSAMER_D4(6) COMMA GOSSAMER_D4(7),                                                                          \
-                   "%32", "%33", "%34", "%35", "%36")
+#define GOSSAMER_WGMMA_ALL(TYPE)                                                                  \
+  if constexpr (Tiles == 1)                                                                       \
+    GOSSAMER_WGMMA(8, TYPE, "%0,%1,%2,%3", GOSSAMER_D4(0), "%4", "%5", "%6", "%7", "%8");         \
+  if constexpr (Tiles == 2)                                                                       \
+    GOSSAMER_WGMMA(16, TYPE, GOSSAMER_R8, GOSSAMER_D4(0) COMMA GOSSAMER_D4(1), "%8", "%9", "%10", \
+                   "%11", "%12");                                                                 \
+  if constexpr (Tiles == 4)                                                                       \
+    GOSSAMER_WGMMA(32, TYPE, GOSSAMER_R16,                                                        \
+                   GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3), \
+                   "%16", "%17", "%18", "%19", "%20");                                            \
+  if constexpr (Tiles == 8)                                                                       \
+  GOSSAMER_WGMMA(64, TYPE, GOSSAMER_R32,                                                          \
+                 GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3)    \
+                     COMMA GOSSAMER_D4(4) COMMA GOSSAMER_D4(5) COMMA GOSSAMER_D4(6)               \
+                         COMMA GOSSAMER_D4(7),                                                    \
+                 "%32", "%33", "%34", "%35", "%36")
 #define COMMA ,
 /// d += a * B: 64 rows of four warps, 16 columns; B by its shared-memory descriptor.
 template <class V, int Tiles>
@@ -65,19 +74,25 @@ __device__ __forceinline__ void wgmma(float (&d)[Tiles][4], const unsigned (&a)[
   }
 }
 #undef COMMA
-__device__ __forceinline__ unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+__device__ __forceinline__ unsigned shared_address(const void* p) {
+  return (unsigned)__cvta_generic_to_shared(p);
+}
 __device__ __forceinline__ uint4 load4(unsigned address) {
   uint4 v;
-  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3},[%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(address));
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3},[%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(address));
   return v;
 }
-template <int Offset> __device__ __forceinline__ unsigned load_half(unsigned address) {
+template <int Offset>
+__device__ __forceinline__ unsigned load_half(unsigned address) {
   unsigned v;
   asm volatile("ld.shared.u16 %0,[%1+%2];" : "=r"(v) : "r"(address), "n"(Offset));
   return v;
 }
 
-/// grid: (splits, blocks of 128 rows); block: 8 warps. Tiles: columns of Y / 8. `chunk`: tiles of columns of x in shared memory.
+/// grid: (splits, blocks of 128 rows); block: 8 warps. Tiles: columns of Y / 8. `chunk`: tiles of
+/// columns of x in shared memory.
 template <class V, int Tiles>
 __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
     matmul(BitmapTiles a, const V* __restrict__ x, V* __restrict__ y, int batch, int chunk) {
@@ -86,17 +101,21 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   asm volatile("griddepcontrol.launch_dependents;");
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
   const int col_tiles = (a.cols + 63) / 64, row_tiles = (a.rows + 15) / 16, splits = gridDim.x;
-  const int first = int((long)col_tiles * blockIdx.x / splits), last = int((long)col_tiles * (blockIdx.x + 1) / splits);
+  const int first = int((long)col_tiles * blockIdx.x / splits),
+            last = int((long)col_tiles * (blockIdx.x + 1) / splits);
   const int row_tile = blockIdx.y * kWarps + warp;
   const int tiles = row_tile < row_tiles ? last - first : 0;
   const uint32_t* offset = a.offset + (long)row_tile * col_tiles + first;
   constexpr int kBatch = 8 * Tiles;
   const unsigned x_size = kBatch * 128 * chunk;  // bytes of one of the two buffers of x
-  const unsigned xs = shared_address(shared), ring = xs + 2 * x_size + warp * (kStages * a.largest + 128), bases = ring + kStages * a.largest;
+  const unsigned xs = shared_address(shared),
+                 ring = xs + 2 * x_size + warp * (kStages * a.largest + 128),
+                 bases = ring + kStages * a.largest;
 
   // Opaque to the compiler, which would compute them again for every tile.
   const uint8_t* lane_stream = a.stream + lane * 16;
-  unsigned mask_at = (lane % 2 * 16 + lane / 2) * 4, lane_masks = lane / 16 * 64, largest = a.largest;
+  unsigned mask_at = (lane % 2 * 16 + lane / 2) * 4, lane_masks = lane / 16 * 64,
+           largest = a.largest;
   asm volatile("" : "+l"(lane_stream), "+r"(mask_at), "+r"(lane_masks), "+r"(largest));
 
   unsigned window = 0;  // offsets of the tiles [window_first, window_first + 31], one a lane
@@ -104,14 +123,17 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   auto fetch = [&](int i, unsigned slot) {  // tile i into its slot of the ring
     if (i < tiles) {
       if (i + 1 > window_first + 31) window_first = i, window = offset[min(i + lane, tiles)];
-      const unsigned from = __shfl_sync(~0u, window, i - window_first), to = __shfl_sync(~0u, window, i + 1 - window_first);
+      const unsigned from = __shfl_sync(~0u, window, i - window_first),
+                     to = __shfl_sync(~0u, window, i + 1 - window_first);
       const uint8_t* source = lane_stream + size_t(from) * 16;
       slot += lane * 16;
       const int left = int(to - from) - lane;
 #pragma unroll
       for (int piece = 0; piece < 5; piece++)  // of 512 bytes: 2176 are the most
         if (left > piece * 32)
-          asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(slot + piece * 512), "l"(source + piece * 512) : "memory");
+          asm volatile("cp.async.cg.shared.global [%0],[%1],16;" ::"r"(slot + piece * 512),
+                       "l"(source + piece * 512)
+                       : "memory");
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
   };
@@ -119,21 +141,27 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   asm volatile("griddepcontrol.wait;" ::: "memory");
 
   const bool aligned = a.cols % 8 == 0 && (uintptr_t)x % 16 == 0;
-  auto load_x = [&](int chunk_first, unsigned to) {  // eight columns at a time: B of wgmma without swizzle
+  auto load_x = [&](int chunk_first,
+                    unsigned to) {  // eight columns at a time: B of wgmma without swizzle
     const int count = min(chunk, last - first - chunk_first) * kBatch * 8;
     for (int i = threadIdx.x; i < count; i += blockDim.x) {
-      const int n = i / 8 % kBatch, eight = i / (8 * kBatch) * 8 + i % 8, c = (first + chunk_first) * 64 + eight * 8;
+      const int n = i / 8 % kBatch, eight = i / (8 * kBatch) * 8 + i % 8,
+                c = (first + chunk_first) * 64 + eight * 8;
       const unsigned at = to + (eight * kBatch + n) * 16;
       const V* from = x + (long)n * a.cols + c;
       if (aligned) {
         const bool valid = n < batch && c < a.cols;
-        asm volatile("cp.async.cg.shared.global [%0],[%1],16,%2;" ::"r"(at), "l"(valid ? from : x), "r"(valid ? 16 : 0) : "memory");
+        asm volatile("cp.async.cg.shared.global [%0],[%1],16,%2;" ::"r"(at), "l"(valid ? from : x),
+                     "r"(valid ? 16 : 0)
+                     : "memory");
       } else {
         unsigned short v[8] = {};
         for (int e = 0; e < 8; e++)
           if (n < batch && c + e < a.cols) v[e] = ((const unsigned short*)from)[e];
         const uint4& w = (uint4&)v;
-        asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(at), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w) : "memory");
+        asm volatile("st.shared.v4.u32 [%0],{%1,%2,%3,%4};" ::"r"(at), "r"(w.x), "r"(w.y), "r"(w.z),
+                     "r"(w.w)
+                     : "memory");
       }
     }
   };
@@ -143,9 +171,11 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
 
   float sum[Tiles][4] = {};
   unsigned below = (1u << 2 * (lane & 15)) - 1, shift = 2 * (lane & 15);
-  unsigned table_low = 0x32103232u, table_high = 0x54101032u;  // selectors of a pair by its mask: none, first, second, both
+  unsigned table_low = 0x32103232u,
+           table_high = 0x54101032u;  // selectors of a pair by its mask: none, first, second, both
   asm volatile("" : "+r"(below), "+r"(shift), "+r"(table_low), "+r"(table_high));
-  // 8 columns of Y x 16 bytes are contiguous, then the next 8 columns of Y, then the next 8 of the inner dimension.
+  // 8 columns of Y x 16 bytes are contiguous, then the next 8 columns of Y, then the next 8 of the
+  // inner dimension.
   const uint64_t x_layout = uint64_t(kBatch * 16 >> 4) << 16 | uint64_t(128 >> 4) << 32;
   unsigned slot = ring, previous = ring + (kStages - 1) * largest, buffer = xs;
   uint64_t b = 0;
@@ -158,33 +188,41 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
       b = x_layout | buffer >> 4;
       buffer ^= xs ^ xs + x_size;
       next_chunk += chunk;
-      if (next_chunk < last - first) load_x(next_chunk, buffer);  // ends with the group of the next fetch
+      if (next_chunk < last - first)
+        load_x(next_chunk, buffer);  // ends with the group of the next fetch
     }
     __syncwarp();
     fetch(i + kStages - 1, previous);  // into the slot that all lanes left before the barrier above
-    {                                  // address of the first value of each mask word, in the order of the values
+    {  // address of the first value of each mask word, in the order of the values
       unsigned word;
       asm volatile("ld.shared.u32 %0,[%1];" : "=r"(word) : "r"(slot + mask_at));
       const int count = i < tiles ? __popc(word) : 0;
       int before = count;
 #pragma unroll
       for (int k = 1; k < 32; k *= 2)
-        asm volatile("{.reg .s32 v; .reg .pred p; shfl.sync.up.b32 v|p,%0,%1,0,-1; @p add.s32 %0,%0,v;}" : "+r"(before) : "r"(k));
-      asm volatile("st.shared.u32 [%0],%1;" ::"r"(bases + mask_at), "r"(slot + 128 + 2 * (before - count)) : "memory");
+        asm volatile(
+            "{.reg .s32 v; .reg .pred p; shfl.sync.up.b32 v|p,%0,%1,0,-1; @p add.s32 %0,%0,v;}"
+            : "+r"(before)
+            : "r"(k));
+      asm volatile("st.shared.u32 [%0],%1;" ::"r"(bases + mask_at),
+                   "r"(slot + 128 + 2 * (before - count))
+                   : "memory");
       __syncwarp();
     }
     unsigned av[4][4];
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      const uint4 masks = load4(slot + lane_masks + k * 16), starts = load4(bases + lane_masks + k * 16);
+      const uint4 masks = load4(slot + lane_masks + k * 16),
+                  starts = load4(bases + lane_masks + k * 16);
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const unsigned mask = j == 0 ? masks.x : j == 1 ? masks.y : j == 2 ? masks.z : masks.w;
         const unsigned start = j == 0 ? starts.x : j == 1 ? starts.y : j == 2 ? starts.z : starts.w;
         const unsigned address = start + 2 * __popc(mask & below);
         const unsigned index = (mask >> shift & 3) * 0x22 + 0x10;
-        av[k][j] = permute(load_half<0>(address), load_half<2>(address), permute(table_low, table_high, index));
+        av[k][j] = permute(load_half<0>(address), load_half<2>(address),
+                           permute(table_low, table_high, index));
       }
     }
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -208,7 +246,8 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
   float* mine = a.partial + (long)blockIdx.x * 8 * Tiles * rows_padded;
 #pragma unroll
   for (int n = 0; n < Tiles; n++)
-    for (int k = 0; k < 4; k++) __stcg(&mine[(long)(n * 8 + 2 * t + k % 2) * rows_padded + row0 + k / 2 * 8], sum[n][k]);
+    for (int k = 0; k < 4; k++)
+      __stcg(&mine[(long)(n * 8 + 2 * t + k % 2) * rows_padded + row0 + k / 2 * 8], sum[n][k]);
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) is_last = atomicAdd(&a.arrived[blockIdx.y], 1u) == unsigned(splits - 1);
@@ -225,27 +264,33 @@ __global__ void __launch_bounds__(kWarps * 32, Tiles <= 4 ? 3 : 2)
       const float4 v = __ldcg(from + (long)s * 2 * Tiles * rows_padded);
       total.x += v.x, total.y += v.y, total.z += v.z, total.w += v.w;
     }
-    store(row, n, total.x), store(row + 1, n, total.y), store(row + 2, n, total.z), store(row + 3, n, total.w);
+    store(row, n, total.x), store(row + 1, n, total.y), store(row + 2, n, total.z),
+        store(row + 3, n, total.w);
   }
   if (threadIdx.x == 0) a.arrived[blockIdx.y] = 0;
 }
 
 }  // namespace bitmap_tiles
 
-/// Y = X A^T on `stream`: x [batch, cols], y [batch, rows], batch at most 64. Allocates nothing, does not synchronize, can be captured.
+/// Y = X A^T on `stream`: x [batch, cols], y [batch, rows], batch at most 64. Allocates nothing,
+/// does not synchronize, can be captured.
 /// @param overlap  see delta_rows_matvec
 template <class V, int Tiles>
-cudaError_t bitmap_tiles_matmul(const BitmapTiles& a, const V* x, V* y, int batch, int splits, bool overlap, cudaStream_t stream) {
+cudaError_t bitmap_tiles_matmul(const BitmapTiles& a, const V* x, V* y, int batch, int splits,
+                                bool overlap, cudaStream_t stream) {
   using namespace bitmap_tiles;
   auto* kernel = matmul<V, Tiles>;
-  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
+  static const cudaError_t raised =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 220 << 10);
   if (raised != cudaSuccess) return raised;
-  const int range = ((a.cols + 63) / 64 + splits - 1) / splits, chunk = std::min(range, std::max(4, 8 / Tiles));
+  const int range = ((a.cols + 63) / 64 + splits - 1) / splits,
+            chunk = std::min(range, std::max(4, 8 / Tiles));
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(splits, (a.rows + kRows - 1) / kRows), config.blockDim = kWarps * 32, config.stream = stream;
+  config.gridDim = dim3(splits, (a.rows + kRows - 1) / kRows), config.blockDim = kWarps * 32,
+  config.stream = stream;
   config.dynamicSmemBytes = 2 * 8 * Tiles * 128 * chunk + kWarps * (kStages * a.largest + 128);
   config.attrs = &attribute, config.numAttrs = overlap ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, a, x, y, batch, chunk);
