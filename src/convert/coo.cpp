@@ -14,18 +14,10 @@ namespace gossamer {
 namespace {
 
 template <class I>
-struct CooEntries {
-  const I* row;
+struct CooColumns {
   const I* col;
 
-  template <class Body>
-  void visit_rows(std::int64_t begin, std::int64_t end, Body&& body) const {
-    for (std::int64_t p = begin; p < end; ++p) body(row[p]);
-  }
-  template <class Body>
-  void visit(std::int64_t begin, std::int64_t end, Body&& body) const {
-    for (std::int64_t p = begin; p < end; ++p) body(p, row[p], col[p]);
-  }
+  const I* read(std::int64_t begin, std::int64_t, I*) const { return col + begin; }
 };
 
 /// Row offsets of positions whose rows are in order.
@@ -65,12 +57,10 @@ PatternProperties convert(const CooPattern& coo, bool sorted, void* indptr, void
   const PositionScan order = scan_order(coo);
   return visit_index(coo.index_dtype, "row", [&](auto index) -> PatternProperties {
     using I = typename decltype(index)::type;
-    const I* row = static_cast<const I*>(coo.row);
-    const I* col = static_cast<const I*>(coo.col);
     if (!order.rows_in_order) {
-      const bool distinct =
-          counting_sort<I>({coo.index_dtype, coo.rows, coo.nnz, sorted, indptr, indices, payload},
-                           CooEntries<I>{row, col});
+      const bool distinct = counting_sort<I>(
+          {coo.index_dtype, coo.rows, coo.nnz, sorted, indptr, indices, payload},
+          static_cast<const I*>(coo.row), CooColumns<I>{static_cast<const I*>(coo.col)});
       return {sorted, sorted && distinct};
     }
     write_offsets(coo, static_cast<I*>(indptr));

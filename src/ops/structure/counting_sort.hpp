@@ -32,39 +32,47 @@ struct CountingSort {
   Payload payload;
 };
 
-template <class I, class E, class Entries>
+/// I: index type; E: what travels with an entry; Columns: read(begin, end, buffer) returns the
+/// columns of the entries [begin, end), in the buffer if it has none at hand.
+template <class I, class E, class Columns>
 class CountingSorter {
  public:
-  /// entries.visit(begin, end, body) calls body(p, row, column) for each entry p in order.
-  CountingSorter(const CountingSort& job, const Entries& entries)
+  CountingSorter(const CountingSort& job, const I* rows, const Columns& columns)
       : job_(job),
-        entries_(entries),
+        rows_in_(rows),
+        columns_in_(columns),
         offsets_(static_cast<I*>(job.offsets)),
         columns_(static_cast<I*>(job.columns)) {
     const std::int64_t wanted = std::clamp<std::int64_t>(job.entries / tuning::sort_bucket_entries,
                                                          1, tuning::sort_max_buckets);
-    const std::int64_t rows = std::max<std::int64_t>(job.rows / wanted, 1);
+    const std::int64_t bucket_rows = std::max<std::int64_t>(job.rows / wanted, 1);
     // A row's number within its bucket takes 16 bits.
-    shift_ = std::min(16, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(rows - 1))));
-    buckets_ = (job.rows + (std::int64_t{1} << shift_) - 1) >> shift_;
+    shift_ =
+        std::min(16, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(bucket_rows - 1))));
+    row_mask_ = static_cast<I>((std::int64_t{1} << shift_) - 1);
+    buckets_ = static_cast<std::size_t>((job.rows + row_mask_) >> shift_);
   }
 
-  /// Returns whether no row holds a column twice, as far as rows are sorted.
+  /// Returns whether no row holds a column twice, where rows are sorted.
   bool run() {
     offsets_[job_.rows] = static_cast<I>(job_.entries);
-    if (buckets_ > 1) partition();
-    std::atomic<std::int64_t> next{0};
+    partition();
+    std::atomic<std::size_t> next{0};
     std::atomic<bool> distinct{true};
-    parallel_for(std::min<std::int64_t>(num_threads(), buckets_), [&](std::int64_t) {
+    const std::int64_t workers =
+        std::min<std::int64_t>(num_threads(), static_cast<std::int64_t>(buckets_));
+    parallel_for(workers, [&](std::int64_t) {
       Workspace workspace;
-      for (std::int64_t b = next++; b < buckets_; b = next++) {
-        if (!finish_bucket(b, workspace)) distinct.store(false, std::memory_order_relaxed);
+      for (std::size_t bucket = next++; bucket < buckets_; bucket = next++) {
+        if (!finish(bucket, workspace)) distinct.store(false, std::memory_order_relaxed);
       }
     });
     return distinct;
   }
 
  private:
+  static constexpr std::int64_t prefetch_entries = 16;
+
   struct Workspace {
     std::int64_t capacity = 0;
     Scratch<I> columns;
@@ -79,133 +87,198 @@ class CountingSorter {
     }
   };
 
-  /// Moves the entries into buckets. A histogram for each piece of the input says where its entries
+  struct Piece {
+    std::int64_t begin, end;
+    std::int64_t runs = 0;              ///< of neighbours that go into one bucket
+    std::vector<std::int64_t> cursors;  ///< where the piece's next entry of each bucket goes
+  };
+
+  std::size_t bucket_of(std::int64_t p) const {
+    return static_cast<std::size_t>(rows_in_[p] >> shift_);
+  }
+
+  std::int64_t end_of_run(std::int64_t p, std::int64_t end) const {
+    const std::size_t bucket = bucket_of(p);
+    do ++p;
+    while (p < end && bucket_of(p) == bucket);
+    return p;
+  }
+
+  /// Moves the entries into buckets. A histogram of each piece of the input says where its entries
   /// go.
   void partition() {
-    const std::int64_t pieces = std::clamp<std::int64_t>(job_.entries / tuning::sort_piece_entries,
-                                                         1, std::int64_t{4} * num_threads());
-    const auto piece_begin = [&](std::int64_t piece) {
-      return job_.entries / pieces * piece + std::min(piece, job_.entries % pieces);
-    };
-    const std::size_t buckets = static_cast<std::size_t>(buckets_);
-    std::vector<std::vector<std::int64_t>> cursors(static_cast<std::size_t>(pieces));
-    parallel_for(pieces, [&](std::int64_t piece) {
-      std::vector<std::int64_t> counts(buckets);
-      entries_.visit_rows(piece_begin(piece), piece_begin(piece + 1),
-                          [&](I row) { ++counts[static_cast<std::size_t>(row >> shift_)]; });
-      cursors[static_cast<std::size_t>(piece)] = std::move(counts);
+    const std::int64_t count = std::clamp<std::int64_t>(job_.entries / tuning::sort_piece_entries,
+                                                        1, std::int64_t{4} * num_threads());
+    std::vector<Piece> pieces(static_cast<std::size_t>(count));
+    parallel_for(count, [&](std::int64_t i) {
+      Piece& piece = pieces[static_cast<std::size_t>(i)];
+      const std::int64_t length = (job_.entries + count - 1) / count;
+      piece.begin = std::min(job_.entries, i * length);
+      piece.end = std::min(job_.entries, piece.begin + length);
+      piece.cursors.resize(buckets_);
+      for (std::int64_t p = piece.begin; p < piece.end; ++piece.runs) {
+        const std::int64_t next = end_of_run(p, piece.end);
+        piece.cursors[bucket_of(p)] += next - p;
+        p = next;
+      }
     });
-    bucket_begin_.resize(buckets + 1);
+    bucket_begin_.resize(buckets_ + 1);
     std::int64_t begin = 0;
-    for (std::size_t b = 0; b < buckets; ++b) {
-      bucket_begin_[b] = begin;
-      for (auto& counts : cursors) begin += std::exchange(counts[b], begin);
+    for (std::size_t bucket = 0; bucket < buckets_; ++bucket) {
+      bucket_begin_[bucket] = begin;
+      for (Piece& piece : pieces) begin += std::exchange(piece.cursors[bucket], begin);
     }
-    bucket_begin_[buckets] = begin;
-    if (shift_ > 0)
-      row_in_bucket_ = make_scratch<std::uint16_t>(static_cast<std::size_t>(job_.entries));
-    parallel_for(pieces, [&](std::int64_t piece) {
-      std::int64_t* const cursor = cursors[static_cast<std::size_t>(piece)].data();
-      const I mask = static_cast<I>((I{1} << shift_) - 1);
-      std::uint16_t* const row_in_bucket = row_in_bucket_.get();
-      entries_.visit(
-          piece_begin(piece), piece_begin(piece + 1), [&](std::int64_t p, I row, I column) {
-            const std::int64_t to = cursor[row >> shift_]++;
-            if (shift_ > 0) row_in_bucket[to] = static_cast<std::uint16_t>(row & mask);
-            columns_[to] = column;
-            store_element<E>(job_.payload.out, to, initial_element<E>(job_.payload.in, p));
-          });
+    bucket_begin_[buckets_] = begin;
+    rows_ = make_scratch<std::uint16_t>(static_cast<std::size_t>(job_.entries));
+    parallel_for(count, [&](std::int64_t i) {
+      Piece& piece = pieces[static_cast<std::size_t>(i)];
+      if (piece.runs * tuning::sort_run_length <= piece.end - piece.begin) {
+        move_runs(piece);
+      } else {
+        move_entries(piece);
+      }
     });
   }
 
-  bool finish_bucket(std::int64_t b, Workspace& workspace) {
-    const std::int64_t first_row = b << shift_;
-    const std::int64_t last_row = std::min(job_.rows, (b + 1) << shift_);
-    I* const offsets = offsets_ + first_row;
-    const std::size_t rows = static_cast<std::size_t>(last_row - first_row);
-    if (buckets_ == 1) {
-      return finish_rows(
-          offsets, rows, 0, job_.entries, workspace,
-          [&](auto body) { entries_.visit_rows(0, job_.entries, body); },
-          [&](auto body) {
-            entries_.visit(0, job_.entries, [&](std::int64_t p, I row, I column) {
-              body(row, column, initial_element<E>(job_.payload.in, p));
-            });
-          });
+  /// Moves a piece run by run, which is fast when runs are long.
+  void move_runs(Piece& piece) {
+    for (std::int64_t p = piece.begin; p < piece.end;) {
+      const std::int64_t next = end_of_run(p, piece.end);
+      const std::int64_t to = piece.cursors[bucket_of(p)];
+      const I* const columns = columns_in_.read(p, next, columns_ + to);
+      if (columns != columns_ + to) std::copy_n(columns, next - p, columns_ + to);
+      piece.cursors[bucket_of(p)] += next - p;
+      for (std::int64_t k = 0; k < next - p; ++k) {
+        rows_[to + k] = static_cast<std::uint16_t>(rows_in_[p + k] & row_mask_);
+        store_element<E>(job_.payload.out, to + k, initial_element<E>(job_.payload.in, p + k));
+      }
+      p = next;
     }
-    const std::int64_t begin = bucket_begin_[static_cast<std::size_t>(b)];
-    const std::int64_t end = bucket_begin_[static_cast<std::size_t>(b) + 1];
-    if (shift_ == 0 && !job_.by_column) {
+  }
+
+  /// Moves a piece entry by entry.
+  void move_entries(Piece& piece) {
+    constexpr std::int64_t block = 512;
+    I buffer[block];
+    const int shift = shift_;
+    const I* const rows_in = rows_in_;
+    I* const columns_out = columns_;
+    std::uint16_t* const rows_out = rows_.get();
+    std::int64_t* const cursors = piece.cursors.data();
+    const I row_mask = row_mask_;
+    const void* const payload_in = job_.payload.in;
+    void* const payload_out = job_.payload.out;
+    for (std::int64_t p = piece.begin; p < piece.end; p += block) {
+      const std::int64_t end = std::min(p + block, piece.end);
+      const I* const columns = columns_in_.read(p, end, buffer);
+      for (std::int64_t k = 0; k < end - p; ++k) {
+        const I row = rows_in[p + k];
+        const std::int64_t to = cursors[row >> shift]++;
+        if (to % prefetch_entries == 0) {
+          prefetch(columns_out + to + prefetch_entries, sizeof(I));
+          prefetch(rows_out + to + 2 * prefetch_entries, sizeof(std::uint16_t));
+          prefetch(static_cast<std::byte*>(payload_out) +
+                       (to + prefetch_entries) * std::int64_t{sizeof(E)},
+                   sizeof(E));
+        }
+        columns_out[to] = columns[k];
+        rows_out[to] = static_cast<std::uint16_t>(row & row_mask);
+        store_element<E>(payload_out, to, initial_element<E>(payload_in, p + k));
+      }
+    }
+  }
+
+  /// Fetches the cache lines that the next entries of a bucket will be written to. The buckets are
+  /// too many for the processor to see each one's stream, and every new line would cost the latency
+  /// of memory.
+  static void prefetch(const void* to, std::size_t entry_size) {
+#if defined(__GNUC__)
+    constexpr std::size_t line = 64;
+    for (std::size_t byte = 0; byte < prefetch_entries * entry_size; byte += line) {
+      __builtin_prefetch(static_cast<const std::byte*>(to) + byte, 1);
+    }
+#endif
+  }
+
+  void store_elements(std::int64_t to, const void* elements, std::int64_t count) {
+    if constexpr (!std::is_same_v<E, NoPayload>) {
+      std::memcpy(static_cast<std::byte*>(job_.payload.out) + to * std::int64_t{sizeof(E)},
+                  elements, static_cast<std::size_t>(count) * sizeof(E));
+    }
+  }
+
+  /// Counts a bucket's rows, parts its entries into them in the workspace, and writes them back in
+  /// order.
+  bool finish(std::size_t bucket, Workspace& workspace) {
+    const std::int64_t first_row = static_cast<std::int64_t>(bucket) << shift_;
+    const std::int64_t row_count = std::min(job_.rows - first_row, std::int64_t{1} << shift_);
+    const std::int64_t begin = bucket_begin_[bucket], n = bucket_begin_[bucket + 1] - begin;
+    I* const offsets = offsets_ + first_row;
+    if (row_count == 1 && !job_.by_column) {
       offsets[0] = static_cast<I>(begin);
       return true;
     }
-    const auto row_of = [&](std::int64_t p) -> std::uint16_t {
-      return shift_ > 0 ? row_in_bucket_[p] : 0;
-    };
-    return finish_rows(
-        offsets, rows, begin, end, workspace,
-        [&](auto body) {
-          for (std::int64_t p = begin; p < end; ++p) body(row_of(p));
-        },
-        [&](auto body) {
-          for (std::int64_t p = begin; p < end; ++p) {
-            body(row_of(p), columns_[p], load_element<E>(job_.payload.out, p));
-          }
-        });
-  }
-
-  /// Counts the rows, parts the entries into them in the workspace, and writes them back in order.
-  template <class VisitRows, class VisitEntries>
-  bool finish_rows(I* offsets, std::size_t rows, std::int64_t begin, std::int64_t end,
-                   Workspace& workspace, VisitRows visit_rows, VisitEntries visit_entries) {
-    if (rows == 0) return true;
-    std::fill_n(offsets, rows, I{0});
-    visit_rows([&](auto row) { ++offsets[row]; });
-    std::exclusive_scan(offsets, offsets + rows, offsets, static_cast<I>(begin));
-    workspace.reserve(end - begin);
+    std::fill_n(offsets, row_count, I{0});
+    const std::uint16_t* const rows = rows_.get() + begin;
+    // A count or cursor stays in a register while the row does: through memory each step takes five
+    // cycles.
+    for (std::int64_t k = 0; k < n;) {
+      const std::int64_t start = k;
+      do ++k;
+      while (k < n && rows[k] == rows[start]);
+      offsets[rows[start]] += static_cast<I>(k - start);
+    }
+    std::exclusive_scan(offsets, offsets + row_count, offsets, I{0});
+    workspace.reserve(n);
     I* const columns = workspace.columns.get();
     std::byte* const payload = workspace.payload.get();
-    visit_entries([&](auto row, I column, E element) {
-      const std::int64_t to = static_cast<std::int64_t>(offsets[row]++) - begin;
-      columns[to] = column;
-      store_element<E>(payload, to, element);
-    });
-    // Each offset has moved on to where the next row begins.
-    std::copy_backward(offsets, offsets + rows - 1, offsets + rows);
-    offsets[0] = static_cast<I>(begin);
-    if (!job_.by_column) {
-      std::copy_n(columns, end - begin, columns_ + begin);
-      for (std::int64_t p = begin; p < end; ++p) {
-        store_element<E>(job_.payload.out, p, load_element<E>(payload, p - begin));
-      }
-      return true;
+    for (std::int64_t k = 0; k < n;) {
+      const std::uint16_t row = rows[k];
+      std::int64_t to = offsets[row];
+      do {
+        columns[to] = columns_[begin + k];
+        store_element<E>(payload, to++, load_element<E>(job_.payload.out, begin + k++));
+      } while (k < n && rows[k] == row);
+      offsets[row] = static_cast<I>(to);
     }
-    return sort_rows({job_.index_dtype,
-                      static_cast<std::int64_t>(rows),
-                      offsets,
-                      end,
-                      begin,
-                      columns,
-                      columns_,
-                      {payload, job_.payload.out, job_.payload.size}},
-                     workspace.rows);
+    // Each offset has moved on to where the next row begins.
+    for (std::int64_t i = row_count - 1; i > 0; --i)
+      offsets[i] = static_cast<I>(offsets[i - 1] + begin);
+    offsets[0] = static_cast<I>(begin);
+    if (job_.by_column) {
+      return sort_rows({job_.index_dtype,
+                        row_count,
+                        offsets,
+                        begin + n,
+                        begin,
+                        columns,
+                        columns_,
+                        {payload, job_.payload.out, job_.payload.size}},
+                       workspace.rows);
+    }
+    std::copy_n(columns, n, columns_ + begin);
+    store_elements(begin, payload, n);
+    return true;
   }
 
   const CountingSort& job_;
-  const Entries& entries_;
+  const I* rows_in_;
+  const Columns& columns_in_;
   I* offsets_;
   I* columns_;
-  int shift_;
-  std::int64_t buckets_;
+  int shift_;   ///< a row's bucket is row >> shift_
+  I row_mask_;  ///< and its number therein row & row_mask_
+  std::size_t buckets_;
   std::vector<std::int64_t> bucket_begin_;
-  Scratch<std::uint16_t> row_in_bucket_;
+  Scratch<std::uint16_t> rows_;  ///< each entry's row within its bucket
 };
 
-template <class I, class Entries>
-bool counting_sort(const CountingSort& job, const Entries& entries) {
+/// Sorts entries into rows; returns whether no row holds a column twice, where rows are sorted.
+template <class I, class Columns>
+bool counting_sort(const CountingSort& job, const I* rows, const Columns& columns) {
   return visit_payload(job.payload, [&](auto payload) {
     using E = typename decltype(payload)::type;
-    return CountingSorter<I, E, Entries>(job, entries).run();
+    return CountingSorter<I, E, Columns>(job, rows, columns).run();
   });
 }
 

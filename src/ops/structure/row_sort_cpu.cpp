@@ -42,17 +42,23 @@ struct Row {
 
 /// A row of at most one vector: its columns stay in a register.
 template <class I, class E>
-HWY_INLINE bool rank_one_vector(const Row<I, E>& row, std::size_t n) {
+HWY_INLINE bool sort_one_vector(const Row<I, E>& row, std::size_t n) {
   const hn::ScalableTag<I> d;
-  const auto in_row = hn::FirstN(d, n);
-  const auto padding = hn::Set(d, std::numeric_limits<I>::max());
-  const auto columns = hn::IfThenElse(in_row, hn::MaskedLoad(in_row, d, row.columns), padding);
+  const auto in_row = hn::FirstN(d, n), in_pair = hn::FirstN(d, n - 1);
+  const auto columns = hn::MaskedLoad(in_row, d, row.columns);
+  const auto next = hn::MaskedLoad(in_pair, d, row.columns + 1);
+  if (hn::AllFalse(d, hn::And(in_pair, hn::Gt(columns, next)))) {
+    for (std::size_t i = 0; i < n; ++i)
+      row.move(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i));
+    return hn::AllFalse(d, hn::And(in_pair, hn::Eq(columns, next)));
+  }
+  const auto padded = hn::IfThenElse(in_row, columns, hn::Set(d, std::numeric_limits<I>::max()));
   auto repeated = hn::FirstN(d, 0);
   for (std::size_t i = 0; i < n; ++i) {
     const auto column = hn::Set(d, row.columns[i]);
-    const auto equal_before = hn::And(hn::Eq(columns, column), hn::FirstN(d, i));
+    const auto equal_before = hn::And(hn::Eq(padded, column), hn::FirstN(d, i));
     repeated = hn::Or(repeated, equal_before);
-    const std::size_t rank = hn::CountTrue(d, hn::Or(hn::Lt(columns, column), equal_before));
+    const std::size_t rank = hn::CountTrue(d, hn::Or(hn::Lt(padded, column), equal_before));
     row.move(static_cast<std::int64_t>(i), static_cast<std::int64_t>(rank));
   }
   return hn::AllFalse(d, repeated);
@@ -164,10 +170,19 @@ void radix_sort(const Row<I, E>& row, std::int64_t n, const RowSortScratch& scra
 template <class I, class E>
 HWY_INLINE bool sort_row(const Row<I, E>& row, std::int64_t n, const RowSortScratch& scratch) {
   constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<I>()));
+  if (n == 1) {
+    row.move(0, 0);
+    return true;
+  }
+  if (n == 2) {
+    const bool swap = row.columns[1] < row.columns[0];
+    row.move(0, swap);
+    row.move(1, !swap);
+    return row.columns[0] != row.columns[1];
+  }
+  if (n <= lanes) return sort_one_vector(row, static_cast<std::size_t>(n));
   if (is_sorted(row.columns, n)) {
     for (std::int64_t i = 0; i < n; ++i) row.move(i, i);
-  } else if (n <= lanes) {
-    return rank_one_vector(row, static_cast<std::size_t>(n));
   } else if (n <= longest_ranked<I>) {
     rank_vectors(row, n);
   } else {

@@ -14,6 +14,10 @@ inline constexpr std::int64_t sort_max_buckets = 2'048;
 /// Entries in a piece of the partition, at least: it then outweighs its histogram.
 inline constexpr std::int64_t sort_piece_entries = 65'536;
 
+/// Mean length of a run of neighbours that go into one bucket, from which the partition moves whole
+/// runs.
+inline constexpr std::int64_t sort_run_length = 4;
+
 /// Positions in a task of a pass that streams over index arrays.
 inline constexpr std::int64_t stream_grain = 131'072;
 

@@ -7,24 +7,19 @@
 namespace gossamer {
 namespace {
 
-/// The entries of a CSR pattern, rows and columns exchanged.
+/// The columns of a transpose: row numbers, each repeated for the entries of its row.
 template <class I>
-struct TransposedEntries {
+struct RowNumbers {
   const I* indptr;
-  const I* indices;
   std::int64_t rows;
 
-  template <class Body>
-  void visit_rows(std::int64_t begin, std::int64_t end, Body&& body) const {
-    for (std::int64_t p = begin; p < end; ++p) body(indices[p]);
-  }
-  template <class Body>
-  void visit(std::int64_t begin, std::int64_t end, Body&& body) const {
+  const I* read(std::int64_t begin, std::int64_t end, I* buffer) const {
     std::int64_t i = std::upper_bound(indptr, indptr + rows, static_cast<I>(begin)) - indptr - 1;
     for (std::int64_t p = begin; p < end; ++i) {
       const std::int64_t last = std::min<std::int64_t>(indptr[i + 1], end);
-      for (; p < last; ++p) body(p, indices[p], static_cast<I>(i));
+      for (; p < last; ++p) buffer[p - begin] = static_cast<I>(i);
     }
+    return buffer;
   }
 };
 
@@ -34,8 +29,8 @@ void transpose(const CsrPattern& pattern, void* indptr, void* indices, const Pay
     using I = typename decltype(index)::type;
     counting_sort<I>(
         {pattern.index_dtype, pattern.cols, pattern.nnz, false, indptr, indices, payload},
-        TransposedEntries<I>{static_cast<const I*>(pattern.indptr),
-                             static_cast<const I*>(pattern.indices), pattern.rows});
+        static_cast<const I*>(pattern.indices),
+        RowNumbers<I>{static_cast<const I*>(pattern.indptr), pattern.rows});
   });
 }
 
