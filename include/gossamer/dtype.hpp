@@ -35,17 +35,17 @@ enum class DType : std::uint8_t {
 };
 
 /// The supported value types as X(enumerator, C++ type, accumulator).
-#define GOSSAMER_FOR_EACH_VALUE_DTYPE(X) \
-  X(float16, ::gossamer::float16, float) \
-  X(bfloat16, ::gossamer::bfloat16, float) \
-  X(float32, float, float) \
-  X(float64, double, double) \
+#define GOSSAMER_FOR_EACH_VALUE_DTYPE(X)                     \
+  X(float16, ::gossamer::float16, float)                     \
+  X(bfloat16, ::gossamer::bfloat16, float)                   \
+  X(float32, float, float)                                   \
+  X(float64, double, double)                                 \
   X(complex64, ::gossamer::complex64, ::gossamer::complex64) \
   X(complex128, ::gossamer::complex128, ::gossamer::complex128)
 
 /// The supported index types as X(enumerator, C++ type).
 #define GOSSAMER_FOR_EACH_INDEX_DTYPE(X) \
-  X(int32, std::int32_t) \
+  X(int32, std::int32_t)                 \
   X(int64, std::int64_t)
 
 /// Bytes an element.

@@ -32,8 +32,9 @@ NB_MODULE(_engine, m) {
   m.def("set_num_threads", &set_num_threads, nb::arg("count"));
   m.def("simd_target", &simd_target, "Instruction set in use.");
   m.def("supported_simd_targets", &supported_simd_targets, "Those that run here, best first.");
-  m.def("set_simd_target", [](const std::string& target) { set_simd_target(target); },
-        nb::arg("target"));
+  m.def(
+      "set_simd_target", [](const std::string& target) { set_simd_target(target); },
+      nb::arg("target"));
 
   python::bind_matmul(m);
   python::bind_packed(m);

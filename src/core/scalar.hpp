@@ -81,7 +81,8 @@ GOSSAMER_INLINE T narrow(Accumulator<T> value) {
     if (magnitude > 0x7f800000u) return float16{static_cast<std::uint16_t>(sign | 0x7e00u)};
     if (magnitude >= 0x477ff000u) return float16{static_cast<std::uint16_t>(sign | 0x7c00u)};
     if (magnitude < 0x38800000u) {
-      // Adding 0.5 aligns a subnormal's bits at the bottom of the significand, rounded by the addition.
+      // Adding 0.5 aligns a subnormal's bits at the bottom of the significand, rounded by the
+      // addition.
       const float aligned = std::bit_cast<float>(magnitude) + 0.5f;
       return float16{static_cast<std::uint16_t>(
           sign | (std::bit_cast<std::uint32_t>(aligned) - std::bit_cast<std::uint32_t>(0.5f)))};

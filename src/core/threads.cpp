@@ -44,9 +44,10 @@ thread_local bool inside_task = false;
 
 /// Threads that wait for one job at a time.
 ///
-/// A job is a ticket (epoch, next task). A thread takes a task by advancing the ticket of the epoch whose job
-/// it has read; the epoch is odd while the owner writes a new job, so that no thread that comes late
-/// can take a task of a job it has not read. The owner waits for tasks, never for idle threads.
+/// A job is a ticket (epoch, next task). A thread takes a task by advancing the ticket of the epoch
+/// whose job it has read; the epoch is odd while the owner writes a new job, so that no thread that
+/// comes late can take a task of a job it has not read. The owner waits for tasks, never for idle
+/// threads.
 class ThreadPool {
  public:
   void run(std::int64_t count, void (*task)(void*, std::int64_t), void* context, int threads) {

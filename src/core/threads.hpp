@@ -12,9 +12,9 @@ namespace gossamer {
 
 /// Runs task(context, i) once for every i in [0, count), on up to num_threads() threads, and waits.
 ///
-/// Which thread runs which task varies, so a task's result must depend on i alone. A call from within a
-/// task, or while another caller has the threads, runs on the calling thread. The first exception that a
-/// task throws is thrown again here, after all tasks have ended.
+/// Which thread runs which task varies, so a task's result must depend on i alone. A call from
+/// within a task, or while another caller has the threads, runs on the calling thread. The first
+/// exception that a task throws is thrown again here, after all tasks have ended.
 void run_tasks(std::int64_t count, void (*task)(void* context, std::int64_t i), void* context);
 
 /// Calls body(i) for every i in [0, count) under the rules of run_tasks.
@@ -22,8 +22,7 @@ template <class Body>
 void parallel_for(std::int64_t count, Body&& body) {
   using Function = std::remove_reference_t<Body>;
   run_tasks(
-      count,
-      [](void* context, std::int64_t i) { (*static_cast<Function*>(context))(i); },
+      count, [](void* context, std::int64_t i) { (*static_cast<Function*>(context))(i); },
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
 

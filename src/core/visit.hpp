@@ -23,9 +23,10 @@ decltype(auto) visit_value(DType dtype, std::string_view argument, Body&& body) 
     GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CASE)
 #undef GOSSAMER_CASE
     default:
-      throw InvalidDType(message(argument, " has dtype ", name(dtype),
-                                 "; supported are float16, bfloat16, float32, float64, complex64 and "
-                                 "complex128: cast the values first"));
+      throw InvalidDType(
+          message(argument, " has dtype ", name(dtype),
+                  "; supported are float16, bfloat16, float32, float64, complex64 and "
+                  "complex128: cast the values first"));
   }
 }
 

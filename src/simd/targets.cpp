@@ -29,9 +29,9 @@ bool runs_here(Target target) {
     case Target::avx3_dl:
       return avx3 && __builtin_cpu_supports("avx512vbmi") &&
              __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni") &&
-             __builtin_cpu_supports("avx512bitalg") &&
-             __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("vaes") &&
-             __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni");
+             __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
+             __builtin_cpu_supports("vaes") && __builtin_cpu_supports("vpclmulqdq") &&
+             __builtin_cpu_supports("gfni");
     case Target::avx3:
       return avx3;
     case Target::avx2:
@@ -63,7 +63,8 @@ Target find_target(std::string_view wanted, std::string_view source) {
 }
 
 Target initial_target() {
-  if (const char* forced = std::getenv("GOSSAMER_SIMD")) return find_target(forced, "GOSSAMER_SIMD");
+  if (const char* forced = std::getenv("GOSSAMER_SIMD"))
+    return find_target(forced, "GOSSAMER_SIMD");
   int best = 0;
   while (!runs_here(static_cast<Target>(best))) ++best;
   return static_cast<Target>(best);

@@ -2,8 +2,8 @@
 // Which instruction sets the kernels are compiled for, and the choice among them at run time.
 //
 // A kernel file sets HWY_TARGET_INCLUDE to itself, includes this header, <hwy/foreach_target.h> and
-// <hwy/highway.h>, writes its code once in namespace HWY_NAMESPACE, and after HWY_ONCE calls it through
-// GOSSAMER_SIMD_CALL. Highway is used as headers only.
+// <hwy/highway.h>, writes its code once in namespace HWY_NAMESPACE, and after HWY_ONCE calls it
+// through GOSSAMER_SIMD_CALL. Highway is used as headers only.
 #ifndef GOSSAMER_SIMD_TARGETS_HPP
 #define GOSSAMER_SIMD_TARGETS_HPP
 
@@ -23,12 +23,12 @@ Target current_target();
 }  // namespace gossamer::simd
 
 /// The function `name` of the current target, from namespace gossamer.
-#define GOSSAMER_SIMD_FUNCTION(name)                                                       \
-  ([]() -> decltype(&HWY_STATIC_DISPATCH(name)) {                                          \
-    static constexpr decltype(&HWY_STATIC_DISPATCH(name)) paths[] = {                      \
-        HWY_CHOOSE_AVX3_DL(name), HWY_CHOOSE_AVX3(name), HWY_CHOOSE_AVX2(name), nullptr};  \
-    const auto path = paths[static_cast<int>(::gossamer::simd::current_target())];         \
-    return path != nullptr ? path : &HWY_STATIC_DISPATCH(name);                            \
+#define GOSSAMER_SIMD_FUNCTION(name)                                                      \
+  ([]() -> decltype(&HWY_STATIC_DISPATCH(name)) {                                         \
+    static constexpr decltype(&HWY_STATIC_DISPATCH(name)) paths[] = {                     \
+        HWY_CHOOSE_AVX3_DL(name), HWY_CHOOSE_AVX3(name), HWY_CHOOSE_AVX2(name), nullptr}; \
+    const auto path = paths[static_cast<int>(::gossamer::simd::current_target())];        \
+    return path != nullptr ? path : &HWY_STATIC_DISPATCH(name);                           \
   }())
 
 #endif  // GOSSAMER_SIMD_TARGETS_HPP
