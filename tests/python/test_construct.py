@@ -171,7 +171,7 @@ def test_eye(format, dtype):
         assert A.dtype == dtype
         np.testing.assert_array_equal(A.todense().astype(complex), np.eye(m, n, k))
     assert (
-        gossamer.identity(3, dtype, format).todense().astype(float).tolist() == np.eye(3).tolist()
+        gossamer.identity(3, dtype, format).todense().astype(complex).tolist() == np.eye(3).tolist()
     )
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,10 @@ class NumPyAdapter(Adapter):
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
         array = np.asarray(x)
-        check_value_dtype(self.dtype_name(array.dtype), argument)
-        item = array.itemsize
+        check_value_dtype(_name(array.dtype), argument)
         if not array.dtype.isnative:
             return array.astype(array.dtype.newbyteorder("="))
-        if not array.flags.aligned or any(stride % item for stride in array.strides):
+        if not array.flags.aligned or any(step % array.itemsize for step in array.strides):
             return array.copy()
         return array
 
@@ -48,16 +48,16 @@ class NumPyAdapter(Adapter):
         return np.ascontiguousarray(array)
 
     def dtype_name(self, dtype: Any) -> str:
-        return self._dtype(dtype).name
+        return _name(_dtype(dtype))
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        return np.empty(shape, self._dtype(dtype))
+        return np.empty(shape, _dtype(dtype))
 
     def concatenate(self, arrays: list[Array]) -> Array:
         return np.concatenate(arrays)
 
     def astype(self, x: Array, dtype: str) -> Array:
-        return x.astype(self._dtype(dtype), copy=False)
+        return x.astype(_dtype(dtype), copy=False)
 
     def copy(self, x: Array) -> Array:
         return x.copy()
@@ -75,13 +75,13 @@ class NumPyAdapter(Adapter):
     def absolute_square(self, x: Array) -> Array:
         if x.dtype.kind == "c":
             return x.real**2 + x.imag**2
-        return np.square(self.astype(x, accumulator(x.dtype.name)))
+        return np.square(self.astype(x, accumulator(_name(x.dtype))))
 
     def sqrt(self, x: Array) -> Array:
         return np.sqrt(x)
 
     def sum(self, x: Array) -> Array:
-        return np.sum(self.astype(x, accumulator(x.dtype.name))).astype(x.dtype)
+        return np.sum(self.astype(x, accumulator(_name(x.dtype)))).astype(x.dtype)
 
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions]
@@ -114,13 +114,14 @@ class NumPyAdapter(Adapter):
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
             raise ValueError(_misfit(pattern, x.shape, swapped))
-        dtype = promote(values.dtype.name, x.dtype.name)
-        values, x = self.astype(values, dtype), self.astype(x, dtype)
+        if x.dtype != values.dtype:
+            dtype = promote(_name(values.dtype), _name(x.dtype))
+            values, x = self.astype(values, dtype), self.astype(x, dtype)
         shape = list(x.shape)
         shape[row_axis] = pattern.rows
         if x.ndim > _MAX_RANK:
             x = x.reshape(-1, *x.shape[-2:])
-        y = self.empty((*x.shape[:-2], *shape[-2:]), dtype)
+        y = np.empty((*x.shape[:-2], *shape[-2:]), x.dtype)
         operands = _bits(values), _bits(x), _bits(y)
         if swapped and x.ndim > 1:
             operands = operands[0], operands[1].swapaxes(-1, -2), operands[2].swapaxes(-1, -2)
@@ -130,7 +131,7 @@ class NumPyAdapter(Adapter):
     def spgemm(
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, Array]:
-        dtype = promote(a_values.dtype.name, b_values.dtype.name)
+        dtype = promote(_name(a_values.dtype), _name(b_values.dtype))
         a_bits, b_bits = (_bits(self.astype(v, dtype)) for v in (a_values, b_values))
         a, b = common_index_dtype(a, b)
         offsets = np.empty(a.rows + 1, np.int64)
@@ -142,7 +143,7 @@ class NumPyAdapter(Adapter):
         return product, values
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
-        dtype = promote(u.dtype.name, v.dtype.name)
+        dtype = promote(_name(u.dtype), _name(v.dtype))
         u, v = self.astype(u, dtype), self.astype(v, dtype)
         values = self.empty((pattern.nnz,), dtype)
         _engine.sddmm(pattern.handle, _bits(u), _bits(v), _bits(values))
@@ -192,18 +193,24 @@ class NumPyAdapter(Adapter):
         _engine.fill_nonzeros(_bits(dense), threshold, indptr, indices, _bits(values))
         return Pattern(rows, cols, indptr, indices, True, True), values
 
-    def _dtype(self, dtype: Any) -> np.dtype[Any]:
-        if isinstance(dtype, str) and dtype == "bfloat16":
-            import ml_dtypes
 
-            dtype = ml_dtypes.bfloat16
-        named: np.dtype[Any] = np.dtype(dtype)
-        return named
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        import ml_dtypes
+
+        dtype = ml_dtypes.bfloat16
+    named: np.dtype[Any] = np.dtype(dtype)
+    return named
 
 
 def _bits(x: Array) -> Array:
     """View x as the engine takes it: bfloat16 as its bits."""
-    return x.view(np.uint16) if x.dtype.name == "bfloat16" else x
+    return x if x.dtype.isbuiltin == 1 else x.view(np.uint16)
 
 
 def _misfit(pattern: Pattern, shape: tuple[int, ...], swapped: bool) -> str:

@@ -231,6 +231,8 @@ class SparseArray(ABC):
 
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
+        if type(x) is self._arrays.array_type:
+            return self._arrays.rmatmul(*self._by_cols(), x)
         return products.rmatmul(self, x)
 
     def matvec(self, x: Array) -> Array:
