@@ -26,17 +26,20 @@ _PEERS = {
     "torch-float16": "torch f16",
     "torch-bfloat16": "torch bf16",
     "torch-int8": "torch int8",
-    "csr-mkl": "CSR, MKL",
-    "csr-gossamer": "CSR, ours",
+    "csr-mkl": "CSR MKL",
+    "csr-gossamer": "CSR ours",
 }
 
 
 def _case_table(cases: Sequence[Mapping[str, Any]]) -> Table:
-    title = "Gossamer's speed-up over the fastest dense float32 product, and over others"
+    title = (
+        "k columns: share of the read bandwidth, speed-up over the fastest dense float32 product "
+        "and over others"
+    )
     table = Table(title=title, title_justify="left")
     for heading in ("matrix", "values", "format"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("columns", "threads", "memory", "time", "of read", "dense"):
+    for heading in ("k", "threads", "memory", "time", "read", "dense"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("by", no_wrap=True)
     for heading in _PEERS.values():
@@ -54,7 +57,7 @@ def _case_table(cases: Sequence[Mapping[str, Any]]) -> Table:
             duration_text(case["seconds"]["gossamer"]),
             "" if share is None else f"{share:.0%}",
             f"{case['dense_speedup']:.2f}",
-            case["dense_peer"],
+            case["dense_peer"].removesuffix("-float32"),
             *(f"{speedup[peer]:.2f}" if peer in speedup else "" for peer in _PEERS),
         )
     return table
