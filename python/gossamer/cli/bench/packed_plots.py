@@ -32,7 +32,9 @@ def plot_packed(results: Mapping[str, Any], path: Path) -> None:
     _plot_heat(heat, vectors)
     _plot_curves(by_dtype, vectors, "dtype", str)
     by_dtype.set_title("One vector, by the type of the values", fontsize=10, loc="left")
-    _plot_curves(by_batch, exact, "batch", lambda batch: f"{batch} columns")
+    _plot_curves(
+        by_batch, exact, "batch", lambda batch: "one vector" if batch == 1 else f"{batch} columns"
+    )
     by_batch.set_title("float32, by the columns of X", fontsize=10, loc="left")
     title = ["speed-up over dense float32", f"{threads} threads", results["machine"]["cpu"]]
     figure.suptitle(" · ".join([*title, results["date"][:10]]), fontsize=10, color="0.35")
