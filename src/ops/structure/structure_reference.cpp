@@ -238,8 +238,7 @@ void todense(const CsrView& a, const ArrayView& dense) {
       std::map<Position, Accumulator<T>> sums;
       const T* values = static_cast<const T*>(a.values);
       for (const Position& position : positions<I>(a.pattern)) {
-        const auto [sum, is_new] = sums.try_emplace(position, widen(*values));
-        if (!is_new) sum->second += widen(*values);
+        sums[position] += widen(*values);
         ++values;
       }
       T* out = static_cast<T*>(dense.data);
