@@ -11,9 +11,11 @@ MAX_SPARSE_PRODUCTS = 5e7
 MAX_SPGEMM_FILL = 0.25
 MAX_TRIPLETS = 1e7
 
-GIVE_UP_SECONDS = 1.0
-GIVE_UP_RATIO = 10
+GIVE_UP_SECONDS = 0.5
+GIVE_UP_RATIO = 4
 ALWAYS_REPEATED = ("gossamer", "scipy", "mkl")
+
+BEYOND_CACHE_OPERATIONS = ("spmv", "spmm-16")
 
 RULES = [
     f"A product with a dense operand is left out above {MAX_DENSE_FLOPS:.0e} flops.",
@@ -24,6 +26,8 @@ RULES = [
     f" {GIVE_UP_SECONDS:g} s and {GIVE_UP_RATIO} times Gossamer's is not called again.",
     "A matrix larger than a sixteenth of the memory is left out.",
     "Matrices beyond the last-level cache are read from memory; all smaller ones are timed hot.",
+    f"Beyond the cache only {' and '.join(BEYOND_CACHE_OPERATIONS)} are measured, the latter with"
+    " the largest number of threads.",
 ]
 
 COUNTED = {

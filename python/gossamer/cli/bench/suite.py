@@ -14,6 +14,7 @@ from gossamer.cli.bench.bandwidth import ReadProbe
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
 from gossamer.cli.bench.conventions import (
     ALWAYS_REPEATED,
+    BEYOND_CACHE_OPERATIONS,
     COUNTED,
     GIVE_UP_RATIO,
     GIVE_UP_SECONDS,
@@ -85,10 +86,21 @@ class Benchmark:
             held = {library.name: library.matrix(A) for library in libraries} if chosen else {}
             for operation in chosen:
                 case = Case(A, operation)
-                if not case.left_out:
-                    for threads in self.thread_counts:
-                        self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
-                        self._measure(matrix, case, libraries, held, threads)
+                for threads in self._thread_counts(case):
+                    self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
+                    self._measure(matrix, case, libraries, held, threads)
+
+    def _thread_counts(self, case: Case) -> Sequence[int]:
+        """Thread counts to measure a case with; none where the rules leave it out."""
+        if case.left_out:
+            return []
+        if self._beyond_cache(case.A) and case.operation.kind != "spmv":
+            wanted = case.operation.name in BEYOND_CACHE_OPERATIONS
+            return [max(self.thread_counts)] if wanted else []
+        return self.thread_counts
+
+    def _beyond_cache(self, A: Any) -> bool:
+        return matrix_bytes(A) > self.cache_bytes
 
     def _measure(
         self,
@@ -107,7 +119,7 @@ class Benchmark:
                 given_up[name] = Timing(first[name], first[name], first[name], 1)
                 del contenders[name]
         nbytes = product_bytes(case.A)
-        beyond_cache = matrix_bytes(case.A) > self.cache_bytes
+        beyond_cache = self._beyond_cache(case.A)
         if case.operation.kind == "spmv" and beyond_cache:
             if self.probe is None:
                 self.probe = ReadProbe(_PROBE_BYTES)
@@ -189,7 +201,7 @@ def run_benchmark(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure the whole set, or its small part, and return what the JSON file holds."""
-    effort = Effort(seconds=0.01, rounds=3) if quick else Effort()
+    effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05, slow_rounds=2)
     benchmark = Benchmark(libraries, thread_counts, effort, say)
     operations = [op for op in OPERATIONS if not quick or op.name in QUICK_OPERATIONS]
     for matrix in matrix_set():
