@@ -86,6 +86,7 @@ def test_batch_of_more_axes_than_the_engine_has():
     Y = A @ X
     assert Y.shape == (2, 1, 1, 2, 1, 1, 2, 120, 3)
     np.testing.assert_array_equal(Y[1, 0, 0, 1, 0, 0, 1], A @ X[1, 0, 0, 1, 0, 0, 1])
+    assert (A @ X[..., :0]).shape == (2, 1, 1, 2, 1, 1, 2, 120, 0)
     Z = operand((2, 1, 1, 2, 1, 1, 2, 3, 120), np.float64)
     np.testing.assert_array_equal((Z @ A)[1, 0, 0, 0, 0, 0, 1], Z[1, 0, 0, 0, 0, 0, 1] @ A)
 

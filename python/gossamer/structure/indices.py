@@ -6,10 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 #: int32 or int64, contiguous, read-only.
-Indices = npt.NDArray[Any]
+Indices = np.ndarray[Any, np.dtype[Any]]
 
 _INT32_MAX = 2**31 - 1
 
