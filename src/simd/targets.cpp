@@ -18,7 +18,22 @@ using simd::Target;
 
 constexpr std::array<std::string_view, 4> target_names = {"avx3_dl", "avx3", "avx2", "portable"};
 
+constexpr bool is_compiled(Target target) {
+  switch (target) {
+    case Target::avx3_dl:
+      return (HWY_TARGETS & HWY_AVX3_DL) != 0;
+    case Target::avx3:
+      return (HWY_TARGETS & HWY_AVX3) != 0;
+    case Target::avx2:
+      return (HWY_TARGETS & HWY_AVX2) != 0;
+    case Target::portable:
+      return true;
+  }
+  return false;
+}
+
 bool runs_here(Target target) {
+  if (!is_compiled(target)) return false;
 #if HWY_ARCH_X86 && defined(__GNUC__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");

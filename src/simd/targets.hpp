@@ -10,7 +10,13 @@
 // Ice Lake's instructions expand 8- and 16-bit lanes, which the packed formats live on.
 #define HWY_WANT_AVX3_DL 1
 // Between the portable path and AVX2 no machine is worth a longer build.
+// Sanitizer builds leave AVX-512 out: its code costs them minutes, and its masked loads escape
+// them.
+#ifdef GOSSAMER_SANITIZED
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL)
+#else
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
+#endif
 
 namespace gossamer::simd {
 
