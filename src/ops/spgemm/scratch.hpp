@@ -61,7 +61,7 @@ class ScratchMemory {
 struct SpgemmScratch {
   ScratchMemory sums, ones, marks;
   ScratchMemory columns, values;
-  ScratchMemory products, keys, sorted_keys;
+  ScratchMemory keys, sorted_keys, elements, products, numbers;
 };
 
 }  // namespace gossamer

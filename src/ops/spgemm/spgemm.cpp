@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/spgemm/spgemm.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <string_view>
 
 #include "core/message.hpp"
+#include "core/threads.hpp"
 #include "core/visit.hpp"
 #include "gossamer/errors.hpp"
 #include "gossamer/spgemm.hpp"
+#include "ops/spgemm/spgemm_tuning.hpp"
 
 namespace gossamer {
 namespace {
@@ -72,6 +75,11 @@ void check_spgemm_masked(const CsrView& a, const CsrView& b, const CsrPattern& m
                                " indices and A ", name(a.pattern.index_dtype),
                                "; both must be the same"));
   }
+}
+
+std::int64_t pieces_of(std::int64_t work, std::int64_t rows) {
+  if (num_threads() == 1 || work < tuning::spgemm_serial_work) return 1;
+  return std::min<std::int64_t>(rows, num_threads() * tuning::spgemm_pieces_per_thread);
 }
 
 std::int64_t spgemm_count(const CsrPattern& a, const CsrPattern& b, std::int64_t* indptr) {

@@ -15,6 +15,16 @@ struct SpgemmResult {
   void* values;  ///< null: columns only
 };
 
+/// Operands of the kernels.
+struct SpgemmOperands {
+  CsrView a, b;
+  bool canonical;  ///< the columns of each row of B are known to increase strictly
+  bool prefetch;   ///< B is too large for the caches that are near
+};
+
+/// Into how many pieces to cut rows that cost `work` operations together.
+std::int64_t pieces_of(std::int64_t work, std::int64_t rows);
+
 // All of these trust their operands: the public functions have checked them.
 
 std::int64_t spgemm_count_cpu(const CsrPattern& a, const CsrPattern& b, std::int64_t* indptr);

@@ -11,8 +11,15 @@ inline constexpr std::int64_t spgemm_serial_work = 16'384;
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.
 inline constexpr std::int64_t spgemm_pieces_per_thread = 16;
 
-/// Products of a row up to which they are sorted even where a window would be narrow.
-inline constexpr std::int64_t spgemm_short_row = 8;
+/// Products of a row up to which they are always sorted.
+inline constexpr std::int64_t spgemm_short_row = 16;
+
+/// Longest row that is sorted by counting, for each product, those before it; beyond, by radix.
+inline constexpr std::int64_t spgemm_rank_sort = 64;
+
+/// Columns for each product from which such a row is scattered: sorted, even where a window would
+/// be narrow.
+inline constexpr std::int64_t spgemm_scattered_columns_per_product = 128;
 
 /// Columns that a window may always span: its sums and marks stay in a 2 MB L2 cache.
 inline constexpr std::int64_t spgemm_window_columns = 131'072;
@@ -23,8 +30,11 @@ inline constexpr std::int64_t spgemm_window_columns_per_product = 32;
 /// Columns of a window for each product up to which its marks are bytes, else bits.
 inline constexpr std::int64_t spgemm_byte_columns_per_product = 16;
 
-/// Longest row that is sorted by counting, for each element, the smaller ones; beyond, radix sort.
-inline constexpr std::int64_t spgemm_rank_sort = 64;
+/// Positions and rows of B beyond which its rows are prefetched: the L2 cache holds no more.
+inline constexpr std::int64_t spgemm_cached_positions = 65'536;
+
+/// Entries of A from a row's prefetch to its use; its offsets are fetched twice as early.
+inline constexpr std::int64_t spgemm_prefetch_entries = 16;
 
 /// Columns that the table of a masked row may span for each of its products, before it becomes a
 /// hash table.

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operands of a sparse product as the kernels read them. Included once for each SIMD target.
+#if defined(GOSSAMER_OPS_SPGEMM_OPERANDS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef GOSSAMER_OPS_SPGEMM_OPERANDS_INL_HPP
+#undef GOSSAMER_OPS_SPGEMM_OPERANDS_INL_HPP
+#else
+#define GOSSAMER_OPS_SPGEMM_OPERANDS_INL_HPP
+#endif
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "core/scalar.hpp"
+#include "ops/spgemm/scratch.hpp"
+#include "ops/spgemm/spgemm.hpp"
+#include "ops/spgemm/spgemm_tuning.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace gossamer {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// The value type of a product of patterns.
+struct NoValue {};
+template <class T>
+inline constexpr bool has_values = !std::is_same_v<T, NoValue>;
+
+template <class T>
+struct SumOf {
+  using type = Accumulator<T>;
+};
+template <>
+struct SumOf<NoValue> {
+  using type = float;
+};
+template <class T>
+using Sum = typename SumOf<T>::type;
+
+/// The operands with their types.
+template <class T, class I>
+struct Typed {
+  explicit Typed(const SpgemmOperands& op)
+      : a_indptr(static_cast<const I*>(op.a.pattern.indptr)),
+        a_indices(static_cast<const I*>(op.a.pattern.indices)),
+        a_values(static_cast<const T*>(op.a.values)),
+        a_nnz(op.a.pattern.nnz),
+        b_indptr(static_cast<const I*>(op.b.pattern.indptr)),
+        b_indices(static_cast<const I*>(op.b.pattern.indices)),
+        b_values(static_cast<const T*>(op.b.values)),
+        canonical(op.canonical),
+        prefetch(op.prefetch) {}
+
+  /// The pattern of operands with values.
+  template <class U>
+  explicit Typed(const Typed<U, I>& other)
+      : a_indptr(other.a_indptr),
+        a_indices(other.a_indices),
+        a_values(nullptr),
+        a_nnz(other.a_nnz),
+        b_indptr(other.b_indptr),
+        b_indices(other.b_indices),
+        b_values(nullptr),
+        canonical(other.canonical),
+        prefetch(other.prefetch) {}
+
+  const I* HWY_RESTRICT a_indptr;
+  const I* HWY_RESTRICT a_indices;
+  const T* HWY_RESTRICT a_values;
+  std::int64_t a_nnz;
+  const I* HWY_RESTRICT b_indptr;
+  const I* HWY_RESTRICT b_indices;
+  const T* HWY_RESTRICT b_values;
+  bool canonical, prefetch;
+};
+
+/// Calls body(p, begin, end) for each entry p of A's row i whose row of B is B's positions
+/// begin..end, not empty.
+template <class T, class I, class Body>
+HWY_INLINE void for_each_operand_row(const Typed<T, I>& op, std::int64_t i, Body&& body) {
+  const std::int64_t last = op.a_indptr[i + 1];
+  for (std::int64_t p = op.a_indptr[i]; p < last; ++p) {
+    const std::int64_t k = op.a_indices[p];
+    const std::int64_t begin = op.b_indptr[k], end = op.b_indptr[k + 1];
+    if (begin < end) body(p, begin, end);
+  }
+}
+
+/// Fetches ahead what A's later entries will read of B, in two steps: its offsets, then its rows.
+template <class T, class I>
+HWY_INLINE void prefetch_operand_row(const Typed<T, I>& op, std::int64_t p) {
+  const std::int64_t ahead = p + tuning::spgemm_prefetch_entries;
+  if (ahead + tuning::spgemm_prefetch_entries >= op.a_nnz) return;
+  hwy::Prefetch(op.b_indptr + op.a_indices[ahead + tuning::spgemm_prefetch_entries]);
+  const std::int64_t begin = op.b_indptr[op.a_indices[ahead]];
+  hwy::Prefetch(op.b_indices + begin);
+  if constexpr (has_values<T>) hwy::Prefetch(op.b_values + begin);
+}
+
+/// sum + a b, contracted everywhere or nowhere: whichever way a row is summed, its bits are the
+/// same.
+template <class S>
+HWY_INLINE S add_product(S a, S b, S sum) {
+#if HWY_NATIVE_FMA
+  if constexpr (is_complex<S>) {
+    return S(std::fma(-a.imag(), b.imag(), std::fma(a.real(), b.real(), sum.real())),
+             std::fma(a.imag(), b.real(), std::fma(a.real(), b.imag(), sum.imag())));
+  } else {
+    return std::fma(a, b, sum);
+  }
+#else
+  return multiply_add(a, b, sum);
+#endif
+}
+
+/// What the choice of a method rests on: a row's products, their span of columns, and the rows of B
+/// they fill.
+struct RowWork {
+  std::int64_t products, low, high, operand_rows;
+  std::int64_t last_entry;  ///< position in A of the last of these rows
+
+  std::int64_t width() const { return high - low + 1; }
+};
+
+template <class T, class I>
+HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
+  I low = std::numeric_limits<I>::max(), high = -1;
+  std::int64_t products = 0, operand_rows = 0, last_entry = -1;
+  for_each_operand_row(op, i, [&](std::int64_t p, std::int64_t begin, std::int64_t end) HWY_ATTR {
+    if (op.prefetch) prefetch_operand_row(op, p);
+    products += end - begin;
+    last_entry = p;
+    ++operand_rows;
+    const I* first = op.b_indices + begin;
+    const I* last = op.b_indices + end - 1;
+    if (op.canonical) {
+      low = *first < low ? *first : low;
+      high = *last > high ? *last : high;
+      return;
+    }
+    for (; first <= last; ++first) {
+      low = *first < low ? *first : low;
+      high = *first > high ? *first : high;
+    }
+  });
+  return {products, low, high, operand_rows, last_entry};
+}
+
+enum class Method { copy, window, sort };
+
+HWY_INLINE Method choose(const RowWork& work, bool canonical) {
+  if (canonical && work.operand_rows == 1) return Method::copy;
+  const std::int64_t width = work.width(), products = work.products;
+  if (products <= tuning::spgemm_short_row) return Method::sort;
+  if (products <= tuning::spgemm_rank_sort &&
+      width / tuning::spgemm_scattered_columns_per_product >= products) {
+    return Method::sort;
+  }
+  const bool narrow = width <= tuning::spgemm_window_columns ||
+                      width / tuning::spgemm_window_columns_per_product <= products;
+  return narrow ? Method::window : Method::sort;
+}
+
+/// Whether each of `length` columns is the one `length` before it plus the shift.
+template <class I>
+HWY_INLINE bool is_moved(const I* columns, std::int64_t length, I shift) {
+  const hn::ScalableTag<I> d;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  for (std::int64_t n = 0; n < length; n += lanes) {
+    const auto valid = hn::FirstN(d, static_cast<std::size_t>(std::min(lanes, length - n)));
+    const auto above = hn::MaskedLoad(valid, d, columns - length + n);
+    const auto moved = hn::IfThenElseZero(valid, hn::Add(above, hn::Set(d, shift)));
+    if (!hn::AllTrue(d, hn::Eq(moved, hn::MaskedLoad(valid, d, columns + n)))) return false;
+  }
+  return true;
+}
+
+/// Whether it pays to see if the next row is a row of `count` positions moved: not where rows are
+/// contiguous.
+HWY_INLINE bool repeats_pay(const RowWork& work, std::int64_t count) {
+  return work.operand_rows > 1 && work.width() > count;
+}
+
+/// By how many columns row i is the row above moved, if all its entries and their rows of B are;
+/// else -1.
+///
+/// True for most rows of a stencil (1) and for the unknowns of one node of a finite element (0).
+template <class T, class I>
+HWY_INLINE std::int64_t moved_by(const Typed<T, I>& op, std::int64_t i) {
+  const std::int64_t begin = op.a_indptr[i], above = op.a_indptr[i - 1];
+  const std::int64_t length = begin - above;
+  if (op.a_indptr[i + 1] - begin != length || length == 0) return -1;
+  const I* row = op.a_indices + begin;
+  const I shift = static_cast<I>(row[0] - row[-length]);
+  if (shift != 0 && shift != 1) return -1;
+  if (!is_moved(row, length, shift)) return -1;
+  if (shift == 0) return 0;
+  for (std::int64_t p = 0; p < length; ++p) {
+    const I* offsets = op.b_indptr + row[p];
+    const std::int64_t count = offsets[1] - offsets[0];
+    if (offsets[0] - offsets[-1] != count || !is_moved(op.b_indices + offsets[0], count, shift)) {
+      return -1;
+    }
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gossamer
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard for each target
