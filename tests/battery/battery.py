@@ -161,7 +161,8 @@ def dump(path: Path) -> None:
     """Write the battery in little-endian byte order.
 
     The number of matrices; then for each the length of its name, rows, cols and number of entries
-    (all int64), the name, the entries' rows and columns (int64), real and imaginary parts (float64).
+    (all int64), the name, and the entries: rows and columns (int64), real and imaginary parts
+    (float64).
     """
     with path.open("wb") as file:
         file.write(np.int64(len(matrices())).astype("<i8").tobytes())

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+// Measured on a 2-core Xeon (2 MB L2), one thread, CPU time an entry, float32 values and int32
+// indices; "random" is 10^7 uniform entries of a 10^6 x 10^6 matrix.
 #pragma once
 
 #include <cstdint>
 
 namespace gossamer::tuning {
 
-/// Entries in a bucket of the counting sort: they and their sorted copy fit a 2 MB L2 cache.
+/// Entries in a bucket of the counting sort: they and their sorted copy fit the L2 cache. Random,
+/// partition + rest: 8192 10.8 + 6.5 ns, 16384 7.5 + 7.4, 32768 6.8 + 7.7, 65536 6.8 + 8.6,
+/// 131072 6.4 + 10.1.
 inline constexpr std::int64_t sort_bucket_entries = 32'768;
 
 /// Buckets of the counting sort: the cache lines being written, three a bucket, fit the L2 cache.
+/// Moving an entry takes 3.9 ns with 245 buckets, 5.8 with 977, 9.8 with 1954; without the
+/// prefetch 8.4, 8.9 and 10.2.
 inline constexpr std::int64_t sort_max_buckets = 2'048;
 
 /// Entries in a piece of the partition, at least: it then outweighs its histogram.
 inline constexpr std::int64_t sort_piece_entries = 65'536;
 
 /// Mean length of a run of neighbours that go into one bucket, from which the partition moves whole
-/// runs.
+/// runs: a band with 1000 entries exchanged is parted in 3.6 ns; entry by
+/// entry, then without the prefetch, it took 5.4.
 inline constexpr std::int64_t sort_run_length = 4;
 
 /// Positions in a task of a pass that streams over index arrays.
