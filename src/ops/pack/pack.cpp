@@ -180,7 +180,7 @@ void store_values(const float* values, std::int64_t count, float scale, std::int
 
 template <class Rows>
 void pack_rows(const Rows& source, const PackedOutput& output) {
-  if (has_scales(output.dtype) != (output.scales != nullptr)) {
+  if (source.rows > 0 && has_scales(output.dtype) != (output.scales != nullptr)) {
     throw InvalidArgument(message("scales are ", output.scales ? "given" : "missing", " for ",
                                   name(output.dtype), "; the 8-bit types alone have them"));
   }
