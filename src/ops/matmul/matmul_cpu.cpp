@@ -28,7 +28,9 @@ using Real = decltype(std::real(Accumulator<T>()));
 /// Loads lanes of T as float lanes, or as they are.
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load(D d, const T* from) {
-  if constexpr (std::is_same_v<T, float16>) {
+  if constexpr (is_16bit<T> && HWY_TARGET == HWY_SCALAR) {
+    return hn::Set(d, widen(*from));  // Highway 1.0's scalar path loses float16's infinities
+  } else if constexpr (std::is_same_v<T, float16>) {
     const hn::Rebind<hwy::float16_t, D> half;
     return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
   } else if constexpr (std::is_same_v<T, bfloat16>) {
