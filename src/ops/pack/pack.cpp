@@ -195,8 +195,10 @@ void pack_rows(const Rows& source, const PackedOutput& output) {
   packed.slots = row_offset(packed, packed.rows);
   const PackedLayout layout = packed_layout(packed.format, packed.rows, packed.cols, packed.slots);
   const std::int64_t item = static_cast<std::int64_t>(item_size(packed.dtype));
-  std::memset(static_cast<std::uint8_t*>(output.values) + packed.slots * item, 0,
-              static_cast<std::size_t>((layout.values - packed.slots) * item));
+  if (layout.values > packed.slots) {
+    std::memset(static_cast<std::uint8_t*>(output.values) + packed.slots * item, 0,
+                static_cast<std::size_t>((layout.values - packed.slots) * item));
+  }
   if (packed.format != PackedFormat::bitmap) {
     // Bytes that rows share are combined, so they and the padding start as zero.
     const int bits = gap::bits(packed.format);
@@ -205,7 +207,9 @@ void pack_rows(const Rows& source, const PackedOutput& output) {
       if (byte >= 0 && byte < layout.positions) output.positions[byte] = 0;
     }
     const std::int64_t end = packed.slots * bits / 8;
-    std::memset(output.positions + end, 0, static_cast<std::size_t>(layout.positions - end));
+    if (layout.positions > end) {
+      std::memset(output.positions + end, 0, static_cast<std::size_t>(layout.positions - end));
+    }
   }
   parallel_ranges(source.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::uint8_t> gaps(static_cast<std::size_t>(source.cols));

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "error_bound.hpp"
+#include "gossamer/errors.hpp"
+#include "gossamer/simd.hpp"
+#include "gossamer/threads.hpp"
+#include "packed_matrix.hpp"
+
+namespace gossamer::testing {
+namespace {
+
+/// X or Y: `length` rows, `columns` columns (0 for a vector), rows apart by `padding` more than
+/// they need.
+template <class T>
+struct Operand {
+  Operand(std::int64_t length, std::int64_t column_count, std::int64_t padding)
+      : columns(std::max<std::int64_t>(1, column_count)), stride(columns + padding) {
+    data.resize(static_cast<std::size_t>((length + 1) * stride), make_value<T>(7, 0));
+    view.data = data.data();
+    view.dtype = dtype_v<T>;
+    view.rank = column_count == 0 ? 1 : 2;
+    view.shape = {length, columns};
+    view.strides = {stride, 1};
+  }
+
+  T& at(std::int64_t i, std::int64_t c) { return data[static_cast<std::size_t>(i * stride + c)]; }
+
+  std::int64_t columns, stride;
+  std::vector<T> data;
+  ArrayView view;
+};
+
+/// Checks one product against the sums of the unpacked matrix, for several numbers of threads.
+template <class T>
+void check_product(const PackedMatrix& packed, DenseMatrix<float>& unpacked, std::int64_t columns,
+                   bool transpose) {
+  const std::int64_t inputs = transpose ? unpacked.rows : unpacked.cols;
+  const std::int64_t outputs = transpose ? unpacked.cols : unpacked.rows;
+  Operand<T> x(inputs, columns, 0), y(outputs, columns, columns % 3);
+  std::mt19937 random(3);
+  std::normal_distribution<double> normal;
+  for (T& value : x.data) value = make_value<T>(normal(random), 0);
+  packed_matmul(packed.view, x.view, y.view, transpose);
+
+  std::vector<ExactSum<T>> exact(static_cast<std::size_t>(outputs * x.columns));
+  for (std::int64_t i = 0; i < unpacked.rows; ++i) {
+    for (std::int64_t j = 0; j < unpacked.cols; ++j) {
+      const float a = unpacked.at(i, j);
+      if (a == 0.0f) continue;
+      for (std::int64_t c = 0; c < x.columns; ++c) {
+        ExactSum<T>& sum = exact[static_cast<std::size_t>((transpose ? j : i) * x.columns + c)];
+        const double product = static_cast<double>(a) * widen(x.at(transpose ? i : j, c));
+        sum.value += product;
+        sum.moduli += std::fabs(product);
+        ++sum.terms;
+      }
+    }
+  }
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < outputs; ++i) {
+    for (std::int64_t c = 0; c < x.columns; ++c) {
+      ExactSum<T>& sum = exact[static_cast<std::size_t>(i * x.columns + c)];
+      sum.terms += 2;  // the scale, and the rounding of the unpacked value
+      wrong += !within_bound(y.at(i, c), sum);
+    }
+  }
+  INFO("format " << name(packed.view.format) << ", dtype " << name(packed.view.dtype)
+                 << ", columns " << columns << ", transpose " << transpose << ", target "
+                 << simd_target());
+  CHECK(wrong == 0);
+
+  const std::vector<T> first = y.data;
+  const int before = num_threads();
+  for (const int threads : {1, 3}) {
+    std::fill(y.data.begin(), y.data.end(), make_value<T>(7, 0));
+    set_num_threads(threads);
+    packed_matmul(packed.view, x.view, y.view, transpose);
+    CHECK(std::memcmp(first.data(), y.data.data(), first.size() * sizeof(T)) == 0);
+  }
+  set_num_threads(before);
+}
+
+bool all_finite(const std::vector<float>& data) {
+  return std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); });
+}
+
+}  // namespace
+
+TEST_CASE("packed_matmul is within the error bound on every path") {
+  const std::string before = simd_target();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    for (const BatteryMatrix& matrix : battery()) {
+      if (matrix.rows * matrix.cols > 250'000) continue;
+      INFO("matrix " << matrix.name);
+      DenseMatrix<float> dense(matrix);
+      for (const PackedFormat format : packed_formats) {
+        for (const PackedDType dtype : packed_dtypes) {
+          if (has_scales(dtype) && !all_finite(dense.data)) continue;
+          const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format, dtype);
+          DenseMatrix<float> unpacked(dense.rows, dense.cols);
+          unpack(packed.view, unpacked.view());
+          for (const bool transpose : {false, true}) {
+            check_product<float>(packed, unpacked, 0, transpose);
+            check_product<float16>(packed, unpacked, 1, transpose);
+            check_product<bfloat16>(packed, unpacked, 3, transpose);
+            check_product<float>(packed, unpacked, 13, transpose);
+            if (matrix.rows * matrix.cols > 30'000) continue;
+            for (const std::int64_t columns : {8, 16, 21, 64, 150}) {
+              check_product<float>(packed, unpacked, columns, transpose);
+            }
+          }
+        }
+      }
+    }
+  }
+  set_simd_target(before);
+}
+
+TEST_CASE("packed_matmul agrees with its reference on long rows") {
+  for (const BatteryMatrix& matrix : battery()) {
+    if (matrix.name != "long_row" && matrix.name != "long_column") continue;
+    DenseMatrix<float> dense(matrix);
+    for (const PackedFormat format : packed_formats) {
+      const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format, PackedDType::float32);
+      for (const bool transpose : {false, true}) {
+        check_product<float>(packed, dense, 0, transpose);
+        check_product<float>(packed, dense, 3, transpose);
+        const std::int64_t inputs = transpose ? dense.rows : dense.cols;
+        const std::int64_t outputs = transpose ? dense.cols : dense.rows;
+        Operand<float> x(inputs, 0, 0), y(outputs, 0, 0), expected(outputs, 0, 0);
+        for (std::int64_t j = 0; j < inputs; ++j) x.at(j, 0) = static_cast<float>(j % 7 - 3);
+        packed_matmul(packed.view, x.view, y.view, transpose);
+        reference::packed_matmul(packed.view, x.view, expected.view, transpose);
+        for (std::int64_t i = 0; i < outputs; ++i) {
+          CHECK(y.at(i, 0) == doctest::Approx(expected.at(i, 0)).epsilon(1e-3));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("infinities and NaN in X reach exactly the rows that store their column") {
+  // Row 0 stores column 1, row 1 stores column 280 behind fillers, row 2 an infinity, row 3
+  // nothing.
+  DenseMatrix<float> dense(4, 300);
+  dense.at(0, 1) = 2;
+  dense.at(1, 280) = 3;
+  dense.at(2, 4) = std::numeric_limits<float>::infinity();
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  const std::string before = simd_target();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    for (const PackedFormat format : packed_formats) {
+      const PackedMatrix packed(dense.view(), 4, 300, format, PackedDType::float16);
+      for (const std::int64_t columns : {0, 2, 40}) {
+        Operand<float> x(300, columns, 0), y(4, columns, 0);
+        for (float& value : x.data) value = 1;
+        for (const std::int64_t j : {0, 2, 15, 16, 255, 256, 279, 299}) x.at(j, 0) = nan;
+        packed_matmul(packed.view, x.view, y.view);
+        INFO("format " << name(format) << ", columns " << columns << ", target " << target);
+        CHECK(y.at(0, 0) == 2);
+        CHECK(y.at(1, 0) == 3);
+        CHECK(y.at(2, 0) == inf);
+        CHECK(y.at(3, 0) == 0);
+        x.at(1, 0) = -inf;
+        packed_matmul(packed.view, x.view, y.view);
+        CHECK(y.at(0, 0) == -inf);
+        CHECK(y.at(1, 0) == 3);
+        if (columns > 1) CHECK(y.at(0, columns - 1) == 2);
+
+        Operand<float> u(4, columns, 0), v(300, columns, 0);
+        for (float& value : u.data) value = 1;
+        u.at(1, 0) = nan;
+        u.at(3, 0) = inf;
+        packed_matmul(packed.view, u.view, v.view, true);
+        CHECK(v.at(1, 0) == 2);
+        CHECK(std::isnan(v.at(280, 0)));
+        CHECK(v.at(15, 0) == 0);
+        CHECK(v.at(299, 0) == 0);
+      }
+    }
+  }
+  set_simd_target(before);
+}
+
+TEST_CASE("packed_matmul refuses operands that do not fit") {
+  DenseMatrix<float> dense(4, 6);
+  dense.at(1, 2) = 1;
+  const PackedMatrix packed(dense.view(), 4, 6, PackedFormat::bitmap, PackedDType::float32);
+  std::vector<double> memory(64);
+  const auto array = [&](DType dtype, std::initializer_list<std::int64_t> shape) {
+    return ArrayView::contiguous(memory.data(), dtype, shape);
+  };
+  const ArrayView x = array(DType::float32, {6}), y = array(DType::float32, {4});
+  CHECK_THROWS_AS(packed_matmul(packed.view, array(DType::float32, {5}), y), InvalidArgument);
+  CHECK_THROWS_AS(packed_matmul(packed.view, x, array(DType::float32, {5})), InvalidArgument);
+  CHECK_THROWS_AS(packed_matmul(packed.view, x, y, true), InvalidArgument);
+  CHECK_THROWS_AS(packed_matmul(packed.view, array(DType::float32, {}), y), InvalidArgument);
+  CHECK_THROWS_AS(packed_matmul(packed.view, array(DType::float64, {6}), y), InvalidDType);
+  CHECK_THROWS_AS(packed_matmul(packed.view, x, array(DType::int32, {4})), InvalidDType);
+}
+
+TEST_SUITE("threads") {
+  TEST_CASE("packed_matmul gives the same bits for every number of threads") {
+    DenseMatrix<float> dense(700, 130);
+    std::mt19937 random(5);
+    for (float& x : dense.data) x = random() % 2 == 0 ? static_cast<float>(random() % 100) : 0.0f;
+    for (const PackedFormat format : packed_formats) {
+      const PackedMatrix packed(dense.view(), 700, 130, format, PackedDType::bfloat16);
+      DenseMatrix<float> unpacked(700, 130);
+      unpack(packed.view, unpacked.view());
+      for (const std::int64_t columns : {0, 5, 33}) {
+        check_product<float>(packed, unpacked, columns, false);
+        check_product<float>(packed, unpacked, columns, true);
+      }
+    }
+  }
+}
+
+}  // namespace gossamer::testing
