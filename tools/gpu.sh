@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the package with CUDA and tests it on this machine's GPU, with the Python packages that are already there
 # (nothing is downloaded), then runs its arguments as a command: gpu.sh [COMMAND ARGUMENT...]
-# CUDA_ARCHITECTURES (default 90) says what to compile for, HIGHWAY_ROOT where include/hwy is.
+# CUDA_ARCHITECTURES (default 90) says what to compile for, HIGHWAY_ROOT where include/hwy and include/doctest are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,9 +13,17 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 echo "== gpu: build for sm_${CUDA_ARCHITECTURES:=90}"
 CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) "$python" -m pip install -q --no-index --no-deps --no-build-isolation \
   --upgrade --target "$site" \
-  -C build-dir=build/gpu/cmake -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$CUDA_ARCHITECTURES" .
+  -C build-dir=build/gpu/cmake -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$CUDA_ARCHITECTURES" \
+  -C cmake.define.GOSSAMER_CUDA=ON -C cmake.define.GOSSAMER_BUILD_GPU_TESTS=ON .
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PATH=$site/bin:$PATH
 
+program=build/gpu/cmake/tests/gpu/gossamer_gpu_tests
+echo "== gpu: C++ tests"
+"$program"
+for tool in memcheck racecheck initcheck synccheck; do # fails where compute-sanitizer is missing
+  echo "== gpu: C++ tests under $tool"
+  compute-sanitizer --tool "$tool" --error-exitcode 1 "$program"
+done
 for tests in tests/gpu tests/python; do
   echo "== gpu: $tests"
   "$python" -m pytest -q "$tests"

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device_arrays.hpp"
+
+#include <cstring>
+#include <string>
+
+#include "gossamer/errors.hpp"
+
+namespace gossamer::python {
+namespace {
+
+DType dtype_named(const char* wanted) {
+#define GOSSAMER_CASE(enumerator, ...) \
+  if (std::strcmp(wanted, #enumerator) == 0) return DType::enumerator;
+  GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CASE)
+  GOSSAMER_FOR_EACH_INDEX_DTYPE(GOSSAMER_CASE)
+#undef GOSSAMER_CASE
+  throw InvalidDType(std::string("dtype = '") + wanted +
+                     "' is not one that the engine knows; supported are float16, bfloat16, "
+                     "float32, float64, complex64, complex128, int32 and int64");
+}
+
+void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::tuple shape,
+               nb::tuple strides) {
+  if (shape.size() != strides.size() ||
+      shape.size() > static_cast<std::size_t>(ArrayView::max_rank)) {
+    throw InvalidArgument("View: shape has " + std::to_string(shape.size()) + " axes and strides " +
+                          std::to_string(strides.size()) + "; both must have the same, at most " +
+                          std::to_string(ArrayView::max_rank));
+  }
+  new (view) ArrayView;
+  view->data = reinterpret_cast<void*>(pointer);
+  view->dtype = dtype_named(dtype);
+  view->rank = static_cast<int>(shape.size());
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    view->shape[axis] = nb::cast<std::int64_t>(shape[axis]);
+    view->strides[axis] = nb::cast<std::int64_t>(strides[axis]);
+  }
+}
+
+}  // namespace
+
+void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, const char* argument) {
+  if (view.rank != 1 || view.shape[0] != length || (length > 1 && view.strides[0] != 1)) {
+    throw InvalidArgument(std::string(argument) + " has rank " + std::to_string(view.rank) +
+                          " and " + std::to_string(view.shape[0]) +
+                          " elements in its first axis; it must be one contiguous axis of " +
+                          std::to_string(length));
+  }
+  if (view.dtype != dtype) {
+    throw InvalidDType(std::string(argument) + " is " + std::string(name(view.dtype)) +
+                       "; it must be " + std::string(name(dtype)));
+  }
+  return view.data;
+}
+
+void bind_device_arrays(nb::module_& m) {
+  nb::class_<ArrayView>(m, "View",
+                        "A strided array in device memory; strides count elements. It keeps "
+                        "nothing alive.")
+      .def("__init__", &make_view, nb::arg("pointer"), nb::arg("dtype"), nb::arg("shape"),
+           nb::arg("strides"));
+  nb::class_<cuda::Stream>(m, "Stream", "A stream of a device, by the handle of the runtime.")
+      .def(
+          "__init__",
+          [](cuda::Stream* stream, int device, std::uintptr_t handle) {
+            new (stream) cuda::Stream{device, reinterpret_cast<void*>(handle)};
+          },
+          nb::arg("device"), nb::arg("handle"));
+  nb::class_<cuda::Workspace>(m, "Workspace", "Device memory for an operation's own use.")
+      .def(
+          "__init__",
+          [](cuda::Workspace* workspace, std::uintptr_t pointer, std::size_t bytes) {
+            new (workspace) cuda::Workspace{reinterpret_cast<void*>(pointer), bytes};
+          },
+          nb::arg("pointer"), nb::arg("bytes"));
+}
+
+}  // namespace gossamer::python
