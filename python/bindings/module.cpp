@@ -13,6 +13,8 @@ namespace nb = nanobind;
 using namespace gossamer;
 
 NB_MODULE(_engine, m) {
+  // What PyTorch's caches hold at the interpreter's end is not ours to report.
+  nb::set_leak_warnings(false);
   m.doc() = "The C++ engine: operations on views of arrays that Python owns.";
 
   nb::register_exception_translator([](const std::exception_ptr& error, void*) {

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from . import packed
+from .arrays import Adapter, adapter_of, host_adapter
 from .packed import PackedArray
 from .packed.construct import packed_array
-from .packed.storage import PackedStorage
-from .structure import is_frozen
+from .packed.dtypes import dtype_name
 
 #: Values, deltas, row indices, rows, columns.
 Compressed = tuple[Any, Any, Any, int, int]
+
+_PARTS = ("values", "positions", "row_offsets")
 
 
 def compress(M: Any) -> Compressed:
@@ -56,16 +58,16 @@ def multiply(compressed: Compressed, v: Any) -> Any:
     Parameters
     ----------
     compressed
-        The five parts. They are validated when these very arrays are first seen; row indices and
-        deltas that somebody could still write to are copied then, and later changes to them are not
-        seen.
+        The five parts, arrays of one framework. They are validated when these very arrays are first
+        seen; row indices and deltas that somebody could still write to are copied then, and later
+        changes to them are not seen.
     v
         Vector of shape (cols,), or (cols, k), of float16, bfloat16 or float32.
 
     Returns
     -------
-    ndarray
-        Shape (rows,) or (rows, k); dtype as of ``PackedArray @ v``.
+    array
+        Of v's framework, shape (rows,) or (rows, k); dtype as of ``PackedArray @ v``.
 
     Raises
     ------
@@ -97,17 +99,28 @@ def to_packed(compressed: Compressed) -> PackedArray:
         raise ValueError(
             "compressed is not (values, deltas, row_indices, rows, cols), as compress returns it"
         ) from None
-    given = tuple(np.asarray(part) for part in (values, deltas, row_indices))
+    arrays = adapter_of(values) or host_adapter()
     shape = operator.index(rows), operator.index(cols)
+    if arrays.is_tracing():  # then there are no contents to look at
+        given = dict(zip(_PARTS, (values, deltas, row_indices), strict=True))
+        dtype = dtype_name(values.dtype)
+        return PackedArray(arrays.packed_storage("gap4", dtype, shape, given))
+    return _to_packed((values, deltas, row_indices), shape, arrays)
+
+
+def _to_packed(parts: tuple[Any, Any, Any], shape: tuple[int, int], arrays: Adapter) -> PackedArray:
+    is_host = arrays is host_adapter()
+    given = tuple(np.asarray(part) if is_host else part for part in parts)
     key = *(id(part) for part in given), *shape
     copies = _validated.get(key)
     if copies is None:
-        names = "values", "positions", "row_offsets"
-        array = packed_array("gap4", given[0].dtype, shape, dict(zip(names, given, strict=True)))
+        array = packed_array("gap4", given[0].dtype, shape, dict(zip(_PARTS, given, strict=True)))
         _remember(key, given, array)
         return array
     stored = [part if copy is None else copy for part, copy in zip(given, copies, strict=True)]
-    return PackedArray(PackedStorage("gap4", stored[0].dtype.name, shape, *stored))
+    dtype = dtype_name(stored[0].dtype)
+    kept = dict(zip(_PARTS, stored, strict=True))
+    return PackedArray(arrays.packed_storage("gap4", dtype, shape, kept))
 
 
 # Parts that were validated, by identity: the copy that was made of each, None where it is used
@@ -120,8 +133,8 @@ def _remember(key: tuple[int, ...], given: tuple[Any, ...], array: PackedArray) 
     _, positions, row_offsets = array._storage.parts().values()
     _validated[key] = (
         None,
-        None if is_frozen(deltas) else positions,
-        None if is_frozen(row_indices) else row_offsets,
+        None if array._storage.arrays.is_frozen(deltas) else positions,
+        None if array._storage.arrays.is_frozen(row_indices) else row_offsets,
     )
     for part in given:
         weakref.finalize(part, _validated.pop, key, None).atexit = False

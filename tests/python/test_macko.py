@@ -64,6 +64,7 @@ def test_parts_of_a_packed_array():
 def test_what_was_validated_is_used_until_it_dies():
     compressed = parts()
     expected = macko.multiply(compressed, V)
+    gc.collect()
     seen = len(macko._validated)
     compressed[1][:] = 255  # would run far out of every row
     compressed[2][:] = 10**6

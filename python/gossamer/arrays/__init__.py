@@ -13,7 +13,10 @@ from typing import Any
 from .adapter import Adapter, Array
 
 #: Root module of a framework, its array type in it, and the module that adapts it.
-_FRAMEWORKS = (("numpy", "ndarray", "gossamer.arrays.numpy"),)
+_FRAMEWORKS = (
+    ("numpy", "ndarray", "gossamer.arrays.numpy"),
+    ("torch", "Tensor", "gossamer.arrays.torch"),
+)
 
 _adapters: dict[type, Adapter] = {}
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..packed.storage import Storage
     from ..structure import CooPattern, Indices, Pattern
 
 #: A dense array of some framework.
@@ -64,6 +65,18 @@ class Adapter(ABC):
     @abstractmethod
     def is_frozen(self, x: Array) -> bool:
         """Whether nobody can write to x, so that what follows from its values may be cached."""
+
+    def is_tracing(self) -> bool:
+        """Whether the framework records operations now, so that arrays have no contents."""
+        return False
+
+    @abstractmethod
+    def tonumpy(self, x: Array) -> Any:
+        """Return x as a NumPy array, sharing its memory where possible; nothing follows it."""
+
+    @abstractmethod
+    def fromnumpy(self, x: Any) -> Array:
+        """Return a NumPy array as an array of the framework, sharing memory where possible."""
 
     # ---- elementwise ---------------------------------------------------------------------------
 
@@ -126,3 +139,9 @@ class Adapter(ABC):
     @abstractmethod
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
         """Pattern and values of the elements of a matrix whose modulus exceeds the threshold."""
+
+    @abstractmethod
+    def packed_storage(
+        self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
+    ) -> Storage:
+        """Return a packed matrix over its parts, whose contents are not looked at."""

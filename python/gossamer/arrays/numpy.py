@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ..structure import (
     is_frozen,
 )
 from .adapter import Adapter, Array
+
+if TYPE_CHECKING:
+    from ..packed.storage import Storage
 
 #: Axes that the engine's views have at most.
 _MAX_RANK = 8
@@ -73,6 +76,12 @@ class NumPyAdapter(Adapter):
     def is_frozen(self, x: Array) -> bool:
         return is_frozen(x)
 
+    def tonumpy(self, x: Array) -> Any:
+        return x
+
+    def fromnumpy(self, x: Any) -> Array:
+        return x
+
     def conj(self, x: Array) -> Array:
         return x.conj() if x.dtype.kind == "c" else x
 
@@ -117,7 +126,7 @@ class NumPyAdapter(Adapter):
         x = self.asarray(x, "x")
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
-            raise ValueError(_misfit(pattern, x.shape, swapped))
+            raise ValueError(misfit(pattern, x.shape, swapped))
         if x.dtype != values.dtype:
             dtype = promote(_name(values.dtype), _name(x.dtype))
             values, x = self.astype(values, dtype), self.astype(x, dtype)
@@ -197,6 +206,16 @@ class NumPyAdapter(Adapter):
         _engine.fill_nonzeros(_bits(dense), threshold, indptr, indices, _bits(values))
         return Pattern(rows, cols, indptr, indices, True, True), values
 
+    def packed_storage(
+        self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
+    ) -> Storage:
+        from ..packed.dense import DenseStorage
+        from ..packed.storage import PackedStorage
+
+        if format == "dense":
+            return DenseStorage(parts["values"])
+        return PackedStorage(format, dtype, shape, **parts)
+
 
 @cache
 def _name(dtype: np.dtype[Any]) -> str:
@@ -217,7 +236,8 @@ def _bits(x: Array) -> Array:
     return x.view(np.uint16) if x.dtype.kind == "V" else x
 
 
-def _misfit(pattern: Pattern, shape: tuple[int, ...], swapped: bool) -> str:
+def misfit(pattern: Pattern, shape: tuple[int, ...], swapped: bool) -> str:
+    """Message for a dense operand whose shape does not fit."""
     n = pattern.cols
     if swapped:
         return (

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import arithmetic, indexing, products, reductions
 from ..arrays import Adapter, Array
+from ..arrays.operators import TorchOperators
 from ..devices import CPU, Device, use_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
@@ -31,7 +32,7 @@ def restore(format: str, *arrays: Any) -> SparseArray:
     return construct.restore(format, *arrays)
 
 
-class SparseArray(ABC):
+class SparseArray(TorchOperators, ABC):
     """A sparse matrix: stored positions and one value for each.
 
     Containers are immutable. The values are borrowed: ``data`` is the array that the caller passed,

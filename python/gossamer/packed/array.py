@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import numpy as np
-
-from ..arrays import host_adapter
+from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import CPU, Device
 from ..quantities import size_text
 from ..structure import index_dtype
-from .dtypes import check_dense_dtype, has_scales
+from .dtypes import check_dense_dtype, dtype_name, has_scales
 from .storage import Storage
 
 
@@ -24,7 +22,7 @@ def restore(format: str, dtype: str, shape: Any, parts: dict[str, Any], transpos
     return array.T if transposed else array
 
 
-class PackedArray:
+class PackedArray(TorchOperators):
     """A matrix packed for products: where its nonzeros are, as bits or gaps, and their values.
 
     Made by `compress`. Immutable; products never unpack it. The formats and their bytes are in
@@ -36,7 +34,8 @@ class PackedArray:
     format
         "bitmap", "gap4", "gap8" or "dense".
     dtype
-        NumPy dtype of the stored values. int8 and float8_e4m3fn have a scale for each row.
+        Dtype of the stored values, the framework's own. int8 and float8_e4m3fn have a scale for
+        each row.
     """
 
     __slots__ = ("__weakref__", "_nnz", "_storage", "_transposed")
@@ -57,10 +56,9 @@ class PackedArray:
         return self._storage.format
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """NumPy dtype of the stored values."""
-        dtype: np.dtype[Any] = self._storage.values.dtype
-        return dtype
+    def dtype(self) -> Any:
+        """Dtype of the stored values, the framework's own."""
+        return self._storage.values.dtype
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,7 +129,7 @@ class PackedArray:
     # ---- conversions ---------------------------------------------------------------------------
 
     def decompress(self, dtype: Any = None) -> Any:
-        """Return the matrix as a dense NumPy array.
+        """Return the matrix as a dense array of the framework that holds the values.
 
         Parameters
         ----------
@@ -152,7 +150,7 @@ class PackedArray:
         8-bit values are multiplied by their scales.
         """
         name = self._dense_dtype_name(dtype, "tocsr: dtype")
-        arrays = host_adapter()
+        arrays = self._storage.arrays
         pattern, values = self._storage.tocsr(name)
         csr = CSRArray(pattern, arrays.freeze(values), arrays)
         return csr.T.tocsr() if self._transposed else csr
@@ -161,7 +159,7 @@ class PackedArray:
         if dtype is None:
             name = self._storage.dtype_name
             return "float32" if has_scales(name) else name
-        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        name = dtype_name(dtype)
         check_dense_dtype(name, argument)
         return name
 

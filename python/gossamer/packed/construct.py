@@ -6,12 +6,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..structure import is_frozen
+import numpy as np
+
+from ..arrays import Adapter, adapter_of, host_adapter
 from .array import PackedArray
-from .dense import DenseStorage
-from .dtypes import has_scales, numpy_dtype, packed_dtype_name
+from .dtypes import dtype_name, has_scales, numpy_dtype, packed_dtype_name
 from .selection import DENSE_VALUES, FORMATS
-from .storage import PackedStorage
 
 _DTYPES = {"positions": ("uint8",), "row_offsets": ("int32", "int64"), "scales": ("float32",)}
 
@@ -36,9 +36,10 @@ def packed_array(
     dtype
         Value type, by name or as a NumPy dtype.
     parts
-        ``values``, of the dtype; ``positions``, uint8, and ``row_offsets``, int32 or int64, unless
-        the format is dense; ``scales``, float32, for int8 and float8_e4m3. Each contiguous; their
-        lengths are those of docs/formats.md. ``values`` are borrowed.
+        Arrays of one framework: ``values``, of the dtype; ``positions``, uint8, and
+        ``row_offsets``, int32 or int64, unless the format is dense; ``scales``, float32, for int8
+        and float8_e4m3. Each contiguous; their lengths are those of docs/formats.md. ``values`` are
+        borrowed.
     copy
         Copy those of the other arrays that somebody could still write to. False is the caller's
         promise that nobody does.
@@ -50,28 +51,29 @@ def packed_array(
     """
     if format not in FORMATS:
         raise ValueError(f"format = {format!r}, expected one of {', '.join(FORMATS)}")
-    dtype_name = packed_dtype_name(dtype, "dtype")
-    if format == "dense" and dtype_name != DENSE_VALUES:
-        raise TypeError(f"dtype = {dtype_name!r}, expected {DENSE_VALUES} for the format 'dense'")
-    names = part_names(format, dtype_name)
+    value_type = packed_dtype_name(dtype, "dtype")
+    if format == "dense" and value_type != DENSE_VALUES:
+        raise TypeError(f"dtype = {value_type!r}, expected {DENSE_VALUES} for the format 'dense'")
+    names = part_names(format, value_type)
     if set(parts) != set(names):
         raise ValueError(
-            f"a {format} matrix of {dtype_name} consists of {', '.join(names)}, but given are "
+            f"a {format} matrix of {value_type} consists of {', '.join(names)}, but given are "
             f"{', '.join(parts) or 'none'}"
         )
-    dtypes = {**_DTYPES, "values": (numpy_dtype(dtype_name).name,)}
+    dtypes = {**_DTYPES, "values": (numpy_dtype(value_type).name,)}
     for name in names:
-        if parts[name].dtype.name not in dtypes[name]:
+        if dtype_name(parts[name].dtype) not in dtypes[name]:
             expected = " or ".join(dtypes[name])
             raise TypeError(f"{name} has dtype {parts[name].dtype}, expected {expected}")
     rows, cols = _check_shape(shape)
-    arrays = {name: _read_only(array, copy and name != "values") for name, array in parts.items()}
-    if format == "dense":
-        if arrays["values"].shape != (rows, cols):
-            raise ValueError(f"values has shape {arrays['values'].shape}, expected {(rows, cols)}")
-        return PackedArray(DenseStorage(arrays["values"]))
-    storage = PackedStorage(format, dtype_name, (rows, cols), **arrays)
-    return PackedArray(storage, storage.count_nonzeros())
+    if format == "dense" and tuple(parts["values"].shape) != (rows, cols):
+        raise ValueError(
+            f"values has shape {tuple(parts['values'].shape)}, expected {(rows, cols)}"
+        )
+    arrays = adapter_of(parts["values"]) or host_adapter()
+    kept = {name: _kept(arrays, x, copy and name != "values") for name, x in parts.items()}
+    storage = arrays.packed_storage(format, value_type, (rows, cols), kept)
+    return PackedArray(storage, None if format == "dense" else storage.count_nonzeros())
 
 
 def _check_shape(shape: Any) -> tuple[int, int]:
@@ -83,10 +85,8 @@ def _check_shape(shape: Any) -> tuple[int, int]:
     return rows, cols
 
 
-def _read_only(array: Any, copy: bool) -> Any:
-    """Return a read-only view, or a copy of what somebody could still write to."""
-    if copy and not is_frozen(array):
-        array = array.copy()
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def _kept(arrays: Adapter, x: Any, copy: bool) -> Any:
+    """Return a view, read-only where the framework can, or a copy of what could be written to."""
+    if copy and not arrays.is_frozen(x):
+        return arrays.freeze(arrays.copy(x))
+    return arrays.freeze(x.view()) if isinstance(x, np.ndarray) else x

@@ -11,10 +11,10 @@ import numpy as np
 from ..arrays import host_adapter
 from ..structure import Pattern
 from .dtypes import numpy_dtype
-from .storage import Storage
+from .storage import HostStorage
 
 
-class DenseStorage(Storage):
+class DenseStorage(HostStorage):
     """All elements in float32, row by row, shape (rows, cols); products by NumPy's BLAS.
 
     Unlike in the packed formats a zero takes part in the sums, so that it makes NaN of an infinite

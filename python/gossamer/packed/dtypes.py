@@ -32,20 +32,27 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def packed_dtype_name(dtype: Any, argument: str) -> str:
-    """Engine's name of a value type given by name, as a NumPy dtype or as a scalar type.
+    """Engine's name of a value type given by name, as a dtype or as a scalar type.
 
     Raises
     ------
     TypeError
         If packed matrices cannot hold it.
     """
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    name = dtype_name(dtype)
     if name == "float8_e4m3fn":
         return "float8_e4m3"
     # ml_dtypes' own float8_e4m3 has infinities: another encoding under the engine's name.
     if name not in PACKED_DTYPES or (name == "float8_e4m3" and not isinstance(dtype, str)):
         raise TypeError(f"{argument} = {dtype!r}, expected one of {', '.join(PACKED_DTYPES)}")
     return name
+
+
+def dtype_name(dtype: Any) -> str:
+    """Name of a dtype of NumPy or of another framework, which says it after its last dot."""
+    if isinstance(dtype, np.dtype | type):
+        return np.dtype(dtype).name
+    return str(dtype).rpartition(".")[2]
 
 
 def check_dense_dtype(name: str, argument: str) -> None:

@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _engine
-from ..arrays import adapter_of, host_adapter
+from ..arrays import Adapter, adapter_of, host_adapter
 from ..products import sparse_operand
 from ..structure import freeze
 from .array import PackedArray
 from .dense import DenseStorage
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype, packed_dtype_name
 from .selection import DENSE_VALUES, FORMATS, PACKED_FORMATS, choose_format, offset_dtype
-from .storage import PackedStorage
+from .storage import HostStorage, PackedStorage, Storage
 
 
 class _Source(NamedTuple):
     """A matrix to pack, as the first arguments of the engine's functions, and these functions."""
 
+    arrays: Adapter
     shape: tuple[int, int]
     arguments: tuple[Any, ...]
     dtype_name: str
@@ -102,14 +103,23 @@ def compress(
     )  # fmt: skip
     for part in (values, positions, row_offsets):
         part.flags.writeable = False
-    storage = PackedStorage(
+    storage: HostStorage = PackedStorage(
         packed_as, dtype_name, source.shape, values, positions, row_offsets, scales
     )
-    if format != "dense":
-        return PackedArray(storage)
-    dense = storage.todense(DENSE_VALUES)
-    dense.flags.writeable = False
-    return PackedArray(DenseStorage(dense))
+    if format == "dense":
+        dense = storage.todense(DENSE_VALUES)
+        dense.flags.writeable = False
+        storage = DenseStorage(dense)
+    return PackedArray(_over(source.arrays, storage))
+
+
+def _over(arrays: Adapter, storage: HostStorage) -> Storage:
+    """Return what was packed over NumPy arrays as a matrix over a framework's arrays."""
+    if arrays is storage.arrays:
+        return storage
+    parts = {name: arrays.fromnumpy(part) for name, part in storage.parts().items()}
+    shape = storage.rows, storage.cols
+    return arrays.packed_storage(storage.format, storage.dtype_name, shape, parts)
 
 
 def _source(W: Any) -> _Source:
@@ -118,9 +128,10 @@ def _source(W: Any) -> _Source:
     sparse = sparse_operand(W)
     if sparse is not None:
         csr = sparse.tocsr(canonical=True)
-        data = csr.data
+        data = csr._arrays.tonumpy(csr.data)
         check_dense_dtype(data.dtype.name, "compress: W")
         return _Source(
+            csr._arrays,
             csr.shape,
             (csr._pattern.handle, bits(data)),
             data.dtype.name,
@@ -129,16 +140,12 @@ def _source(W: Any) -> _Source:
             _engine.pack_csr,
         )
     adapter = adapter_of(W) or host_adapter()
-    if adapter is not host_adapter():
-        raise TypeError(
-            f"compress: W is a {type(W).__module__}.{type(W).__qualname__}, expected a NumPy or "
-            f"sparse array"
-        )
-    dense = adapter.asarray(W, "compress: W")
+    dense = adapter.tonumpy(adapter.asarray(W, "compress: W"))
     check_dense_dtype(dense.dtype.name, "compress: W")
     if dense.ndim != 2:
         raise ValueError(f"compress: W has shape {dense.shape}, expected two axes")
     return _Source(
+        adapter,
         dense.shape,
         (bits(dense),),
         dense.dtype.name,

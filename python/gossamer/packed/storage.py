@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..arrays import adapter_of, host_adapter
+from ..arrays import Adapter, adapter_of, host_adapter
 from ..dtypes import promote
 from ..structure import Indices, Pattern, index_dtype
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype
@@ -58,17 +58,35 @@ class Storage(ABC):
     def tocsr(self, dtype_name: str) -> tuple[Pattern, Any]:
         """Positions and values of the stored elements."""
 
+    @property
+    @abstractmethod
+    def arrays(self) -> Adapter:
+        """Adapter of the framework whose arrays are stored."""
+
+    @abstractmethod
+    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
+        """Y with Y_i = P X_i, or Pᵀ X_i, for every batch member; swapped: Y_iᵀ = P X_iᵀ."""
+
+
+class HostStorage(Storage):
+    """A matrix over NumPy arrays."""
+
+    __slots__ = ()
+
+    @property
+    def arrays(self) -> Adapter:
+        return host_adapter()
+
     @abstractmethod
     def multiply(self, x: Any, y: Any, transpose: bool) -> None:
         """Write P @ x, or P.T @ x, into y; both NumPy arrays of rank 1 or more, any strides."""
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
-        """Y with Y_i = P X_i, or Pᵀ X_i, for every batch member; swapped: Y_iᵀ = P X_iᵀ."""
         x = _operand(x)
         inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(_misfit(inputs, outputs, x.shape, swapped))
+            raise ValueError(misfit(inputs, outputs, x.shape, swapped))
         dtype_name = x.dtype.name
         if not has_scales(self.dtype_name):
             dtype_name = promote(self.dtype_name, dtype_name)
@@ -84,7 +102,7 @@ class Storage(ABC):
         return y.reshape(shape)
 
 
-class PackedStorage(Storage):
+class PackedStorage(HostStorage):
     """A matrix in one of the engine's packed formats, over arrays that are read-only."""
 
     __slots__ = ("_direct", "handle", "positions", "row_offsets")
@@ -165,7 +183,8 @@ def _operand(x: Any) -> Any:
     return x
 
 
-def _misfit(inputs: int, outputs: int, shape: tuple[int, ...], swapped: bool) -> str:
+def misfit(inputs: int, outputs: int, shape: tuple[int, ...], swapped: bool) -> str:
+    """Message for a dense operand whose shape does not fit."""
     if swapped:
         return (
             f"x @ P: x has shape {shape}, expected ({inputs},), (k, {inputs}) or "

@@ -4,11 +4,13 @@
 from .coo import CooPattern
 from .indices import Indices, freeze, index_arrays, index_dtype, is_frozen, range_map
 from .pattern import Pattern, common_index_dtype
+from .selection import Selection
 
 __all__ = [
     "CooPattern",
     "Indices",
     "Pattern",
+    "Selection",
     "common_index_dtype",
     "freeze",
     "index_arrays",

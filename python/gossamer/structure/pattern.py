@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _engine
 from .indices import Indices, freeze, range_map
+from .registry import register
 
 
 class Pattern:
@@ -30,15 +31,19 @@ class Pattern:
         True if it is known to be sorted, no position stored twice.
     handle
         The engine's view of the two arrays.
+    number
+        What `registry.structure_of` finds it by.
     """
 
     __slots__ = (
+        "__weakref__",
         "_transpose",
         "canonical",
         "cols",
         "handle",
         "indices",
         "indptr",
+        "number",
         "rows",
         "sorted",
     )
@@ -59,6 +64,7 @@ class Pattern:
         self.sorted = sorted or canonical
         self.canonical = canonical
         self.handle = _engine.CsrPattern(rows, cols, indptr, indices)
+        self.number = register(self)
         self._transpose: tuple[Pattern, Indices] | None = None
 
     @property

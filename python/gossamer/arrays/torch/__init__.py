@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PyTorch tensors, by operations that are registered with ``torch.library``."""
+
+from .adapter import adapter
+
+__all__ = ["adapter"]

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors in the memory of the CPU as NumPy arrays and back, sharing memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+#: Names that NumPy gives to the dtypes of PyTorch that Gossamer computes with.
+NAMES = {
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.complex64: "complex64",
+    torch.complex128: "complex128",
+}
+DTYPES = {name: dtype for dtype, name in NAMES.items()}
+
+# Types that NumPy knows only by ml_dtypes travel as unsigned integers.
+_BITS = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8}
+_NAMED = {"bfloat16": torch.bfloat16, "float8_e4m3fn": torch.float8_e4m3fn}
+
+
+def bits(x: torch.Tensor) -> Any:
+    """View a tensor as the NumPy array that the engine takes: bfloat16 and float8 as their bits."""
+    if x.requires_grad:
+        x = x.detach()
+    as_bits = _BITS.get(x.dtype)
+    return (x if as_bits is None else x.view(as_bits)).numpy()
+
+
+def to_numpy(x: torch.Tensor) -> Any:
+    """Return a tensor as a NumPy array of its own dtype, shared where it is in the CPU's memory."""
+    x = x.detach().cpu().resolve_conj().resolve_neg()
+    if x.dtype not in _BITS:
+        return x.numpy()
+    import ml_dtypes
+
+    return bits(x).view(getattr(ml_dtypes, str(x.dtype).removeprefix("torch.")))
+
+
+def to_tensor(array: Any) -> torch.Tensor:
+    """Return a NumPy array as a tensor, shared unless somebody else has made it read-only."""
+    if not array.flags.writeable:
+        if array.flags.owndata:
+            array.flags.writeable = True  # PyTorch has no read-only tensors
+        else:
+            array = array.copy()
+    named = _NAMED.get(array.dtype.name)
+    if named is None:
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.view(f"u{array.itemsize}")).view(named)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registration of operations with PyTorch: dispatch, shapes, gradients, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from ...structure.registry import structure_of
+
+LIBRARY = torch.library.Library("gossamer", "DEF")
+
+#: Axes that the engine's views have at most.
+MAX_RANK = 8
+
+#: Gradient of one operand: its number, the gradient of the result, then the operation's arguments.
+Adjoint = Callable[..., torch.Tensor]
+
+
+def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> None:
+    """Raise ValueError with advice if a product's operands are on different devices."""
+    if x.device != values.device:
+        raise ValueError(
+            f"x is on {x.device} and {matrix} on {values.device}; move one of them, as with "
+            f"x.to({str(values.device)!r})"
+        )
+
+
+class Operation:
+    """A registered operation whose result is linear in each of its tensors.
+
+    Its schema names the tensors first. From its adjoint follow the gradients of every order, and
+    from linearity the forward mode; batches that no rule knows are computed one by one.
+
+    Parameters
+    ----------
+    schema
+        As ``torch.library`` takes it, without the namespace.
+    tensors
+        Number of tensors.
+    kernel
+        Computes it on the CPU.
+    fake
+        Makes an empty result from the same arguments.
+    adjoint
+        Gradient of an operand.
+    batch
+        Result for one batched operand, whose batch axis comes first, or None if it does not know
+        how; called with the number of the operand and the arguments.
+    """
+
+    def __init__(
+        self,
+        schema: str,
+        tensors: int,
+        kernel: Callable[..., torch.Tensor],
+        fake: Callable[..., torch.Tensor],
+        adjoint: Adjoint,
+        batch: Callable[..., torch.Tensor | None] | None = None,
+    ) -> None:
+        name = schema[: schema.index("(")]
+        LIBRARY.define(schema)
+        LIBRARY.impl(name, kernel, "CPU")
+        self.overload = getattr(torch.ops.gossamer, name).default
+        self.tensors = tensors
+        self._adjoint = adjoint
+        self._batch = batch
+        qualified = f"gossamer::{name}"
+        torch.library.register_fake(qualified, fake, lib=LIBRARY)
+        torch.library.register_autograd(
+            qualified, self._backward, setup_context=self._setup_context, lib=LIBRARY
+        )
+        torch.library.register_vmap(qualified, self._vmap, lib=LIBRARY)
+        self._function = self._transformable(name)
+
+    def __call__(self, *arguments: Any) -> torch.Tensor:
+        """Compute the result, differentiably."""
+        if forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
+            if torch.compiler.is_compiling():
+                if forward_ad._current_level >= 0:
+                    raise RuntimeError(
+                        "forward-mode differentiation of sparse operations is not supported inside "
+                        "torch.compile; call jvp outside, or use the reverse mode"
+                    )
+            else:
+                return self._function.apply(*arguments)
+        return self.overload(*arguments)
+
+    def _setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs[: self.tensors])
+        ctx.static = inputs[self.tensors :]
+        ctx.alive = [structure_of(number) for number in ctx.static if type(number) is int]
+
+    def _backward(self, ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+        arguments = *ctx.saved_tensors, *ctx.static
+        needed = ctx.needs_input_grad[: self.tensors]
+        gradients = [
+            self._adjoint(operand, gradient, *arguments) if needs else None
+            for operand, needs in enumerate(needed)
+        ]
+        return *gradients, *[None] * len(ctx.static)
+
+    def _vmap(
+        self, info: Any, in_dims: tuple[int | None, ...], *arguments: Any
+    ) -> tuple[torch.Tensor, int]:
+        tensors, static = arguments[: self.tensors], arguments[self.tensors :]
+        first = [
+            x if axis is None else x.movedim(axis, 0)
+            for x, axis in zip(tensors, in_dims, strict=False)
+        ]
+        batched = [i for i in range(self.tensors) if in_dims[i] is not None]
+        if self._batch is not None and len(batched) == 1:
+            result = self._batch(batched[0], *first, *static)
+            if result is not None:
+                return result, 0
+        members = [
+            self(*(x[i] if operand in batched else x for operand, x in enumerate(first)), *static)
+            for i in range(info.batch_size)
+        ]
+        return torch.stack(members), 0
+
+    def _transformable(self, name: str) -> Any:
+        """``autograd.Function`` of the operation: ``torch.library`` knows no forward mode."""
+        operation = self
+
+        class Function(torch.autograd.Function):  # type: ignore[misc]
+            @staticmethod
+            def forward(*arguments: Any) -> torch.Tensor:
+                return operation.overload(*arguments)
+
+            @staticmethod
+            def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+                operation._setup_context(ctx, inputs, output)
+                ctx.save_for_forward(*inputs[: operation.tensors])
+
+            @staticmethod
+            def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+                return operation._backward(ctx, gradient)
+
+            @staticmethod
+            def jvp(ctx: Any, *tangents: Any) -> torch.Tensor:
+                tensors = ctx.saved_tensors
+                terms = [
+                    operation(*tensors[:i], tangent, *tensors[i + 1 :], *ctx.static)
+                    for i, tangent in enumerate(tangents[: operation.tensors])
+                    if tangent is not None
+                ]
+                return sum(terms[1:], terms[0])
+
+            @staticmethod
+            def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[torch.Tensor, int]:
+                return operation._vmap(info, in_dims, *arguments)
+
+        Function.__name__ = Function.__qualname__ = name
+        return Function

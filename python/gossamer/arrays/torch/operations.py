@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's operations over tensors, registered and differentiable.
+
+Patterns and selections travel as their numbers (`gossamer.structure.registry`): an operation of
+PyTorch takes no Python objects.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ... import _engine, gradients
+from ...structure import Pattern, Selection
+from ...structure.registry import pin, structure_of
+from .host import bits
+from .library import MAX_RANK, Operation
+
+
+def matmul(
+    values: torch.Tensor, x: torch.Tensor, pattern: Pattern, transpose: bool, swapped: bool
+) -> torch.Tensor:
+    """Y = A X, or Aᵀ X; X is (n,), (..., n, k), or swapped (..., k, n)."""
+    return _matmul(values, x, pattern.number, transpose, swapped)
+
+
+def sddmm(u: torch.Tensor, v: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    """Values of U Vᵀ at the positions; U is (m,) or (..., m, k)."""
+    return _sddmm(u, v, pattern.number)
+
+
+def spgemm(
+    a_values: torch.Tensor,
+    b_values: torch.Tensor,
+    a: Pattern,
+    b: Pattern,
+    c: Pattern,
+    transpose_b: bool,
+) -> torch.Tensor:
+    """Values of A B, or A Bᵀ, at c's positions; all patterns of one index dtype."""
+    return _spgemm(a_values, b_values, a.number, b.number, c.number, transpose_b)
+
+
+def segment_sum(values: torch.Tensor, selection: Selection) -> torch.Tensor:
+    """Sums of selected values."""
+    return _segment_sum(values, selection.number)
+
+
+def todense(values: torch.Tensor, pattern: Pattern, transposed: bool) -> torch.Tensor:
+    """Return the dense matrix, or its transpose."""
+    return _todense(values, pattern.number, transposed)
+
+
+def sample(dense: torch.Tensor, pattern: Pattern, transposed: bool) -> torch.Tensor:
+    """Elements of a dense matrix, or its transpose, at the positions."""
+    return _sample(dense, pattern.number, transposed)
+
+
+def conj(x: torch.Tensor) -> torch.Tensor:
+    """Complex conjugate, which PyTorch's convention has in every gradient."""
+    return x.conj() if x.is_complex() else x
+
+
+def _adjoint(rule: Callable[..., Any], tensors: int, structures: int) -> Callable[..., Any]:
+    """Rule of `gossamer.gradients` over this module, for structures by number."""
+    first, last = tensors, tensors + structures
+
+    def adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> Any:
+        by_number = map(structure_of, arguments[first:last])
+        module = sys.modules[__name__]
+        return rule(module, operand, gradient, *arguments[:first], *by_number, *arguments[last:])
+
+    return adjoint
+
+
+# ---- kernels of the CPU, and the shapes of their results -----------------------------------------
+
+
+def _product_like(
+    x: torch.Tensor, pattern: Pattern, transpose: bool, swapped: bool
+) -> torch.Tensor:
+    outputs = pattern.cols if transpose else pattern.rows
+    if x.ndim == 1:
+        return x.new_empty((outputs,))
+    *batch, first, second = x.shape
+    return x.new_empty((*batch, first, outputs) if swapped else (*batch, outputs, second))
+
+
+def _matmul_cpu(
+    values: torch.Tensor, x: torch.Tensor, number: int, transpose: bool, swapped: bool
+) -> torch.Tensor:
+    pattern = structure_of(number)
+    y = _product_like(x, pattern, transpose, swapped)
+    data, operand, result = bits(values.contiguous()), bits(x), bits(y)
+    if transpose:
+        pattern, index_map = pattern.transpose()
+        moved = torch.empty_like(values)
+        _engine.gather(data, index_map, bits(moved))
+        data = bits(moved)
+    if x.ndim > MAX_RANK:
+        operand = operand.reshape(-1, *x.shape[-2:])
+        result = result.reshape(-1, *y.shape[-2:])
+    if swapped and x.ndim > 1:
+        operand, result = operand.swapaxes(-1, -2), result.swapaxes(-1, -2)
+    _engine.matmul(pattern.handle, data, operand, result, False)
+    return y
+
+
+def _sddmm_cpu(u: torch.Tensor, v: torch.Tensor, number: int) -> torch.Tensor:
+    pattern = structure_of(number)
+    values = u.new_empty((pattern.nnz,))
+    if u.ndim > MAX_RANK:
+        u, v = (x.reshape(-1, *x.shape[-2:]) for x in (u, v))
+    _engine.sddmm(pattern.handle, bits(u), bits(v), bits(values))
+    return values
+
+
+def _spgemm_cpu(
+    a_values: torch.Tensor, b_values: torch.Tensor, a: int, b: int, c: int, transpose_b: bool
+) -> torch.Tensor:
+    patterns = [structure_of(number) for number in (a, b, c)]
+    values = a_values.new_empty((patterns[2].nnz,))
+    left, right, product = (pattern.handle for pattern in patterns)
+    data = bits(a_values.contiguous()), bits(b_values.contiguous())
+    _engine.spgemm_masked(left, data[0], right, data[1], product, bits(values), transpose_b)
+    return values
+
+
+def _segment_sum_cpu(values: torch.Tensor, number: int) -> torch.Tensor:
+    selection = structure_of(number)
+    result = values.new_empty((selection.rows,))
+    data, index_map, segments = bits(values.contiguous()), selection.index_map, selection.segments
+    if segments is None:
+        _engine.gather(data, index_map, bits(result))
+    else:
+        _engine.segment_sum(data, index_map, segments, bits(result))
+    return result
+
+
+def _todense_cpu(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
+    pattern = structure_of(number)
+    dense = _todense_fake(values, number, transposed)
+    target = bits(dense)
+    _engine.todense(pattern.handle, bits(values.contiguous()), target.T if transposed else target)
+    return dense
+
+
+def _todense_fake(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
+    pattern = pin(number)
+    shape = pattern.rows, pattern.cols
+    return values.new_empty(shape[::-1] if transposed else shape)
+
+
+def _sample_cpu(dense: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
+    pattern = structure_of(number)
+    row, col = (torch.from_numpy(x.copy()) for x in (pattern.row_indices(), pattern.indices))
+    return dense[col, row] if transposed else dense[row, col]
+
+
+def _batched_matmul(
+    operand: int,
+    values: torch.Tensor,
+    x: torch.Tensor,
+    number: int,
+    transpose: bool,
+    swapped: bool,
+) -> torch.Tensor | None:
+    if operand == 0:
+        return None
+    # A batch of vectors is a matrix with a vector in each row.
+    return _matmul(values, x, number, transpose, swapped or x.ndim == 2)
+
+
+_matmul = Operation(
+    "matmul(Tensor values, Tensor x, int pattern, bool transpose, bool swapped) -> Tensor",
+    2,
+    _matmul_cpu,
+    lambda values, x, number, *flags: _product_like(x, pin(number), *flags),
+    _adjoint(gradients.matmul, 2, 1),
+    _batched_matmul,
+)
+_sddmm = Operation(
+    "sddmm(Tensor u, Tensor v, int pattern) -> Tensor",
+    2,
+    _sddmm_cpu,
+    lambda u, v, number: u.new_empty((pin(number).nnz,)),
+    _adjoint(gradients.sddmm, 2, 1),
+)
+_spgemm = Operation(
+    "spgemm(Tensor a_values, Tensor b_values, int a, int b, int product, bool transpose_b) "
+    "-> Tensor",
+    2,
+    _spgemm_cpu,
+    lambda a_values, b_values, a, b, c, transpose_b: a_values.new_empty(
+        ([pin(number) for number in (a, b, c)][2].nnz,)
+    ),
+    _adjoint(gradients.spgemm, 2, 3),
+)
+_segment_sum = Operation(
+    "segment_sum(Tensor values, int selection) -> Tensor",
+    1,
+    _segment_sum_cpu,
+    lambda values, number: values.new_empty((pin(number).rows,)),
+    _adjoint(gradients.segment_sum, 1, 1),
+)
+_todense = Operation(
+    "todense(Tensor values, int pattern, bool transposed) -> Tensor",
+    1,
+    _todense_cpu,
+    _todense_fake,
+    _adjoint(gradients.todense, 1, 1),
+)
+_sample = Operation(
+    "sample(Tensor dense, int pattern, bool transposed) -> Tensor",
+    1,
+    _sample_cpu,
+    lambda dense, number, transposed: dense.new_empty((pin(number).nnz,)),
+    _adjoint(gradients.sample, 1, 1),
+)

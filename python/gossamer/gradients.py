@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gradients of the engine's operations, once for all frameworks.
+
+Each operation is linear in each of its operands, and its adjoint by one operand is an operation of
+the same few: so these rules serve every order of differentiation. ``ops`` is a framework's module
+or object with the operations ``matmul``, ``sddmm``, ``spgemm``, ``segment_sum``, ``todense``,
+``sample``, and with ``conj``: the complex conjugate where the framework's gradients are by
+convention conjugated (PyTorch), the identity where they are not (JAX).
+
+Every function takes the number of the operand, the gradient of the result, then the operation's
+arguments, and returns the operand's gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arrays import Array
+from .structure import Pattern, Selection
+
+
+def matmul(
+    ops: Any,
+    operand: int,
+    gradient: Array,
+    values: Array,
+    x: Array,
+    pattern: Pattern,
+    transpose: bool,
+    swapped: bool,
+) -> Array:
+    """Of Y = A X, or Aᵀ X: by the values (0) and by X (1); swapped, X and Y are transposed."""
+    if operand == 1:
+        return ops.matmul(ops.conj(values), gradient, pattern, not transpose, swapped)
+    x = ops.conj(x)
+    if swapped and x.ndim > 1:
+        x, gradient = x.swapaxes(-1, -2), gradient.swapaxes(-1, -2)
+    u, v = (x, gradient) if transpose else (gradient, x)
+    return ops.sddmm(u, v, pattern)
+
+
+def sddmm(ops: Any, operand: int, gradient: Array, u: Array, v: Array, pattern: Pattern) -> Array:
+    """Of the values of U Vᵀ at the positions: by U (0) and by V (1)."""
+    other = ops.conj(u if operand == 1 else v)
+    return ops.matmul(gradient, other, pattern, operand == 1, False)
+
+
+def spgemm(
+    ops: Any,
+    operand: int,
+    gradient: Array,
+    a_values: Array,
+    b_values: Array,
+    a: Pattern,
+    b: Pattern,
+    c: Pattern,
+    transpose_b: bool,
+) -> Array:
+    """Of the values of A B, or A Bᵀ, at c's positions: by A's values (0) and by B's (1).
+
+    No list of products is built: each gradient is a product at the operand's own positions.
+    """
+    if operand == 0:
+        return ops.spgemm(gradient, ops.conj(b_values), c, b, a, not transpose_b)
+    a_values = ops.conj(a_values)
+    if transpose_b:
+        c_transposed, c_map = c.transpose()
+        moved = ops.segment_sum(gradient, Selection(c.nnz, c_map))
+        return ops.spgemm(moved, a_values, c_transposed, a, b, False)
+    a_transposed, a_map = a.transpose()
+    moved = ops.segment_sum(a_values, Selection(a.nnz, a_map))
+    return ops.spgemm(moved, gradient, a_transposed, c, b, False)
+
+
+def segment_sum(
+    ops: Any, operand: int, gradient: Array, values: Array, selection: Selection
+) -> Array:
+    """Of sums of selected values."""
+    return ops.segment_sum(gradient, selection.transpose())
+
+
+def todense(
+    ops: Any, operand: int, gradient: Array, values: Array, pattern: Pattern, transposed: bool
+) -> Array:
+    """Of the dense matrix, or its transpose."""
+    return ops.sample(gradient, pattern, transposed)
+
+
+def sample(
+    ops: Any, operand: int, gradient: Array, dense: Array, pattern: Pattern, transposed: bool
+) -> Array:
+    """Of the elements of a dense matrix, or its transpose, at the positions."""
+    return ops.todense(gradient, pattern, transposed)

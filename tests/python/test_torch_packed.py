@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed arrays over tensors: products, gradients, layers, compilation, MACKO's interface."""
+
+import copy
+
+import gossamer
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from gossamer import macko, nn  # noqa: E402
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+STORED = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
+
+
+def weight(rows=48, cols=70, dtype=torch.float32, density=0.4):
+    generator = torch.Generator().manual_seed(rows + cols)
+    W = torch.randn(rows, cols, generator=generator)
+    return W.mul_(torch.rand(rows, cols, generator=generator) < density).to(dtype)
+
+
+def linear(*shape, bias=True):
+    layer = torch.nn.Linear(*shape[::-1], bias=bias)
+    with torch.no_grad():
+        layer.weight.copy_(weight(*shape))
+    return layer
+
+
+def operand(*shape, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).to(dtype)
+
+
+@pytest.mark.parametrize("x_dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize("format", ["bitmap", "gap4", "gap8"])
+def test_products_have_the_bits_of_numpy(format, dtype, x_dtype):
+    W = weight()
+    P, N = gossamer.compress(W, format, dtype), gossamer.compress(W.numpy(), format, dtype)
+    assert all(isinstance(part, torch.Tensor) for part in P._storage.parts().values())
+    for shape in ((70,), (70, 5), (2, 1, 70, 3)):
+        x = operand(*shape, dtype=x_dtype)
+        host = gossamer.arrays.adapter_of(x).tonumpy(x)
+        y, expected = P @ x, N @ host
+        assert y.shape == expected.shape
+        assert str(y.dtype) == f"torch.{expected.dtype}"
+        np.testing.assert_array_equal(y.float().numpy(), expected.astype(np.float32))
+    for shape in ((48,), (5, 48), (2, 1, 3, 48)):
+        x = operand(*shape, dtype=x_dtype)
+        host = gossamer.arrays.adapter_of(x).tonumpy(x)
+        np.testing.assert_array_equal((x @ P).float().numpy(), (host @ N).astype(np.float32))
+    assert torch.equal(P.decompress("float32"), torch.from_numpy(N.decompress("float32")))
+
+
+def test_values_are_shared_and_results_of_every_layout():
+    P = gossamer.compress(weight())
+    assert torch.equal(P.tocsr().todense(), weight())
+    assert "dtype=torch.float32" in repr(P)
+    X = operand(70, 6)
+    expected = P @ X
+    for layout in (X.T.contiguous().T, X.repeat_interleave(2, 0)[::2], X.flip(0).flip(0)):
+        assert torch.equal(P @ layout, expected)
+    assert torch.equal(P @ X[(None,) * 7], expected[(None,) * 7])  # nine axes
+    assert torch.equal(P @ torch.complex(X, X).conj().imag, -expected)  # a lazy negation
+
+
+@pytest.mark.parametrize("shape", [(70,), (70, 4), (2, 70, 4)])
+def test_gradient_by_the_operand(shape):
+    W, x = weight(), operand(*shape).requires_grad_()
+    g = operand(*shape[:-2], 48, *shape[-1:]) if len(shape) > 1 else operand(48)
+    (by_packed,) = torch.autograd.grad(gossamer.compress(W) @ x, x, g)
+    (by_dense,) = torch.autograd.grad(W @ x, x, g)
+    torch.testing.assert_close(by_packed, by_dense)
+
+
+def test_vmap_over_the_operand():
+    P, x = gossamer.compress(weight()), operand(3, 5, 70)
+    expected = x @ P.T
+    mapped = torch.vmap(torch.vmap(lambda row: P @ row))(x)
+    torch.testing.assert_close(mapped, expected)
+    torch.testing.assert_close(torch.vmap(lambda X: X @ P.T, in_dims=2)(x.movedim(0, 2)), expected)
+
+
+def test_registration_passes_opcheck():
+    P = gossamer.compress(weight(), dtype="int8")
+    parts = P._storage.parts().values()
+    for x, transpose, swapped in (
+        (operand(70), False, False),
+        (operand(3, 70).requires_grad_(), False, True),
+        (operand(2, 48, 3), True, False),
+    ):
+        arguments = (*parts, x, P.format, *P.shape, transpose, swapped)
+        torch.library.opcheck(torch.ops.gossamer.packed_matmul, arguments)
+
+
+def test_products_compile_without_a_graph_break():
+    P, x, X = gossamer.compress(weight(48, 48)), operand(48), operand(3, 48)
+    for product in (lambda x: P @ x, lambda x: x @ P, lambda x: gossamer.multiply(P, x)):
+        assert torch.equal(torch.compile(product, fullgraph=True)(x), product(x))
+    compiled = torch.compile(lambda X: X @ P.T, fullgraph=True, dynamic=True)
+    assert torch.equal(compiled(X), X @ P.T)
+    assert torch.equal(compiled(X[:2]), X[:2] @ P.T)
+
+
+def test_wrong_operands():
+    P, N = gossamer.compress(weight()), gossamer.compress(weight().numpy())
+    x = operand(70)
+    with pytest.raises(TypeError, match="x has dtype float64, expected one of float32"):
+        P @ x.double()
+    with pytest.raises(TypeError, match="x is a numpy.ndarray and P holds torch tensors"):
+        P @ x.numpy()
+    with pytest.raises(TypeError, match="x is a torch.Tensor and P holds NumPy arrays"):
+        N @ x
+    with pytest.raises(ValueError, match=r"x has shape \(71,\), expected \(70,\)"):
+        P @ operand(71)
+    with pytest.raises(TypeError, match="layout torch.sparse_coo"):
+        P @ x.to_sparse()
+    with pytest.raises(ValueError, match="x is on meta and P on cpu; move one of them"):
+        P @ x.to("meta")
+    with pytest.raises(TypeError, match="W is a quantized tensor; call x.dequantize"):
+        gossamer.compress(torch.quantize_per_tensor(weight(), 0.1, 0, torch.qint8))
+    with pytest.raises(TypeError, match="no implementation|dispatch failed"):
+        torch.sin(P)
+
+
+# ---- layers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize("bias", [True, False])
+def test_packed_linear(dtype, bias):
+    layer = linear(48, 70, bias=bias)
+    packed = nn.PackedLinear.from_linear(layer, dtype=dtype)
+    assert f"out_features=48, bias={bias}" in repr(packed)
+    x = operand(2, 3, 70)
+    expected = x @ packed.weight.T + (layer.bias if bias else 0)
+    assert torch.equal(packed(x), expected)
+    assert packed(x[0, 0]).shape == (48,)
+    if dtype == "float32":
+        torch.testing.assert_close(packed(x), layer(x))
+    for twin in (copy.deepcopy(packed), reloaded(packed, dtype)):
+        assert torch.equal(twin(x), expected)
+        assert twin.values.data_ptr() != packed.values.data_ptr()
+
+
+def reloaded(packed, dtype):
+    """A layer of other nonzeros that takes over the state."""
+    other = torch.nn.Linear(70, 48, bias=packed.bias is not None)
+    with torch.no_grad():
+        other.weight[:, ::2] = 0
+    twin = nn.PackedLinear.from_linear(other, packed.format, dtype)
+    twin.load_state_dict(packed.state_dict())
+    return twin
+
+
+def test_casts_leave_scales_and_bytes_alone():
+    layer = linear(48, 70)
+    for dtype in ("int8", "float8_e4m3"):
+        packed = nn.PackedLinear.from_linear(layer, dtype=dtype)
+        values, scales = packed.values.clone(), packed.scales.clone()
+        packed.half()
+        assert torch.equal(packed.values, values)
+        assert torch.equal(packed.scales, scales)
+        assert packed.bias.dtype is torch.float16
+    half = nn.PackedLinear.from_linear(layer).half()
+    assert half.weight.dtype is torch.float16
+    assert half(operand(70, dtype=torch.float16)).dtype is torch.float16
+
+
+def test_a_wrong_state_is_refused():
+    packed = nn.PackedLinear.from_linear(linear(48, 70))
+    for name, change, message in (
+        ("row_offsets", lambda x: x.flip(0), "values has rank 1|row_offsets"),
+        ("values", lambda x: x[1:], "values has rank 1"),
+        ("positions", lambda x: torch.full_like(x, 255), "column|bits set"),
+        ("values", lambda x: x.double(), "expected one of"),
+    ):
+        state = packed.state_dict()
+        state[name] = change(state[name])
+        with pytest.raises(RuntimeError, match=message):
+            packed.load_state_dict(state)
+    state = packed.state_dict()
+    del state["positions"]
+    with pytest.raises(RuntimeError, match="Missing key.*positions"):
+        packed.load_state_dict(state)
+
+
+def test_autocast_gives_its_dtype():
+    packed = nn.PackedLinear.from_linear(linear(48, 70))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert packed(operand(3, 70)).dtype is torch.bfloat16
+
+
+def test_layer_compiles_without_a_graph_break():
+    packed, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(3, 70)
+    assert torch.equal(torch.compile(packed, fullgraph=True)(x), packed(x))
+
+
+def test_pack_linears():
+    tied = torch.nn.Embedding(48, 70)
+    model = torch.nn.ModuleDict(
+        {
+            "first": torch.nn.Sequential(linear(48, 70), torch.nn.ReLU()),
+            "full": torch.nn.Linear(48, 48),
+            "skipped": linear(48, 48),
+            "embedding": tied,
+            "head": torch.nn.Linear(70, 48, bias=False),
+        }
+    )
+    model["head"].weight = tied.weight
+    before = model["first"](operand(2, 70))
+    names = nn.pack_linears(model, skip=lambda name, layer: name == "skipped")
+    assert names == ["first.0"]
+    assert isinstance(model["first"][0], nn.PackedLinear)
+    assert type(model["full"]) is type(model["skipped"]) is type(model["head"]) is torch.nn.Linear
+    torch.testing.assert_close(model["first"](operand(2, 70)), before)
+    assert nn.pack_linears(model, min_gain=3) == []
+
+
+def test_packed_linear_refuses_what_it_cannot_hold():
+    P = gossamer.compress(weight())
+    with pytest.raises(TypeError, match="expected a PackedArray over tensors"):
+        nn.PackedLinear(gossamer.compress(weight().numpy()))
+    with pytest.raises(ValueError, match="transposed view"):
+        nn.PackedLinear(P.T)
+    with pytest.raises(ValueError, match=r"bias has shape \(47,\), expected \(48,\)"):
+        nn.PackedLinear(P, torch.zeros(47))
+    with pytest.raises(ValueError, match=r"x has shape \(3, 71\), expected \(..., 70\)"):
+        nn.PackedLinear(P)(operand(3, 71))
+
+
+# ---- MACKO's page --------------------------------------------------------------------------------
+
+
+def test_macko_with_tensors():
+    M = weight(192, 192, torch.float16)
+    v = operand(192, dtype=torch.float16)
+    compressed = macko.compress(M)
+    assert [type(part) for part in compressed] == [torch.Tensor] * 3 + [int] * 2
+    expected = gossamer.compress(M, "gap4") @ v
+    assert torch.equal(macko.multiply(compressed, v), expected)
+    compiled = torch.compile(macko.multiply, fullgraph=True)
+    assert torch.equal(compiled(compressed, v), expected)
+    broken = (*compressed[:2], compressed[2] + 1, *compressed[3:])
+    with pytest.raises(ValueError, match="row_offsets"):
+        macko.multiply(broken, v)
