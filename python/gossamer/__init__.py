@@ -29,6 +29,7 @@ from .functions import (
 from .packed import PackedArray, compress, multiply
 from .scipy_interop import from_scipy
 from .threads import get_num_threads, set_num_threads
+from .torch_interop import from_torch
 
 __all__ = [
     "COOArray",
@@ -60,6 +61,7 @@ __all__ = [
     "diags",
     "eye",
     "from_scipy",
+    "from_torch",
     "fromdense",
     "get_num_threads",
     "identity",
@@ -86,7 +88,7 @@ def issparse(x: object) -> bool:
 
 def __getattr__(name: str) -> Any:
     """Load what costs time to import when it is first asked for."""
-    if name in ("io", "macko"):
+    if name in ("io", "macko", "nn"):
         return import_module(f"gossamer.{name}")
     if name in ("load_safetensors", "save_safetensors"):
         return getattr(import_module("gossamer.io"), name)

@@ -37,7 +37,7 @@ def matmul(a: SparseArray, x: Any) -> Any:
     dense = dense_operand(a, x, "x")
     if dense is None:
         return NotImplemented
-    return a._arrays.matmul(*a._by_rows(), dense)
+    return a._arrays.matmul(a, dense)
 
 
 def rmatmul(a: SparseArray, x: Any) -> Any:
@@ -48,7 +48,7 @@ def rmatmul(a: SparseArray, x: Any) -> Any:
     dense = dense_operand(a, x, "x")
     if dense is None:
         return NotImplemented
-    return a._arrays.rmatmul(*a._by_cols(), dense)
+    return a._arrays.rmatmul(a, dense)
 
 
 def sparse_operand(x: Any) -> SparseArray | None:

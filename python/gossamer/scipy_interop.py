@@ -62,12 +62,13 @@ def to_scipy(a: SparseArray, copy: bool) -> Any:
             f"as A.astype('float32')"
         )
     first, second = a._index_arrays()
+    data = a._arrays.tonumpy(a.data)
     if a.format == "coo":
-        coo = sparse.coo_array((a.data, (first, second)), shape=a.shape, copy=copy)
+        coo = sparse.coo_array((data, (first, second)), shape=a.shape, copy=copy)
         coo.has_canonical_format = a.has_canonical_format
         return coo
     build = sparse.csr_array if a.format == "csr" else sparse.csc_array
-    matrix = build((a.data, first, second), shape=a.shape, copy=copy)
+    matrix = build((data, first, second), shape=a.shape, copy=copy)
     if a.has_canonical_format:
         matrix.has_canonical_format = True
     return matrix

@@ -105,21 +105,21 @@ def test_products_compile_without_a_graph_break():
 def test_wrong_operands():
     P, N = gossamer.compress(weight()), gossamer.compress(weight().numpy())
     x = operand(70)
-    with pytest.raises(TypeError, match="x has dtype float64, expected one of float32"):
+    with pytest.raises(TypeError, match=r"x has dtype float64, expected one of float32"):
         P @ x.double()
-    with pytest.raises(TypeError, match="x is a numpy.ndarray and P holds torch tensors"):
+    with pytest.raises(TypeError, match=r"x is a numpy.ndarray and P holds torch tensors"):
         P @ x.numpy()
-    with pytest.raises(TypeError, match="x is a torch.Tensor and P holds NumPy arrays"):
+    with pytest.raises(TypeError, match=r"x is a torch.Tensor and P holds NumPy arrays"):
         N @ x
     with pytest.raises(ValueError, match=r"x has shape \(71,\), expected \(70,\)"):
         P @ operand(71)
-    with pytest.raises(TypeError, match="layout torch.sparse_coo"):
+    with pytest.raises(TypeError, match=r"layout torch.sparse_coo"):
         P @ x.to_sparse()
-    with pytest.raises(ValueError, match="x is on meta and P on cpu; move one of them"):
+    with pytest.raises(ValueError, match=r"x is on meta and P on cpu; move one of them"):
         P @ x.to("meta")
-    with pytest.raises(TypeError, match="W is a quantized tensor; call x.dequantize"):
+    with pytest.raises(TypeError, match=r"W is a quantized tensor; call x.dequantize"):
         gossamer.compress(torch.quantize_per_tensor(weight(), 0.1, 0, torch.qint8))
-    with pytest.raises(TypeError, match="no implementation|dispatch failed"):
+    with pytest.raises(TypeError, match=r"no implementation|dispatch failed"):
         torch.sin(P)
 
 
@@ -181,7 +181,7 @@ def test_a_wrong_state_is_refused():
             packed.load_state_dict(state)
     state = packed.state_dict()
     del state["positions"]
-    with pytest.raises(RuntimeError, match="Missing key.*positions"):
+    with pytest.raises(RuntimeError, match=r"Missing key.*positions"):
         packed.load_state_dict(state)
 
 
@@ -219,9 +219,9 @@ def test_pack_linears():
 
 def test_packed_linear_refuses_what_it_cannot_hold():
     P = gossamer.compress(weight())
-    with pytest.raises(TypeError, match="expected a PackedArray over tensors"):
+    with pytest.raises(TypeError, match=r"expected a PackedArray over tensors"):
         nn.PackedLinear(gossamer.compress(weight().numpy()))
-    with pytest.raises(ValueError, match="transposed view"):
+    with pytest.raises(ValueError, match=r"transposed view"):
         nn.PackedLinear(P.T)
     with pytest.raises(ValueError, match=r"bias has shape \(47,\), expected \(48,\)"):
         nn.PackedLinear(P, torch.zeros(47))
@@ -242,5 +242,5 @@ def test_macko_with_tensors():
     compiled = torch.compile(macko.multiply, fullgraph=True)
     assert torch.equal(compiled(compressed, v), expected)
     broken = (*compressed[:2], compressed[2] + 1, *compressed[3:])
-    with pytest.raises(ValueError, match="row_offsets"):
+    with pytest.raises(ValueError, match=r"row_offsets"):
         macko.multiply(broken, v)

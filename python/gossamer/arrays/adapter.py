@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..containers import SparseArray
     from ..packed.storage import Storage
     from ..structure import CooPattern, Indices, Pattern
 
@@ -103,12 +104,12 @@ class Adapter(ABC):
     # ---- operations of the engine --------------------------------------------------------------
 
     @abstractmethod
-    def matmul(self, pattern: Pattern, values: Array, x: Array, conjugate: bool = False) -> Array:
+    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
         """A @ x, or conj(A) @ x; x is (n,), (n, k) or (..., n, k)."""
 
     @abstractmethod
-    def rmatmul(self, transposed: Pattern, values: Array, x: Array) -> Array:
-        """Product x @ A by A's transpose; x is (m,), (k, m) or (..., k, m)."""
+    def rmatmul(self, a: SparseArray, x: Array) -> Array:
+        """Product x @ A; x is (m,), (k, m) or (..., k, m)."""
 
     @abstractmethod
     def spgemm(

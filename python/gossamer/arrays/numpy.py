@@ -23,6 +23,7 @@ from ..structure import (
 from .adapter import Adapter, Array
 
 if TYPE_CHECKING:
+    from ..containers import SparseArray
     from ..packed.storage import Storage
 
 #: Axes that the engine's views have at most.
@@ -99,7 +100,8 @@ class NumPyAdapter(Adapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions]
 
-    def matmul(self, pattern: Pattern, values: Array, x: Array, conjugate: bool = False) -> Array:
+    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
+        pattern, values = a._by_rows()
         dtype = values.dtype
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
         # takes every other operand, and names what is wrong with it.
@@ -116,8 +118,8 @@ class NumPyAdapter(Adapter):
                 pass
         return self._product(pattern, values, x, conjugate, swapped=False)
 
-    def rmatmul(self, transposed: Pattern, values: Array, x: Array) -> Array:
-        return self._product(transposed, values, x, conjugate=False, swapped=True)
+    def rmatmul(self, a: SparseArray, x: Array) -> Array:
+        return self._product(*a._by_cols(), x, conjugate=False, swapped=True)
 
     def _product(
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
@@ -126,7 +128,7 @@ class NumPyAdapter(Adapter):
         x = self.asarray(x, "x")
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
-            raise ValueError(misfit(pattern, x.shape, swapped))
+            raise ValueError(misfit(pattern.rows, pattern.cols, x.shape, swapped))
         if x.dtype != values.dtype:
             dtype = promote(_name(values.dtype), _name(x.dtype))
             values, x = self.astype(values, dtype), self.astype(x, dtype)
@@ -236,17 +238,16 @@ def _bits(x: Array) -> Array:
     return x.view(np.uint16) if x.dtype.kind == "V" else x
 
 
-def misfit(pattern: Pattern, shape: tuple[int, ...], swapped: bool) -> str:
-    """Message for a dense operand whose shape does not fit."""
-    n = pattern.cols
+def misfit(m: int, n: int, shape: tuple[int, ...], swapped: bool) -> str:
+    """Message for an x that does not fit an m × n matrix, or, swapped, its transpose."""
     if swapped:
         return (
             f"x @ A: x has shape {shape}, expected ({n},), (k, {n}) or (..., k, {n}) "
-            f"for A of shape ({n}, {pattern.rows})"
+            f"for A of shape ({n}, {m})"
         )
     return (
         f"A @ x: x has shape {shape}, expected ({n},), ({n}, k) or (..., {n}, k) "
-        f"for A of shape ({pattern.rows}, {n})"
+        f"for A of shape ({m}, {n})"
     )
 
 

@@ -16,6 +16,7 @@ from ..devices import CPU, Device, use_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
 from ..structure import Indices, Pattern
+from ..torch_interop import to_torch
 
 if TYPE_CHECKING:
     from .coo import COOArray
@@ -115,6 +116,10 @@ class SparseArray(TorchOperators, ABC):
         """Pattern and values of the transpose in CSR order."""
 
     @abstractmethod
+    def _stored(self) -> tuple[Pattern, Array, bool]:
+        """Pattern and values with as little moved as the format allows; whether they are of A.T."""
+
+    @abstractmethod
     def _with_data(self: Self, data: Array) -> Self:
         """Return the same positions with other values."""
 
@@ -207,6 +212,14 @@ class SparseArray(TorchOperators, ABC):
         """
         return to_scipy(self, copy)
 
+    def to_torch(self) -> Any:
+        """Return PyTorch's sparse tensor of the same format; values must be tensors.
+
+        It shares the values, with their gradient, and the index arrays of CSR and CSC, which nobody
+        is to write to. The indices of COO are copied into the one tensor that PyTorch wants.
+        """
+        return to_torch(self)
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
             f"a {type(self).__name__} does not become a NumPy array by itself; use A.todense(), or "
@@ -227,13 +240,13 @@ class SparseArray(TorchOperators, ABC):
     def __matmul__(self, x: Any) -> Any:
         """A @ x: x dense of shape (n,), (n, k) or (..., n, k), or sparse."""
         if type(x) is self._arrays.array_type:
-            return self._arrays.matmul(*self._by_rows(), x)
+            return self._arrays.matmul(self, x)
         return products.matmul(self, x)
 
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
         if type(x) is self._arrays.array_type:
-            return self._arrays.rmatmul(*self._by_cols(), x)
+            return self._arrays.rmatmul(self, x)
         return products.rmatmul(self, x)
 
     def matvec(self, x: Array) -> Array:
@@ -246,7 +259,7 @@ class SparseArray(TorchOperators, ABC):
 
     def rmatvec(self, x: Array) -> Array:
         """Aᴴ @ x."""
-        return self._arrays.matmul(*self._by_cols(), x, conjugate=True)
+        return self._arrays.matmul(self.T, x, conjugate=True)
 
     def rmatmat(self, x: Array) -> Array:
         """Aᴴ @ X."""

@@ -110,6 +110,9 @@ class COOArray(SparseArray):
     def _by_cols(self) -> tuple[Pattern, Array]:
         return self.T._by_rows()
 
+    def _stored(self) -> tuple[Pattern, Array, bool]:
+        return *self._by_rows(), False
+
     def _with_data(self, data: Array) -> COOArray:
         return COOArray(self._pattern, data, self._arrays)
 

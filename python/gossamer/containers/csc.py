@@ -86,6 +86,9 @@ class CSCArray(SparseArray):
     def _by_cols(self) -> tuple[Pattern, Array]:
         return self._transpose._by_rows()
 
+    def _stored(self) -> tuple[Pattern, Array, bool]:
+        return self._transpose._pattern, self._data, True
+
     def _with_data(self, data: Array) -> CSCArray:
         return CSCArray(self._transpose._with_data(data))
 

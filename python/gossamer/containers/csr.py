@@ -101,6 +101,9 @@ class CSRArray(SparseArray):
     def _by_rows(self) -> tuple[Pattern, Array]:
         return self._pattern, self._data
 
+    def _stored(self) -> tuple[Pattern, Array, bool]:
+        return self._pattern, self._data, False
+
     def _by_cols(self) -> tuple[Pattern, Array]:
         pattern, index_map = self._pattern.transpose()
         if self._transposed_data is not None:

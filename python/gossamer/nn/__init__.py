@@ -2,5 +2,6 @@
 """Layers of PyTorch over sparse and packed weights."""
 
 from .packed_linear import PackedLinear, pack_linears
+from .sparse_linear import SparseLinear
 
-__all__ = ["PackedLinear", "pack_linears"]
+__all__ = ["PackedLinear", "SparseLinear", "pack_linears"]

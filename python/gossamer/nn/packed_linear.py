@@ -13,6 +13,7 @@ from ..arrays.torch.packed import VALUE_TYPES
 from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
+from .autocast import autocast_dtype
 
 
 class PackedLinear(nn.Module):  # type: ignore[misc]
@@ -103,8 +104,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
         Its dtype is that of `gossamer.PackedArray`'s products; under autocast the autocast one.
         """
-        device = x.device.type
-        cast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        cast = autocast_dtype(x)
         if cast is not None:
             x = x.to(cast)
         if x.shape[-1:] != (self.in_features,):

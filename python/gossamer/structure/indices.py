@@ -54,16 +54,24 @@ def index_arrays(
         range.
     """
     arrays = {argument: _integers(x, argument) for argument, x in given.items()}
-    wide = any(isinstance(x, np.ndarray) and x.dtype == np.int64 for x in given.values())
+    # A list has no dtype to keep.
+    wide = any(hasattr(x, "dtype") and arrays[name].dtype == np.int64 for name, x in given.items())
     dtype = index_dtype(*shape, nnz, at_least=np.int64 if wide else np.int32)
     return [_converted(x, dtype, argument, copy) for argument, x in arrays.items()]
 
 
 def _integers(x: Any, argument: str) -> Indices:
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except Exception as error:
+        raise TypeError(
+            f"{argument} is a {type(x).__module__}.{type(x).__qualname__} whose elements cannot be "
+            f"read ({str(error).splitlines()[0]}); indices are integers in the memory of the CPU, "
+            f"not traced and without gradients"
+        ) from error
     if array.ndim != 1:
         raise ValueError(f"{argument} has shape {array.shape}, expected one axis")
-    if array.size == 0 and not isinstance(x, np.ndarray):
+    if array.size == 0 and not hasattr(x, "dtype"):
         return array.astype(np.int32)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{argument} has dtype {array.dtype}, expected int32 or int64")

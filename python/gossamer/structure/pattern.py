@@ -77,6 +77,13 @@ class Pattern:
         """Dtype of the index arrays."""
         return self.indices.dtype
 
+    def __deepcopy__(self, memo: Any) -> Pattern:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = self.rows, self.cols, self.indptr, self.indices, self.sorted, self.canonical
+        return Pattern, arguments
+
     def _empty(self, count: int) -> Indices:
         return np.empty(count, self.index_dtype)
 

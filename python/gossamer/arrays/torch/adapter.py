@@ -27,6 +27,7 @@ from .host import DTYPES, NAMES, to_numpy, to_tensor
 from .library import check_same_device
 
 if TYPE_CHECKING:
+    from ...containers import SparseArray
     from ...packed.storage import Storage
 
 
@@ -120,27 +121,35 @@ class TorchAdapter(Adapter):
 
     # ---- operations of the engine --------------------------------------------------------------
 
-    def matmul(
-        self, pattern: Pattern, values: Array, x: Array, conjugate: bool = False
-    ) -> torch.Tensor:
-        return self._product(pattern, self.conj(values) if conjugate else values, x, False)
+    def matmul(self, a: SparseArray, x: torch.Tensor, conjugate: bool = False) -> torch.Tensor:
+        return self._product(a, x, conjugate, swapped=False)
 
-    def rmatmul(self, transposed: Pattern, values: Array, x: Array) -> torch.Tensor:
-        return self._product(transposed, values, x, True)
+    def rmatmul(self, a: SparseArray, x: torch.Tensor) -> torch.Tensor:
+        return self._product(a, x, conjugate=False, swapped=True)
 
     def _product(
-        self, pattern: Pattern, values: torch.Tensor, x: torch.Tensor, swapped: bool
+        self, a: SparseArray, x: torch.Tensor, conjugate: bool, swapped: bool
     ) -> torch.Tensor:
+        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
+        if a.format == "coo" and torch.compiler.is_compiling():
+            raise RuntimeError(
+                "products of a COOArray inside torch.compile are not supported, since they order "
+                "it first; convert it outside, with A.tocsr()"
+            )
+        pattern, values, transpose = a._stored()
+        if conjugate:
+            values = self.conj(values)
         x = self.operand(x, "x", "A")
         if x.dtype is not values.dtype:
             x = self.asarray(x, "x")
             dtype = promote(NAMES[values.dtype], NAMES[x.dtype])
             values, x = self.astype(values, dtype), self.astype(x, dtype)
         check_same_device(x, values, "A")
+        outputs, inputs = a.shape[:: -1 if swapped else 1]
         row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
-            raise ValueError(misfit(pattern, tuple(x.shape), swapped))
-        return operations.matmul(values, x, pattern, False, swapped)
+        if x.ndim == 0 or x.shape[row_axis] != inputs:
+            raise ValueError(misfit(outputs, inputs, tuple(x.shape), swapped))
+        return operations.matmul(values, x, pattern, transpose != swapped, swapped)
 
     def spgemm(
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array

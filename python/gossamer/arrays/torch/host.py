@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 #: Names that NumPy gives to the dtypes of PyTorch that Gossamer computes with.
@@ -41,14 +42,21 @@ def to_numpy(x: torch.Tensor) -> Any:
     return bits(x).view(getattr(ml_dtypes, str(x.dtype).removeprefix("torch.")))
 
 
+class _Writable:
+    """A read-only NumPy array as one that may be written to: PyTorch knows no other."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+
+
 def to_tensor(array: Any) -> torch.Tensor:
-    """Return a NumPy array as a tensor, shared unless somebody else has made it read-only."""
-    if not array.flags.writeable:
-        if array.flags.owndata:
-            array.flags.writeable = True  # PyTorch has no read-only tensors
-        else:
-            array = array.copy()
+    """Return a NumPy array as a tensor that shares its memory; nobody is to write to it."""
     named = _NAMED.get(array.dtype.name)
-    if named is None:
-        return torch.from_numpy(array)
-    return torch.from_numpy(array.view(f"u{array.itemsize}")).view(named)
+    if named is not None:
+        array = array.view(f"u{array.itemsize}")
+    if not array.flags.writeable:
+        array = np.asarray(_Writable(array))
+    tensor = torch.from_numpy(array)
+    return tensor if named is None else tensor.view(named)

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from ...structure.registry import structure_of
+from ...structure.registry import pin, structure_of
+from ..kernels import MAX_RANK as MAX_RANK
 
 LIBRARY = torch.library.Library("gossamer", "DEF")
-
-#: Axes that the engine's views have at most.
-MAX_RANK = 8
 
 #: Gradient of one operand: its number, the gradient of the result, then the operation's arguments.
 Adjoint = Callable[..., torch.Tensor]
@@ -69,7 +67,7 @@ class Operation:
         self._adjoint = adjoint
         self._batch = batch
         qualified = f"gossamer::{name}"
-        torch.library.register_fake(qualified, fake, lib=LIBRARY)
+        torch.library.register_fake(qualified, self._pinning(fake), lib=LIBRARY)
         torch.library.register_autograd(
             qualified, self._backward, setup_context=self._setup_context, lib=LIBRARY
         )
@@ -88,6 +86,17 @@ class Operation:
             else:
                 return self._function.apply(*arguments)
         return self.overload(*arguments)
+
+    def _pinning(self, fake: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """Keep the structures of what is traced: the compiled program has only their numbers."""
+
+        def pinned(*arguments: Any) -> torch.Tensor:
+            for argument in arguments[self.tensors :]:
+                if type(argument) is int:
+                    pin(argument)
+            return fake(*arguments)
+
+        return pinned
 
     def _setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[: self.tensors])

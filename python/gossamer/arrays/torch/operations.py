@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from ... import _engine, gradients
+from ... import gradients
 from ...structure import Pattern, Selection
-from ...structure.registry import pin, structure_of
+from ...structure.registry import structure_of
+from .. import kernels
 from .host import bits
-from .library import MAX_RANK, Operation
+from .library import Operation
 
 
 def matmul(
@@ -82,11 +83,7 @@ def _adjoint(rule: Callable[..., Any], tensors: int, structures: int) -> Callabl
 def _product_like(
     x: torch.Tensor, pattern: Pattern, transpose: bool, swapped: bool
 ) -> torch.Tensor:
-    outputs = pattern.cols if transpose else pattern.rows
-    if x.ndim == 1:
-        return x.new_empty((outputs,))
-    *batch, first, second = x.shape
-    return x.new_empty((*batch, first, outputs) if swapped else (*batch, outputs, second))
+    return x.new_empty(kernels.matmul_shape(x.shape, pattern, transpose, swapped))
 
 
 def _matmul_cpu(
@@ -94,70 +91,55 @@ def _matmul_cpu(
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = _product_like(x, pattern, transpose, swapped)
-    data, operand, result = bits(values.contiguous()), bits(x), bits(y)
-    if transpose:
-        pattern, index_map = pattern.transpose()
-        moved = torch.empty_like(values)
-        _engine.gather(data, index_map, bits(moved))
-        data = bits(moved)
-    if x.ndim > MAX_RANK:
-        operand = operand.reshape(-1, *x.shape[-2:])
-        result = result.reshape(-1, *y.shape[-2:])
-    if swapped and x.ndim > 1:
-        operand, result = operand.swapaxes(-1, -2), result.swapaxes(-1, -2)
-    _engine.matmul(pattern.handle, data, operand, result, False)
+    kernels.matmul(_vector(values), bits(x), pattern, transpose, swapped, bits(y))
     return y
 
 
 def _sddmm_cpu(u: torch.Tensor, v: torch.Tensor, number: int) -> torch.Tensor:
     pattern = structure_of(number)
     values = u.new_empty((pattern.nnz,))
-    if u.ndim > MAX_RANK:
-        u, v = (x.reshape(-1, *x.shape[-2:]) for x in (u, v))
-    _engine.sddmm(pattern.handle, bits(u), bits(v), bits(values))
+    kernels.sddmm(bits(u), bits(v), pattern, bits(values))
     return values
 
 
 def _spgemm_cpu(
     a_values: torch.Tensor, b_values: torch.Tensor, a: int, b: int, c: int, transpose_b: bool
 ) -> torch.Tensor:
-    patterns = [structure_of(number) for number in (a, b, c)]
-    values = a_values.new_empty((patterns[2].nnz,))
-    left, right, product = (pattern.handle for pattern in patterns)
-    data = bits(a_values.contiguous()), bits(b_values.contiguous())
-    _engine.spgemm_masked(left, data[0], right, data[1], product, bits(values), transpose_b)
+    left, right, product = (structure_of(number) for number in (a, b, c))
+    values = a_values.new_empty((product.nnz,))
+    data = _vector(a_values), _vector(b_values)
+    kernels.spgemm(*data, left, right, product, transpose_b, bits(values))
     return values
 
 
 def _segment_sum_cpu(values: torch.Tensor, number: int) -> torch.Tensor:
     selection = structure_of(number)
-    result = values.new_empty((selection.rows,))
-    data, index_map, segments = bits(values.contiguous()), selection.index_map, selection.segments
-    if segments is None:
-        _engine.gather(data, index_map, bits(result))
-    else:
-        _engine.segment_sum(data, index_map, segments, bits(result))
-    return result
+    sums = values.new_empty((selection.rows,))
+    kernels.segment_sum(_vector(values), selection, bits(sums))
+    return sums
 
 
 def _todense_cpu(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
-    pattern = structure_of(number)
     dense = _todense_fake(values, number, transposed)
-    target = bits(dense)
-    _engine.todense(pattern.handle, bits(values.contiguous()), target.T if transposed else target)
+    kernels.todense(_vector(values), structure_of(number), transposed, bits(dense))
     return dense
 
 
 def _todense_fake(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
-    pattern = pin(number)
+    pattern = structure_of(number)
     shape = pattern.rows, pattern.cols
     return values.new_empty(shape[::-1] if transposed else shape)
 
 
 def _sample_cpu(dense: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
     pattern = structure_of(number)
-    row, col = (torch.from_numpy(x.copy()) for x in (pattern.row_indices(), pattern.indices))
-    return dense[col, row] if transposed else dense[row, col]
+    values = dense.new_empty((pattern.nnz,))
+    kernels.sample(bits(dense), pattern, transposed, bits(values))
+    return values
+
+
+def _vector(values: torch.Tensor) -> Any:
+    return bits(values.contiguous())
 
 
 def _batched_matmul(
@@ -178,7 +160,7 @@ _matmul = Operation(
     "matmul(Tensor values, Tensor x, int pattern, bool transpose, bool swapped) -> Tensor",
     2,
     _matmul_cpu,
-    lambda values, x, number, *flags: _product_like(x, pin(number), *flags),
+    lambda values, x, number, *flags: _product_like(x, structure_of(number), *flags),
     _adjoint(gradients.matmul, 2, 1),
     _batched_matmul,
 )
@@ -186,7 +168,7 @@ _sddmm = Operation(
     "sddmm(Tensor u, Tensor v, int pattern) -> Tensor",
     2,
     _sddmm_cpu,
-    lambda u, v, number: u.new_empty((pin(number).nnz,)),
+    lambda u, v, number: u.new_empty((structure_of(number).nnz,)),
     _adjoint(gradients.sddmm, 2, 1),
 )
 _spgemm = Operation(
@@ -194,16 +176,14 @@ _spgemm = Operation(
     "-> Tensor",
     2,
     _spgemm_cpu,
-    lambda a_values, b_values, a, b, c, transpose_b: a_values.new_empty(
-        ([pin(number) for number in (a, b, c)][2].nnz,)
-    ),
+    lambda a_values, b_values, a, b, c, transpose_b: a_values.new_empty((structure_of(c).nnz,)),
     _adjoint(gradients.spgemm, 2, 3),
 )
 _segment_sum = Operation(
     "segment_sum(Tensor values, int selection) -> Tensor",
     1,
     _segment_sum_cpu,
-    lambda values, number: values.new_empty((pin(number).rows,)),
+    lambda values, number: values.new_empty((structure_of(number).rows,)),
     _adjoint(gradients.segment_sum, 1, 1),
 )
 _todense = Operation(
@@ -217,6 +197,6 @@ _sample = Operation(
     "sample(Tensor dense, int pattern, bool transposed) -> Tensor",
     1,
     _sample_cpu,
-    lambda dense, number, transposed: dense.new_empty((pin(number).nnz,)),
+    lambda dense, number, transposed: dense.new_empty((structure_of(number).nnz,)),
     _adjoint(gradients.sample, 1, 1),
 )

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linear layer whose weight is sparse, its values trained and its pattern fixed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import construct
+from ..arrays.torch import adapter, operations
+from ..arrays.torch.host import DTYPES, NAMES, to_tensor
+from ..containers import CSRArray, SparseArray
+from ..dtypes import promote
+from ..structure import Pattern
+from .autocast import autocast_dtype
+
+
+class SparseLinear(nn.Module):  # type: ignore[misc]
+    """Linear layer y = x Wᵀ + b with a sparse weight.
+
+    The stored values are the parameter ``values``; the pattern is fixed, and its row offsets and
+    columns are the buffers ``indptr`` and ``indices``. No dense matrix of the weight's shape is
+    built, forward or backward.
+
+    Parameters
+    ----------
+    weight
+        Sparse array over tensors, of shape (out_features, in_features); taken in CSR, canonical.
+    bias
+        Shape (out_features,), or None.
+
+    Raises
+    ------
+    TypeError
+        If the weight is no sparse array over tensors.
+    ValueError
+        If the bias does not fit.
+    """
+
+    indptr: torch.Tensor
+    indices: torch.Tensor
+
+    def __init__(self, weight: SparseArray, bias: torch.Tensor | None = None) -> None:
+        super().__init__()
+        if not isinstance(weight, SparseArray) or not isinstance(weight.data, torch.Tensor):
+            raise TypeError(
+                f"SparseLinear: weight is {weight!r}, expected a sparse array over tensors"
+            )
+        self.out_features, self.in_features = weight.shape
+        if bias is not None and bias.shape != (self.out_features,):
+            raise ValueError(
+                f"SparseLinear: bias has shape {tuple(bias.shape)}, expected ({self.out_features},)"
+            )
+        csr = weight.tocsr(canonical=True)
+        self._pattern: Pattern = csr._pattern
+        self.register_buffer("indptr", to_tensor(csr.indptr))
+        self.register_buffer("indices", to_tensor(csr.indices))
+        self.values = nn.Parameter(csr.data.detach().clone())
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+
+    @classmethod
+    def from_linear(
+        cls, linear: nn.Linear, mask: torch.Tensor | None = None, threshold: float = 0.0
+    ) -> SparseLinear:
+        """Keep the weights of a dense layer where the mask is true.
+
+        Parameters
+        ----------
+        linear
+            Its weight and bias are copied.
+        mask
+            Boolean, of the weight's shape; by default where the modulus exceeds the threshold.
+        """
+        weight = linear.weight.detach()
+        if mask is None:
+            return cls(construct.fromdense(weight, threshold), linear.bias)
+        return cls(_masked(weight, mask), linear.bias)
+
+    @classmethod
+    def from_mask(
+        cls, mask: torch.Tensor, bias: bool = True, dtype: torch.dtype | None = None
+    ) -> SparseLinear:
+        """Layer with random values where a mask of shape (out_features, in_features) is true.
+
+        Values and bias are uniform in ±1/√k, k the mean number of values in a row: the variance of
+        the result is that of a dense layer of k inputs.
+        """
+        weight = torch.empty(mask.shape, dtype=dtype)
+        layer = cls(_masked(weight, mask), weight.new_empty(len(mask)) if bias else None)
+        bound = math.sqrt(len(mask) / max(1, len(layer.values)))
+        for parameter in layer.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+        return layer
+
+    @property
+    def weight(self) -> CSRArray:
+        """The weight as a sparse array over the parameter: gradients flow through it."""
+        return CSRArray(self._pattern, self.values, adapter)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features)."""
+        if x.shape[-1:] != (self.in_features,):
+            raise ValueError(
+                f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
+            )
+        dtype = autocast_dtype(x)
+        if dtype is None:
+            dtype = DTYPES[promote(NAMES[self.values.dtype], NAMES[x.dtype])]
+        y = operations.matmul(self.values.to(dtype), x.to(dtype), self._pattern, False, True)
+        return y if self.bias is None else y + self.bias.to(dtype)
+
+    def extra_repr(self) -> str:
+        """What ``repr`` says of the layer."""
+        nnz = len(self.values)
+        density = nnz / max(1, self.in_features * self.out_features)
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, nnz={nnz}, density={density:.3g}"
+        )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Take over another pattern too, after looking at its indices."""
+        error_msgs = arguments[-1]
+        names = ("values", "indices", "indptr")
+        if all(prefix + name in state_dict for name in names):
+            shape = self.out_features, self.in_features
+            parts = tuple(state_dict[prefix + name].detach().cpu() for name in names)
+            try:
+                csr = construct.csr_array(parts, shape)
+            except (TypeError, ValueError) as error:
+                error_msgs.append(f"{prefix}: {error}")
+                return
+            self._pattern = csr._pattern
+            self.indptr, self.indices = to_tensor(csr.indptr), to_tensor(csr.indices)
+            if len(csr.data) != len(self.values):
+                self.values = nn.Parameter(self.values.new_empty(len(csr.data)))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _masked(weight: torch.Tensor, mask: torch.Tensor) -> CSRArray:
+    """Elements of a dense matrix where the mask is true."""
+    if mask.dtype is not torch.bool or mask.shape != weight.shape:
+        raise ValueError(
+            f"SparseLinear: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool "
+            f"of shape {tuple(weight.shape)}"
+        )
+    pattern, _ = adapter.fromdense(mask.to(torch.float32), 0.0)
+    return CSRArray(pattern, weight[mask], adapter)

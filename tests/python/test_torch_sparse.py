@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse arrays over tensors, where PyTorch has something of its own: layouts, layers, compilation.
+
+What all frameworks share is in test_frameworks.py.
+"""
+
+import copy
+import pickle
+
+import gossamer
+import numpy as np
+import pytest
+from battery.battery import matrices
+from cases import FORMATS, every_format, named
+
+torch = pytest.importorskip("torch")
+from gossamer import nn  # noqa: E402
+from gossamer.arrays.torch import operations  # noqa: E402
+from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+
+DTYPES = (torch.float64, torch.complex128)
+every_torch_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+def dense(rows=9, cols=7, dtype=torch.float64, density=0.4):
+    generator = torch.Generator().manual_seed(rows * cols)
+    D = torch.randn(rows, cols, dtype=dtype, generator=generator)
+    return D * (torch.rand(rows, cols, generator=generator) < density)
+
+
+def operand(*shape, dtype=torch.float64, seed=0):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def tracked(*shape, dtype=torch.float64):
+    return operand(*shape, dtype=dtype).requires_grad_()
+
+
+def sparse(format="csr", dtype=torch.float64, rows=9, cols=7):
+    return gossamer.fromdense(dense(rows, cols, dtype), format=format)
+
+
+# ---- gradients, of both orders and both modes ----------------------------------------------------
+
+STRUCTURAL = {
+    "tocsr": lambda A: A.tocsr().data,
+    "tocsc": lambda A: A.tocsc().data,
+    "tocoo": lambda A: A.tocoo(canonical=True).data,
+    "todense": lambda A: A.todense(),
+    "slice": lambda A: A[1:6, 2:5].data,
+    "element": lambda A: A[3, 4],
+    "sum": lambda A: A.sum(),
+    "col_sums": lambda A: A.sum(0),
+    "row_sums": lambda A: A.sum(1),
+    "diagonal": lambda A: A.diagonal(1),
+    "trace": lambda A: A.trace(),
+    "conjugate transpose": lambda A: A.H.tocsr().data,
+    "sparse + sparse": lambda A: (A + 2 * A.tocsc()).data,
+    "sparse @ sparse": lambda A: (A @ A.T).data,
+    "x Aᵀ A x": lambda A: A.T @ (A @ operand(7, dtype=A.dtype)),
+}
+
+
+@every_torch_dtype
+@every_format
+@pytest.mark.parametrize("name", STRUCTURAL)
+def test_gradients_through_structure(name, format, dtype):
+    A = sparse(format, dtype)
+    values = A.data.clone().requires_grad_()
+    function = lambda values: STRUCTURAL[name](A._with_data(values))  # noqa: E731
+    assert gradcheck(function, values, check_forward_ad=True)
+    assert gradgradcheck(function, values)
+
+
+@every_torch_dtype
+@every_format
+@pytest.mark.parametrize("shape", [(7,), (7, 3), (2, 7, 3), (2, 1, 7, 2)])
+def test_gradients_of_products(shape, format, dtype):
+    A = sparse(format, dtype)
+    values, x = A.data.clone().requires_grad_(), tracked(*shape, dtype=dtype)
+    assert gradcheck(lambda v, x: A._with_data(v) @ x, (values, x), check_forward_ad=True)
+    assert gradgradcheck(lambda v, x: A._with_data(v) @ x, (values, x))
+    z = x.detach().transpose(-1, -2).contiguous().requires_grad_() if x.ndim > 1 else x
+    assert gradcheck(lambda v, z: z @ A._with_data(v).T, (values, z), check_forward_ad=True)
+    assert gradgradcheck(lambda v, z: z @ A._with_data(v).T, (values, z))
+
+
+@every_torch_dtype
+def test_gradients_of_sums_of_duplicates_and_sampled_products(dtype):
+    matrix = named("duplicates")
+    coordinates = torch.from_numpy(matrix.row[:60]), torch.from_numpy(matrix.col[:60])
+    values = tracked(60, dtype=dtype)
+
+    def summed(values):
+        return gossamer.coo_array((values, coordinates), (12, 9)).tocsr(canonical=True).data
+
+    assert gradcheck(summed, values)
+    assert gradgradcheck(summed, values)
+    A, U, V = sparse(dtype=dtype), tracked(9, 3, dtype=dtype), tracked(7, 3, dtype=dtype)
+    assert gradcheck(lambda U, V: gossamer.sddmm(A, U, V).data, (U, V), check_forward_ad=True)
+    assert gradgradcheck(lambda U, V: gossamer.sddmm(A, U, V).data, (U, V))
+
+
+def test_backward_allocates_no_dense_matrix():
+    n, k = 4096, 4
+    row, col = torch.randint(n, (2, 20_000), generator=torch.Generator().manual_seed(1))
+    values, x = tracked(20_000, dtype=torch.float32), tracked(n, k, dtype=torch.float32)
+    A = gossamer.coo_array((values, (row, col)), (n, n)).tocsr()
+    with torch.profiler.profile(profile_memory=True) as profile:
+        (A @ x).sum().backward()
+    largest = max((event.self_cpu_memory_usage for event in profile.events()), default=0)
+    assert 0 < largest < n * n  # a quarter of the dense matrix's bytes
+    assert values.grad.shape == (20_000,)
+
+
+# ---- torch.func, torch.library, torch.compile ----------------------------------------------------
+
+
+def test_function_transforms():
+    A, x = sparse(), operand(7, 3)
+    D = A.todense()
+    func = torch.func
+    loss, expected = (lambda x, M=M: (M @ x).pow(3).sum() for M in (A, D))
+    torch.testing.assert_close(func.grad(loss)(x), func.grad(expected)(x))
+    torch.testing.assert_close(func.hessian(loss)(x), func.hessian(expected)(x))
+    y, pull = func.vjp(lambda x: A @ x, x)
+    torch.testing.assert_close(pull(y)[0], D.T @ y)
+    torch.testing.assert_close(func.jvp(lambda x: A @ x, (x,), (x,))[1], D @ x)
+    torch.testing.assert_close(func.vmap(lambda c: A @ c, in_dims=1, out_dims=1)(x), D @ x)
+    V = operand(4, A.nnz)
+    many = torch.stack([A._with_data(v) @ x for v in V])
+    torch.testing.assert_close(func.vmap(lambda v: A._with_data(v) @ x)(V), many)
+    per_sample = func.vmap(func.grad(lambda v, c: (A._with_data(v) @ c).sum()), (None, 1))(
+        A.data, x
+    )
+    torch.testing.assert_close(
+        per_sample.sum(0), func.grad(lambda v: (A._with_data(v) @ x).sum())(A.data)
+    )
+
+
+def registered():
+    A = sparse()
+    B, (T, index_map) = A.tocsc().tocsr() @ A.T, A._pattern.transpose()
+    values = A.data.clone().requires_grad_()
+    selection = gossamer.structure.Selection(A.nnz, index_map)
+    a, t, b = A._pattern.number, T.number, B._pattern.number
+    moved = operations.segment_sum(A.data, selection)
+    keep = A, B, T, selection
+    return keep, {
+        "matmul": [
+            (values, tracked(7, 3), a, False, False),
+            (values, operand(3, 9), a, True, True),
+        ],
+        "sddmm": [(tracked(9, 3), tracked(7, 3), a)],
+        "spgemm": [(values, moved.requires_grad_(), a, t, b, False)],
+        "segment_sum": [(values, selection.number)],
+        "todense": [(values, a, True)],
+        "sample": [(tracked(9, 7), a, False)],
+    }
+
+
+@pytest.mark.parametrize("name", registered()[1])
+def test_registrations_pass_opcheck(name):
+    keep, calls = registered()
+    for arguments in calls[name]:
+        torch.library.opcheck(getattr(torch.ops.gossamer, name), arguments)
+    assert keep
+
+
+@pytest.mark.parametrize("format", ["csr", "csc"])
+def test_products_compile_without_a_graph_break(format):
+    A, x = sparse(format, rows=7), operand(7)
+    X = operand(3, 7)
+    for product in (
+        lambda x: A @ x,
+        lambda x: x @ A,
+        lambda x: A.T @ (A @ x),
+        lambda x: gossamer.functions._matvec(A, x),
+    ):
+        torch.testing.assert_close(torch.compile(product, fullgraph=True)(x), product(x))
+    compiled = torch.compile(lambda X: X @ A, fullgraph=True, dynamic=True)
+    for rows in (3, 2):
+        torch.testing.assert_close(compiled(X[:rows]), X[:rows] @ A)
+
+
+def test_training_compiles_without_a_graph_break():
+    layer = nn.SparseLinear(sparse(), torch.zeros(9, dtype=torch.float64))
+    x = operand(5, 7)
+    step = torch.compile(lambda x: layer(x).square().sum(), fullgraph=True)
+    step(x).backward()
+    compiled = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    layer(x).square().sum().backward()
+    for got, parameter in zip(compiled, layer.parameters(), strict=True):
+        torch.testing.assert_close(got, parameter.grad)
+
+
+def test_what_cannot_be_compiled_says_so():
+    A, x = sparse(rows=7), operand(7)
+    C = A.tocoo()
+    forward = torch.compile(
+        lambda x: torch.func.jvp(lambda x: A @ x, (x,), (x,))[1], fullgraph=True
+    )
+    with pytest.raises(Exception, match=r"forward-mode .* not supported inside torch.compile"):
+        forward(x)
+    with pytest.raises(Exception, match=r"COOArray inside torch.compile .* A.tocsr\(\)"):
+        torch.compile(lambda x: C @ x, fullgraph=True)(x)
+
+
+# ---- PyTorch's sparse tensors --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("matrix", matrices()[:12], ids=lambda m: m.name)
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc, torch.sparse_coo])
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_torch_sparse_tensors_there_and_back(matrix, layout):
+    coo = torch.sparse_coo_tensor(
+        np.stack([matrix.row, matrix.col]), matrix.data, (matrix.rows, matrix.cols)
+    ).coalesce()
+    tensor = coo.to_sparse(layout=layout) if min(coo.shape) else coo
+    A = gossamer.from_torch(tensor)
+    assert A.format == str(tensor.layout)[-3:]
+    assert torch.equal(A.todense(), tensor.to_dense())
+    back = A.to_torch()
+    assert back.layout is tensor.layout
+    assert torch.equal(back.to_dense(), tensor.to_dense())
+    assert A.data.data_ptr() == tensor._values().data_ptr() if layout is torch.sparse_coo else True
+    if tensor.layout is torch.sparse_csr:
+        assert back.values().data_ptr() == tensor.values().data_ptr()
+        assert back.col_indices().data_ptr() == tensor.col_indices().data_ptr()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_gradients_pass_torch_sparse_tensors():
+    values = tracked(2)
+    tensor = torch.sparse_csr_tensor(torch.tensor([0, 1, 2]), torch.tensor([1, 0]), values, (2, 2))
+    A = gossamer.from_torch(tensor)
+    (A @ torch.tensor([3.0, 5.0], dtype=torch.float64)).sum().backward()
+    assert values.grad.tolist() == [5.0, 3.0]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_other_torch_tensors_are_refused():
+    with pytest.raises(TypeError, match=r"tensor is torch.strided, expected .* torch.sparse_csr"):
+        gossamer.from_torch(torch.eye(2))
+    with pytest.raises(TypeError, match=r"tensor is list"):
+        gossamer.from_torch([1.0])
+    batch = torch.eye(2).expand(3, 2, 2).to_sparse_csr()
+    with pytest.raises(ValueError, match=r"shape \(3, 2, 2\)"):
+        gossamer.from_torch(batch)
+    with pytest.raises(TypeError, match=r"A holds numpy arrays, expected torch tensors"):
+        gossamer.eye(2).to_torch()
+
+
+# ---- bad input -----------------------------------------------------------------------------------
+
+
+def test_wrong_tensors():
+    A = sparse()
+    with pytest.raises(TypeError, match=r"data has dtype int64, expected one of float16"):
+        gossamer.csr_array((torch.ones(1, dtype=torch.int64), [0], [0, 1]), (1, 1))
+    with pytest.raises(TypeError, match=r"layout torch.sparse_coo, expected a dense one"):
+        A @ operand(7).to_sparse()
+    with pytest.raises(TypeError, match=r"quantized tensor; call x.dequantize\(\)"):
+        A @ torch.quantize_per_tensor(torch.ones(7), 0.1, 0, torch.qint8)
+    with pytest.raises(ValueError, match=r"x is on meta and A on cpu; move one of them"):
+        A @ operand(7).to("meta")
+    with pytest.raises(ValueError, match=r"x has shape \(8,\), expected \(7,\)"):
+        A @ operand(8)
+    with pytest.raises(TypeError, match=r"indices is a torch.Tensor .* without gradients"):
+        gossamer.csr_array((torch.ones(1), torch.zeros(1, requires_grad=True), [0, 1]), (1, 1))
+    with pytest.raises(TypeError, match=r"indices has dtype float32"):
+        gossamer.csr_array((torch.ones(1), torch.zeros(1), [0, 1]), (1, 1))
+
+
+def test_layouts_and_lazy_views_of_operands():
+    A = sparse(dtype=torch.complex128)
+    X = operand(7, 4, dtype=torch.complex128)
+    D = A.todense()
+    for x in (X.conj(), X.T.contiguous().T, X[:, ::2], X.mT.mH.conj(), X.repeat(2, 1)[::2][:7]):
+        torch.testing.assert_close(A @ x, D @ x)
+    lazily = gossamer.csr_array((A.data.conj(), A.indices, A.indptr), A.shape)
+    torch.testing.assert_close(lazily @ X, D.conj() @ X)
+    real = sparse()
+    torch.testing.assert_close(real @ X.conj().imag, real.todense() @ X.conj().imag)
+    strided = torch.stack([real.data, real.data], 1)[:, 0]
+    torch.testing.assert_close(real._with_data(strided) @ X.real, real @ X.real)
+
+
+def test_index_tensors():
+    indices, indptr = torch.tensor([1, 0]), torch.tensor([0, 1, 2])
+    A = gossamer.csr_array((torch.ones(2), indices, indptr), (2, 2))
+    assert A.index_dtype == np.int64
+    indices[0] = 99
+    assert A.indices.tolist() == [1, 0]
+    borrowed = gossamer.csr_array((torch.ones(2), indices.int() % 2, indptr), (2, 2), copy=False)
+    assert (borrowed @ torch.ones(2)).tolist() == [1, 1]
+    assert pickle.loads(pickle.dumps(A)).data.tolist() == [1, 1]
+
+
+# ---- the layer -----------------------------------------------------------------------------------
+
+
+def test_sparse_linear_is_a_linear_layer():
+    dense_layer = torch.nn.Linear(7, 9)
+    mask = dense() != 0
+    layer = nn.SparseLinear.from_linear(dense_layer, mask)
+    with torch.no_grad():
+        dense_layer.weight *= mask
+    assert f"nnz={int(mask.sum())}" in repr(layer)
+    for shape in ((7,), (4, 7), (2, 3, 7)):
+        x = operand(*shape, dtype=torch.float32)
+        torch.testing.assert_close(layer(x), dense_layer(x))
+    x = operand(4, 7, dtype=torch.float32)
+    layer(x).square().sum().backward()
+    dense_layer(x).square().sum().backward()
+    torch.testing.assert_close(layer.values.grad, dense_layer.weight.grad[mask])
+    torch.testing.assert_close(layer.bias.grad, dense_layer.bias.grad)
+    assert layer.double()(x.double()).dtype is torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype is torch.bfloat16
+
+
+def test_sparse_linear_copies_and_state():
+    layer = nn.SparseLinear.from_linear(torch.nn.Linear(7, 9), dense() != 0)
+    x = operand(4, 7, dtype=torch.float32)
+    other = nn.SparseLinear.from_mask(dense(9, 7, density=0.8) != 0)
+    assert len(other.values) != len(layer.values)
+    other.load_state_dict(layer.state_dict())
+    for twin in (other, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(twin(x), layer(x))
+        assert twin.values.data_ptr() != layer.values.data_ptr()
+    state = layer.state_dict()
+    state["indices"] = state["indices"] + 7
+    with pytest.raises(RuntimeError, match=r"out of range for 7 columns"):
+        layer.load_state_dict(state)
+
+
+def test_sparse_linear_starts_with_the_variance_of_a_dense_layer():
+    mask = torch.rand(400, 300, generator=torch.Generator().manual_seed(0)) < 0.1
+    layer = nn.SparseLinear.from_mask(mask, bias=False)
+    assert len(layer.values) == mask.sum()
+    y = layer(operand(200, 300, dtype=torch.float32))
+    assert y.var().item() == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_sparse_linear_refuses_what_does_not_fit():
+    with pytest.raises(TypeError, match=r"expected a sparse array over tensors"):
+        nn.SparseLinear(gossamer.eye(2))
+    with pytest.raises(ValueError, match=r"bias has shape \(2,\), expected \(9,\)"):
+        nn.SparseLinear(sparse(), torch.zeros(2))
+    with pytest.raises(ValueError, match=r"mask is torch.float64 of shape \(9, 7\)"):
+        nn.SparseLinear.from_linear(torch.nn.Linear(7, 9), dense())
+    with pytest.raises(ValueError, match=r"x has shape \(8,\), expected \(..., 7\)"):
+        nn.SparseLinear(sparse())(operand(8))
+
+
+def test_formats_agree():
+    x = operand(7)
+    first, *others = (sparse(format) @ x for format in FORMATS)
+    for other in others:
+        torch.testing.assert_close(other, first)
