@@ -12,6 +12,8 @@ from gossamer.cli.bench.csr import csr
 from gossamer.cli.bench.packed import packed
 from gossamer.cli.demo.command import demo
 from gossamer.cli.info import info
+from gossamer.cli.models.evaluate import evaluate
+from gossamer.cli.models.prune import prune
 
 app = typer.Typer(
     name="gossamer",
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("info")(info)
+app.command("prune")(prune)
+app.command("eval")(evaluate)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)
 bench.command("packed")(packed)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,4 +24,33 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         with suppress(FileNotFoundError):
             beside.unlink()
+        raise
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder beside path, to be filled in the body; it replaces path when that succeeds."""
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{token_hex(4)}")
+    beside.mkdir()
+    try:
+        yield beside
+        for file in beside.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as opened:
+                    os.fsync(opened.fileno())
+        if not target.exists():
+            beside.rename(target)
+            return
+        old = target.with_name(f".{target.name}.{token_hex(4)}")
+        target.rename(old)
+        try:
+            beside.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
         raise

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands on language models share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gossamer.cli.extras import require
+
+
+def require_transformers() -> None:
+    """Leave with advice unless what these commands need is installed; quieten its progress bars."""
+    require("llm", "torch", "transformers", "safetensors")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the library refuses into a message and exit code 2."""
+    try:
+        yield
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal: the body calls what it is given with done and total."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
+    ) as display:
+        task = display.add_task(text, total=None)
+        yield lambda done, total: display.update(task, completed=done, total=total)
+
+
+def read_text(file: Path) -> str:
+    """Text of a file in UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, or not text.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text: {error}") from None
+    if not text.strip():
+        raise ValueError(f"{file} is empty")
+    return text

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``gossamer prune``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gossamer.cli.models.common import bar, read_text, refusals, require_transformers
+
+
+def prune(
+    model: Annotated[
+        str,
+        typer.Argument(help="Folder or hub name of a model, a GGUF file, or smollm2."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
+    method: Annotated[
+        str,
+        typer.Option(help="magnitude, magnitude-row, magnitude-global, wanda or sparsegpt."),
+    ] = "wanda",
+    sparsity: Annotated[float, typer.Option(help="Share of the weights that become zero.")] = 0.5,
+    sparsity_of: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN=SHARE", help="Another share for layers: '*.mlp.*=0.6'."),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Layers to leave as they are.")
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Calibration text, for wanda and sparsegpt."),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Windows of the calibration text.")] = 128,
+    length: Annotated[int, typer.Option(help="Tokens of a window.")] = 512,
+    seed: Annotated[int, typer.Option(help="Draws the windows.")] = 0,
+    dtype: Annotated[str, typer.Option(help="Of the weights; auto is the checkpoint's.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Set weights of a causal language model to zero, and write it as a Hugging Face folder.
+
+    Layers in the blocks are pruned; embeddings and the head are not. A run of wanda or sparsegpt
+    that was interrupted goes on where it was when started again.
+    """
+    require_transformers()
+    with refusals():
+        reports = _prune(
+            model, output, method, sparsity, _shares(sparsity_of), skip or [], text,
+            (samples, length, seed), dtype,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(reports, indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(_table(reports))
+    console.print(f"written: {output}")
+
+
+def _prune(
+    source: str,
+    output: Path,
+    method: str,
+    sparsity: float,
+    sparsity_of: dict[str, float],
+    skip: list[str],
+    text: Path | None,
+    draw: tuple[int, int, int],
+    dtype: str,
+) -> list[dict[str, Any]]:
+    from gossamer.hf.checkpoints import check_output, load_model, load_tokenizer, save_checkpoint
+    from gossamer.prune import calibration_windows, plan_pruning, prune_model
+
+    check_output(output)
+    calibrated = method in ("wanda", "sparsegpt")
+    if calibrated and text is None:
+        raise ValueError(f"--method {method} needs a calibration text: --text FILE")
+    calibration = read_text(text) if calibrated and text else None
+    tokenizer = load_tokenizer(source)
+    windows = None if calibration is None else calibration_windows(tokenizer, calibration, *draw)
+    model = load_model(source, dtype)
+    plan = plan_pruning(model, sparsity, sparsity_of, skip)
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    with bar(f"{method}: blocks") as progress:
+        done = prune_model(model, plan, method, windows, unfinished=unfinished, progress=progress)
+    reports = [asdict(report) for report in done]
+    settings = {"method": method, "samples": draw[0], "length": draw[1], "seed": draw[2]}
+    record = json.dumps({**settings, "layers": reports}, indent=1)
+    save_checkpoint(output, model, tokenizer, {"pruning.json": record})
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return reports
+
+
+def _shares(options: list[str] | None) -> dict[str, float]:
+    shares = {}
+    for option in options or []:
+        pattern, _, share = option.rpartition("=")
+        try:
+            shares[pattern] = float(share)
+        except ValueError:
+            raise typer.BadParameter(
+                f"--sparsity-of: {option!r} is not of the form '*.mlp.*=0.6'"
+            ) from None
+    return shares
+
+
+def _table(reports: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for heading in ("layer", "shape"):
+        table.add_column(heading)
+    for heading in ("sparsity", "density"):
+        table.add_column(heading, justify="right")
+    for report in reports:
+        rows, cols = report["shape"]
+        table.add_row(
+            report["name"], f"{rows} × {cols}", f"{report['sparsity']:.1%}",
+            f"{report['density']:.1%}",
+        )  # fmt: skip
+    sizes = [rows * cols for rows, cols in (report["shape"] for report in reports)]
+    kept = sum(r["density"] * size for r, size in zip(reports, sizes, strict=True))
+    table.add_section()
+    table.add_row("in sum", "", "", f"{kept / sum(sizes):.1%}")
+    return table

