@@ -12,7 +12,9 @@ from gossamer.cli.bench.csr import csr
 from gossamer.cli.bench.packed import packed
 from gossamer.cli.demo.command import demo
 from gossamer.cli.info import info
+from gossamer.cli.models.compress import compress
 from gossamer.cli.models.evaluate import evaluate
+from gossamer.cli.models.generate import generate
 from gossamer.cli.models.prune import prune
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("info")(info)
 app.command("prune")(prune)
+app.command("compress")(compress)
+app.command("generate")(generate)
 app.command("eval")(evaluate)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)

@@ -1,7 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Language models of transformers. Needs PyTorch and transformers 5."""
+"""Language models of transformers, packed: importing this lets ``from_pretrained`` read them.
+
+Needs PyTorch and transformers 5.
+"""
 
 from .checkpoints import load_model, load_tokenizer, save_checkpoint
+from .generation import Decoder, Generation, generate
+from .packing import pack_model, unpack_model
 from .perplexity import perplexity
+from .quantizer import GossamerConfig, GossamerQuantizer
 
-__all__ = ["load_model", "load_tokenizer", "perplexity", "save_checkpoint"]
+__all__ = [
+    "Decoder",
+    "Generation",
+    "GossamerConfig",
+    "GossamerQuantizer",
+    "generate",
+    "load_model",
+    "load_tokenizer",
+    "pack_model",
+    "perplexity",
+    "save_checkpoint",
+    "unpack_model",
+]

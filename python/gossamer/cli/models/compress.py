@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``gossamer compress``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.quantities import duration_text, size_text
+
+
+def compress(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of a pruned model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Of the packed values: float32, float16, bfloat16, int8, fp8."),
+    ] = None,
+    min_gain: Annotated[
+        float, typer.Option(help="Leave layers dense that would not be so many times smaller.")
+    ] = 1.2,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Layers to leave dense.")
+    ] = None,
+    shard: Annotated[str, typer.Option(help="Size of the largest file.")] = "5GB",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Pack the linear layers of a pruned model, and write it as a Hugging Face folder.
+
+    Each layer takes the format that is smallest, or stays dense. After `import gossamer.hf`
+    transformers reads the folder like any other.
+    """
+    require_transformers()
+    with refusals():
+        record = _compress(model, output, dtype, min_gain, skip or [], shard)
+    if as_json:
+        typer.echo(json.dumps(record, indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(_table(record))
+    console.print(
+        f"packed in {duration_text(record['seconds'])}: the model takes "
+        f"{size_text(record['bytes'])} for {size_text(record['dense_bytes'])}\nwritten: {output}"
+    )
+
+
+def _compress(
+    source: str, output: Path, dtype: str | None, min_gain: float, skip: list[str], shard: str
+) -> dict[str, Any]:
+    from gossamer.hf import load_model, load_tokenizer, pack_model, save_checkpoint
+    from gossamer.hf.checkpoints import check_output
+    from gossamer.hf.memory import model_bytes
+
+    check_output(output)
+    tokenizer = load_tokenizer(source)
+    model = load_model(source)
+    dense = {name: layer.weight.nbytes for name, layer in _linear_layers(model)}
+    dense_bytes = model_bytes(model)
+    start = time.perf_counter()
+    packed = pack_model(
+        model, "float8_e4m3" if dtype == "fp8" else dtype, min_gain=min_gain, skip=skip
+    )
+    seconds = time.perf_counter() - start
+    layers = []
+    for name in packed:
+        layer = model.get_submodule(name)
+        nbytes = sum(part.nbytes for part in layer.buffers(recurse=False))
+        kind = {
+            "format": layer.format,
+            "dtype": layer.weight.dtype,
+            "density": layer.weight.density,
+        }
+        kind["dtype"] = str(kind["dtype"]).removeprefix("torch.")
+        layers.append({"name": name, **kind, "bytes": nbytes, "dense_bytes": dense.pop(name)})
+    layers += [
+        {"name": name, "format": "dense", "bytes": nbytes, "dense_bytes": nbytes}
+        for name, nbytes in dense.items()
+    ]
+    save_checkpoint(output, model, tokenizer, max_shard_size=shard)
+    return {
+        "seconds": seconds,
+        "bytes": model_bytes(model),
+        "dense_bytes": dense_bytes,
+        "layers": layers,
+    }
+
+
+def _linear_layers(model: Any) -> list[tuple[str, Any]]:
+    from gossamer.prune import linear_layers
+
+    return list(linear_layers(model).items())
+
+
+def _table(record: dict[str, Any]) -> Table:
+    """One line for each kind of layer: the last part of the name, format and type."""
+    table = Table()
+    for heading in ("layers", "format", "dtype"):
+        table.add_column(heading)
+    for heading in ("number", "density", "memory", "as dense"):
+        table.add_column(heading, justify="right")
+    kinds: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for layer in record["layers"]:
+        last = layer["name"].rpartition(".")[2]
+        kinds.setdefault((last, layer["format"], layer.get("dtype", "–")), []).append(layer)
+    for (last, format, dtype), layers in kinds.items():
+        densities = [layer["density"] for layer in layers if "density" in layer]
+        mean = f"{sum(densities) / len(densities):.1%}" if densities else "–"
+        table.add_row(
+            last, format, dtype, str(len(layers)), mean,
+            size_text(sum(layer["bytes"] for layer in layers)),
+            size_text(sum(layer["dense_bytes"] for layer in layers)),
+        )  # fmt: skip
+    return table

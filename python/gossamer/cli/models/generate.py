@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``gossamer generate``."""
+
+from __future__ import annotations
+
+import gc
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.quantities import duration_text, size_text
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of a model, packed or not.")],
+    prompt: Annotated[str, typer.Option(help="Question, or beginning of the text.")],
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens to generate.")] = 64,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Draws the tokens.")] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the step of one token.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Do the same with the layers unpacked.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the text; no question to a chat model.")
+    ] = False,
+    dtype: Annotated[str, typer.Option(help="To compute in; auto is the checkpoint's.")] = "auto",
+    device: Annotated[str, typer.Option(help="To compute on: cpu, cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
+) -> None:
+    """Generate text with a model, and print how fast that was."""
+    require_transformers()
+    lines = []
+    with refusals():
+        from gossamer.hf import load_model, load_tokenizer, unpack_model
+        from gossamer.hf.layout import packed_layers
+
+        tokenizer = load_tokenizer(model)
+        ids = _prompt_ids(tokenizer, prompt, raw)
+        options = {"temperature": temperature, "seed": seed, "compiled": compiled}
+        for unpacked in (False, True)[: 1 + compare]:
+            loaded = load_model(model, dtype).to(device)
+            name = "packed" if packed_layers(loaded) else "dense"
+            if unpacked:
+                unpack_model(loaded)
+                name = "unpacked"
+            lines.append(
+                _generate(name, loaded, tokenizer, ids, max_new_tokens, options, not as_json)
+            )
+            del loaded
+            gc.collect()
+    if as_json:
+        typer.echo(json.dumps(lines, indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 100
+    console.print(_table(lines))
+
+
+def _prompt_ids(tokenizer: Any, prompt: str, raw: bool) -> Any:
+    import torch
+
+    if raw or not tokenizer.chat_template:
+        ids = tokenizer(prompt)["input_ids"]
+    else:
+        messages = [{"role": "user", "content": prompt}]
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
+            "input_ids"
+        ]
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+def _generate(
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    ids: Any,
+    max_new_tokens: int,
+    options: dict[str, Any],
+    stream: bool,
+) -> dict[str, Any]:
+    import torch
+    from transformers import TextStreamer
+
+    import gossamer.hf
+    from gossamer.hf.memory import model_bytes
+
+    streamer = TextStreamer(tokenizer, skip_special_tokens=True)
+
+    def show(token: int) -> None:
+        if stream:
+            streamer.put(torch.tensor([token]))
+
+    done = gossamer.hf.generate(model, ids, max_new_tokens, on_token=show, **options)
+    if stream:
+        streamer.end()
+    return {
+        "model": name,
+        "text": tokenizer.decode(done.tokens, skip_special_tokens=True),
+        **asdict(done),
+        "tokens_per_second": done.tokens_per_second,
+        "model_bytes": model_bytes(model),
+    }
+
+
+def _table(lines: list[dict[str, Any]]) -> Table:
+    table = Table()
+    table.add_column("model")
+    headings = ("tokens", "tokens/s", "first token", "weights", "peak memory")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for line in lines:
+        peak = line["peak_bytes"]
+        table.add_row(
+            line["model"],
+            str(len(line["tokens"])),
+            f"{line['tokens_per_second']:.1f}",
+            duration_text(line["first_seconds"]),
+            size_text(line["model_bytes"]),
+            "–" if peak is None else size_text(peak),
+        )
+    return table

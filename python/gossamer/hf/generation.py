@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generate token by token, and measure it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, StaticCache
+
+from .memory import peak_bytes, reset_peak
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What was generated, and at what speed.
+
+    Attributes
+    ----------
+    tokens
+        Ids of the new tokens.
+    first_seconds
+        From the prompt to the first new token.
+    seconds
+        For the tokens after the first.
+    peak_bytes
+        Most memory taken meanwhile, the model included; None where the system does not tell.
+    """
+
+    tokens: list[int]
+    first_seconds: float
+    seconds: float
+    peak_bytes: int | None
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Rate after the first token; NaN if there is no other."""
+        return (len(self.tokens) - 1) / self.seconds if len(self.tokens) > 1 else float("nan")
+
+
+class Decoder:
+    """A model and its cache of keys and values.
+
+    Parameters
+    ----------
+    model
+        Causal language model of transformers, packed or not.
+    length
+        Tokens that the cache can hold.
+    compiled
+        Compile the step of one token, over a cache of fixed size; on a GPU each step is then one
+        graph.
+    """
+
+    def __init__(self, model: Any, length: int, compiled: bool = False) -> None:
+        self._model = model
+        self._step = self._forward
+        self._cache: Any = DynamicCache(config=model.config)
+        if compiled:
+            self._cache = StaticCache(config=model.config, max_cache_len=length)
+            mode = "reduce-overhead" if model.device.type == "cuda" else "default"
+            self._step = torch.compile(self._forward, mode=mode, fullgraph=True)
+
+    def read(self, prompt: Tensor) -> Tensor:
+        """Logits after a prompt of shape (batch, n), shape (batch, vocabulary)."""
+        with torch.inference_mode():
+            return self._forward(prompt)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits after one more token for each of the batch, shape (batch, 1)."""
+        with torch.inference_mode():
+            return self._step(tokens)
+
+    def _forward(self, tokens: Tensor) -> Tensor:
+        output = self._model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+        return output.logits[:, -1]
+
+
+def generate(
+    model: Any,
+    prompt: Tensor,
+    max_new_tokens: int,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    compiled: bool = False,
+    on_token: Callable[[int], None] = lambda token: None,
+) -> Generation:
+    """Generate after one prompt until a token that ends the text.
+
+    Parameters
+    ----------
+    prompt
+        Token ids, int64, shape (n,).
+    temperature
+        0 takes the likeliest token; otherwise tokens are drawn by seed.
+    compiled
+        As of `Decoder`.
+    on_token
+        Called with each new token.
+
+    Raises
+    ------
+    ValueError
+        If the prompt is empty, a number is out of range, or prompt and new tokens are more than the
+        model has positions for.
+    """
+    if not len(prompt) or max_new_tokens < 1 or temperature < 0:
+        raise ValueError(
+            f"a prompt of {len(prompt)} tokens, max_new_tokens = {max_new_tokens}, temperature = "
+            f"{temperature}: expected at least 1, 1 and 0"
+        )
+    length = len(prompt) + max_new_tokens
+    positions = getattr(model.config, "max_position_embeddings", length)
+    if length > positions:
+        raise ValueError(
+            f"prompt and new tokens are {length}, more than the model's {positions} positions"
+        )
+    device = model.device
+    generator = torch.Generator(device).manual_seed(seed)
+    ends = _end_tokens(model)
+    reset_peak(device)
+    start = time.perf_counter()
+    decoder = Decoder(model, length, compiled)
+    tokens: list[int] = []
+    first_seconds = 0.0
+    logits = decoder.read(prompt.to(device)[None])
+    while True:
+        token = _choose(logits[0], temperature, generator)
+        tokens.append(token)
+        if len(tokens) == 1:
+            first_seconds = time.perf_counter() - start
+        on_token(token)
+        if len(tokens) == max_new_tokens or token in ends:
+            break
+        logits = decoder.step(torch.tensor([[token]], device=device))
+    seconds = time.perf_counter() - start - first_seconds
+    return Generation(tokens, first_seconds, seconds, peak_bytes(device))
+
+
+def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    shares = torch.softmax(logits.float() / temperature, dim=-1)
+    return int(torch.multinomial(shares, 1, generator=generator))
+
+
+def _end_tokens(model: Any) -> set[int]:
+    ends = model.generation_config.eos_token_id
+    return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)

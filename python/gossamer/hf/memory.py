@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The most memory that was in use, and what a model takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+# Writing 5 there sets the peak of the resident memory to what is resident now: proc(5).
+_RESET_PEAK = "5"
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begin a new measurement for `peak_bytes`."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+    except OSError:
+        return
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """Most memory in use since `reset_peak`.
+
+    On a GPU what PyTorch allocated; on the CPU what was resident of the whole process, None where
+    the system does not tell.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def model_bytes(model: Any) -> int:
+    """Bytes of a model's parameters and buffers; shared ones are counted once."""
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(int(tensor.nbytes) for tensor in tensors.values())

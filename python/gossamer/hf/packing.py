@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pack the layers of a model in memory, and unpack them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..nn import pack_linears
+from .layout import packed_layers
+from .quantizer import attach_quantizer
+
+
+def pack_model(
+    model: Any,
+    dtype: str | None = None,
+    *,
+    format: str = "auto",
+    min_gain: float = 1.2,
+    skip: Sequence[str] = (),
+) -> list[str]:
+    """Pack the linear layers of a language model for which that pays, in place.
+
+    Embeddings, norms, the head and what shares its weights with another module stay as they are.
+    Afterwards ``save_pretrained`` writes a checkpoint that ``from_pretrained`` reads after
+    ``import gossamer.hf``.
+
+    Parameters
+    ----------
+    model
+        Causal language model of transformers.
+    dtype
+        Type of the packed values: "float32", "float16", "bfloat16", "int8" or "float8_e4m3"; by
+        default the weights' own.
+    format
+        As of `gossamer.compress`.
+    min_gain
+        How many times smaller than the dense weight a packed one must be to replace it.
+    skip
+        Patterns of layers to leave as they are, such as ``"*.down_proj"``.
+
+    Returns
+    -------
+    Names of the packed layers.
+
+    Raises
+    ------
+    ValueError
+        If the model is quantized already.
+    """
+    if getattr(model, "is_quantized", False) or packed_layers(model):
+        raise ValueError("the model is packed or quantized already; give the one it was made from")
+    head = model.get_output_embeddings()
+    packed = pack_linears(
+        model,
+        format,
+        dtype,
+        min_gain=min_gain,
+        skip=lambda name, layer: (
+            layer is head or any(fnmatchcase(name, pattern) for pattern in skip)
+        ),
+    )
+    attach_quantizer(model)
+    return packed
+
+
+def unpack_model(model: Any) -> None:
+    """Make the packed layers of a model dense again, in place."""
+    for name, layer in packed_layers(model).items():
+        packed = layer.weight
+        dtype = model.dtype if packed.scales is not None else packed.dtype
+        weight = packed.decompress(dtype)
+        bias = layer.bias
+        rows, cols = weight.shape
+        with torch.device("meta"):
+            linear = nn.Linear(cols, rows, bias is not None)
+        linear.weight = nn.Parameter(weight, requires_grad=False)
+        linear.bias = bias
+        linear.train(layer.training)
+        model.set_submodule(name, linear)
+    model.hf_quantizer.remove_quantization_config(model)

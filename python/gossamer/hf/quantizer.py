@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The quantization method ``gossamer`` of transformers: loads and saves packed models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers.quantizers import HfQuantizer
+from transformers.quantizers.auto import register_quantization_config, register_quantizer
+from transformers.utils.quantization_config import QuantizationConfigMixin
+
+from .layout import PackedLayout, UnreadLinear, checkpoint_tensors, packed_layers
+
+METHOD = "gossamer"
+#: Version of the layout in a checkpoint.
+VERSION = 1
+
+
+@register_quantization_config(METHOD)
+class GossamerConfig(QuantizationConfigMixin):  # type: ignore[misc]
+    """The ``quantization_config`` of a packed model.
+
+    Parameters
+    ----------
+    layers
+        Layouts of the packed layers by name.
+    version
+        Of the layout.
+
+    Raises
+    ------
+    ValueError
+        For another version, or a malformed layout.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, Any] | None = None, version: int = VERSION, **_: Any
+    ) -> None:
+        if version != VERSION:
+            raise ValueError(
+                f"this checkpoint has layout version {version}, and this Gossamer reads version "
+                f"{VERSION}; a newer one may read it"
+            )
+        self.quant_method = METHOD
+        self.version = version
+        self.layers = dict(layers or {})
+        self.layouts = {
+            name: PackedLayout.from_dict(name, entry) for name, entry in self.layers.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``config.json`` holds."""
+        return {"quant_method": METHOD, "version": self.version, "layers": self.layers}
+
+
+@register_quantizer(METHOD)
+class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
+    """Puts packed layers in the place of linear ones; their weights are read as they are."""
+
+    requires_calibration = True
+
+    def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
+        for name, layout in self.quantization_config.layouts.items():
+            try:
+                linear = model.get_submodule(name)
+            except AttributeError:
+                raise ValueError(
+                    f"{name!r} is packed, but {type(model).__name__} has no such layer"
+                ) from None
+            model.set_submodule(name, UnreadLinear(name, layout, linear))
+
+    def _process_model_after_weight_loading(self, model: Any, **_: Any) -> None:
+        for name, layer in list(model.named_modules()):
+            if isinstance(layer, UnreadLinear):
+                model.set_submodule(name, layer.packed())
+
+    def get_state_dict_and_metadata(self, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors to save, and no metadata."""
+        return checkpoint_tensors(model), {}
+
+    def is_serializable(self, *_: Any, **__: Any) -> bool:
+        """Packed models are saved by ``save_pretrained``."""
+        return True
+
+    @property
+    def is_trainable(self) -> bool:
+        """The packed weights are fixed."""
+        return False
+
+    @property
+    def is_compileable(self) -> bool:
+        """Packed layers are whole operations to ``torch.compile``."""
+        return True
+
+
+def attach_quantizer(model: Any) -> None:
+    """Make a model whose layers were packed in memory one that ``save_pretrained`` can write."""
+    layouts = {
+        name: PackedLayout.of(layer).to_dict() for name, layer in packed_layers(model).items()
+    }
+    config = GossamerConfig(layouts)
+    model.config.quantization_config = config
+    model.hf_quantizer = GossamerQuantizer(config)
+    model.hf_quantizer.postprocess_model(model)
+    model.is_quantized = True
+    model.quantization_method = METHOD

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed language models: saved, loaded by transformers, run, and refused where damaged."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the models are PyTorch's")
+transformers = pytest.importorskip("transformers", reason="the models are those of transformers")
+import gossamer.hf  # noqa: E402
+from gossamer.cli.main import app  # noqa: E402
+from gossamer.nn import PackedLinear  # noqa: E402
+from gossamer.prune import plan_pruning, prune_model  # noqa: E402
+from language_models import (  # noqa: E402
+    CONFIGS,
+    save_tiny,
+    text,
+    tiny_model,
+    tiny_tokenizer,
+    tiny_windows,
+)
+from safetensors.torch import load_file, save_file  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
+
+DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
+# Largest difference of the logits, relative to the largest: rounding of the values.
+TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2, "int8": 3e-2, "float8_e4m3": 0.2}
+
+
+def pruned_model(architecture="llama", sparsity=0.6, **options):
+    model = tiny_model(architecture, **options)
+    prune_model(model, plan_pruning(model, sparsity), "magnitude")
+    return model
+
+
+def packed_model(*arguments, dtype=None, **options):
+    model = pruned_model(*arguments, **options)
+    assert gossamer.hf.pack_model(model, dtype)
+    return model
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(tiny_windows()).logits.float()
+
+
+def difference(a, b):
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+def load(folder, **options):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("architecture", sorted(CONFIGS))
+def test_save_and_load(architecture, tmp_path):
+    dense = pruned_model(architecture)
+    model = packed_model(architecture)
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())["quantization_config"]
+    assert (config["quant_method"], config["version"]) == ("gossamer", 1)
+    loaded = load(tmp_path)
+    assert isinstance(loaded.get_submodule(next(iter(config["layers"]))), PackedLinear)
+    assert not any(p.device.type == "meta" for p in (*loaded.parameters(), *loaded.buffers()))
+    assert torch.equal(logits(loaded), logits(model))
+    assert difference(logits(loaded), logits(dense)) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_value_types(dtype, tmp_path):
+    model = packed_model(dtype=dtype)
+    model.save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    assert torch.equal(logits(loaded), logits(model))
+    assert difference(logits(loaded), logits(pruned_model())) < TOLERANCE[dtype]
+    layer = loaded.model.layers[0].mlp.up_proj
+    assert str(layer.weight.dtype).removeprefix("torch.").startswith(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_models_of_16_bits(dtype, tmp_path):
+    model = packed_model(dtype=None, architecture="llama")
+    half = tiny_model(dtype=dtype)
+    prune_model(half, plan_pruning(half, 0.6), "magnitude")
+    gossamer.hf.pack_model(half)
+    half.save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.dtype is dtype
+    assert logits(loaded).isfinite().all()
+    assert difference(logits(loaded), logits(model)) < 0.05
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_weights_and_shards_and_saving_again(tied, tmp_path):
+    model = packed_model(tie_word_embeddings=tied)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) is tied
+    model.save_pretrained(tmp_path / "first", max_shard_size="20KB")
+    shards = list((tmp_path / "first").glob("model-*.safetensors"))
+    assert len(shards) > 1
+    loaded = load(tmp_path / "first")
+    assert (loaded.lm_head.weight is loaded.model.embed_tokens.weight) is tied
+    loaded.save_pretrained(tmp_path / "second")
+    assert torch.equal(logits(load(tmp_path / "second")), logits(model))
+    configs = [
+        json.loads((tmp_path / name / "config.json").read_text())["quantization_config"]
+        for name in ("first", "second")
+    ]
+    assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_device_map(device_map, tmp_path):
+    pytest.importorskip("accelerate", reason="device_map needs accelerate")
+    model = packed_model()
+    model.save_pretrained(tmp_path)
+    assert torch.equal(logits(load(tmp_path, device_map=device_map)), logits(model))
+
+
+def test_values_keep_their_type_whatever_the_model_is_loaded_in(tmp_path):
+    packed_model(dtype="int8").save_pretrained(tmp_path)
+    loaded = load(tmp_path, dtype=torch.bfloat16)
+    layer = loaded.model.layers[0].mlp.up_proj
+    assert (layer.values.dtype, layer.scales.dtype) == (torch.int8, torch.float32)
+    assert loaded.model.embed_tokens.weight.dtype is torch.bfloat16
+
+
+# What is packed
+
+
+def test_what_does_not_pay_stays_dense():
+    model = pruned_model(sparsity=0.05)
+    assert gossamer.hf.pack_model(model) == []
+    model = pruned_model()
+    names = gossamer.hf.pack_model(model, skip=["*.self_attn.*"])
+    assert names
+    assert all(".mlp." in name for name in names)
+    assert type(model.lm_head) is torch.nn.Linear
+    model = pruned_model()
+    assert gossamer.hf.pack_model(model, min_gain=50) == []
+
+
+def test_unpacked_models_are_the_pruned_ones(tmp_path):
+    model = packed_model("phi")
+    gossamer.hf.unpack_model(model)
+    dense = pruned_model("phi")
+    for name, weight in dense.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+    model.save_pretrained(tmp_path)
+    assert "quantization_config" not in json.loads((tmp_path / "config.json").read_text())
+
+
+def test_packed_models_are_not_packed_again():
+    with pytest.raises(ValueError, match="is packed or quantized already"):
+        gossamer.hf.pack_model(packed_model())
+
+
+# Refusals
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_without_the_import_loading_fails(tmp_path):
+    """In a process of its own: transformers only warns of a method it does not know."""
+    model = packed_model()
+    model.save_pretrained(tmp_path)
+    code = (
+        "import torch, transformers\n"
+        f"model = transformers.AutoModelForCausalLM.from_pretrained({str(tmp_path)!r})\n"
+        "print(model(torch.tensor([[3, 4]])).logits.sum().item())\n"
+    )
+    refused = python(code)
+    assert refused.returncode != 0
+    assert "mismatch" in refused.stderr.lower()
+    accepted = python("import gossamer.hf\n" + code)
+    assert accepted.returncode == 0, accepted.stderr
+    with torch.no_grad():
+        expected = model(torch.tensor([[3, 4]])).logits.sum().item()
+    assert float(accepted.stdout) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    packed_model(dtype="int8").save_pretrained(tmp_path)
+    return tmp_path
+
+
+def change_config(folder, change):
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    change(config["quantization_config"])
+    file.write_text(json.dumps(config))
+
+
+LAYER = "model.layers.0.mlp.up_proj"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda q: q.update(version=2), "layout version 2, and this Gossamer reads version 1"),
+        (lambda q: q["layers"].update({LAYER: 3}), f"'{LAYER}' is malformed"),
+        (lambda q: q["layers"][LAYER].update(format="gap5"), "malformed"),
+        (lambda q: q["layers"][LAYER].update(dtype="int4"), "malformed"),
+        (lambda q: q["layers"][LAYER].update(slots=-1), "malformed"),
+        (lambda q: q["layers"][LAYER].update(shape=[48]), "malformed"),
+        (lambda q: q["layers"][LAYER].update(more=1), "malformed"),
+        (lambda q: q["layers"][LAYER].update(shape=[32, 48]), r"packed as \(32, 48\), but"),
+        (lambda q: q["layers"].update({"model.x": q["layers"][LAYER]}), "has no such layer"),
+        (lambda q: q["layers"].update({"model.norm": q["layers"][LAYER]}), "here a LlamaRMSNorm"),
+        (lambda q: q["layers"][LAYER].update(slots=5), "mismatched"),
+        (lambda q: q["layers"].pop(LAYER), "mismatched"),
+    ],
+)
+def test_wrong_configuration(saved, change, message):
+    change_config(saved, change)
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        load(saved)
+
+
+def change_tensors(folder, change):
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop(f"{LAYER}.weight"), "weight' is missing"),
+        (lambda t: t.pop(f"{LAYER}.weight_scales"), "weight_scales' is missing"),
+        (lambda t: t[f"{LAYER}.weight_row_offsets"][1].fill_(2**20), "row_offsets"),
+        (lambda t: t[f"{LAYER}.weight_positions"].fill_(255), "packed layer 'model.layers.0"),
+        (lambda t: t[f"{LAYER}.weight_scales"].fill_(-1), "scales"),
+        (lambda t: t.update({f"{LAYER}.weight": t[f"{LAYER}.weight"][1:].clone()}), "mismatched"),
+    ],
+)
+def test_damaged_tensors(saved, change, message):
+    change_tensors(saved, change)
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        load(saved)
+
+
+# Generating
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_generation_takes_the_likeliest_tokens(compiled):
+    model = packed_model()
+    prompt = tiny_windows(1, 6)[0]
+    seen = []
+    result = gossamer.hf.generate(model, prompt, 5, compiled=compiled, on_token=seen.append)
+    expected, ids = [], prompt
+    with torch.no_grad():
+        for _ in result.tokens:
+            expected.append(int(model(ids[None]).logits[0, -1].argmax()))
+            ids = torch.cat([ids, torch.tensor(expected[-1:])])
+    assert result.tokens == expected == seen
+    assert result.first_seconds > 0
+    assert len(expected) == 5 or expected[-1] == 2
+    assert result.peak_bytes is None or result.peak_bytes > 0
+
+
+def test_generation_is_drawn_by_the_seed():
+    model = packed_model()
+    prompt = tiny_windows(1, 6)[0]
+    drawn = [
+        gossamer.hf.generate(model, prompt, 20, temperature=1.0, seed=seed).tokens
+        for seed in (0, 0, 1)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(
+    ("length", "new", "temperature", "message"),
+    [
+        (0, 1, 0.0, "a prompt of 0 tokens"),
+        (4, 0, 0.0, "max_new_tokens = 0"),
+        (4, 1, -1.0, "temperature = -1.0"),
+        (100, 29, 0.0, "are 129, more than the model's 128 positions"),
+    ],
+)
+def test_generation_refuses(length, new, temperature, message):
+    prompt = torch.full((length,), 3)
+    with pytest.raises(ValueError, match=message):
+        gossamer.hf.generate(tiny_model(), prompt, new, temperature=temperature)
+
+
+# Commands
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A pruned and a packed model, and a text."""
+    save_tiny(tmp_path / "dense")
+    pruned_model().save_pretrained(tmp_path / "pruned")
+    tiny_tokenizer().save_pretrained(tmp_path / "pruned")
+    (tmp_path / "text.txt").write_text(text())
+    packed = invoke("compress", tmp_path / "pruned", "-o", tmp_path / "packed", "--json")
+    assert packed.exit_code == 0, packed.output
+    return tmp_path, json.loads(packed.stdout)
+
+
+def test_compress_eval_generate(folders):
+    folder, record = folders
+    assert record["bytes"] < record["dense_bytes"]
+    formats = {layer["name"]: layer["format"] for layer in record["layers"]}
+    assert formats["lm_head"] == "dense"
+    assert formats[LAYER] in ("bitmap", "gap4", "gap8")
+    assert record["seconds"] > 0
+    results = [
+        json.loads(invoke("eval", folder / name, "--text", folder / "text.txt", "--json").stdout)
+        for name in ("pruned", "packed")
+    ]
+    assert results[1]["perplexity"] == pytest.approx(results[0]["perplexity"], rel=1e-5)
+    options = ("--prompt", "word1 word2 word3", "--max-new-tokens", 6)
+    compared = invoke("generate", folder / "packed", *options, "--compare", "--json")
+    assert compared.exit_code == 0, compared.output
+    packed, unpacked = json.loads(compared.stdout)
+    assert (packed["model"], unpacked["model"]) == ("packed", "unpacked")
+    assert packed["tokens"] == unpacked["tokens"]
+    assert packed["model_bytes"] < unpacked["model_bytes"]
+    shown = invoke("generate", folder / "packed", *options)
+    assert packed["text"] in " ".join(shown.stdout.split())
+    assert "tokens/s" in shown.stdout
+
+
+def test_compress_prints_a_table_and_takes_types(folders):
+    folder, _ = folders
+    again = ("compress", folder / "pruned", "-o", folder / "packed")
+    result = invoke(*again, "--dtype", "fp8", "--shard", "20KB")
+    assert result.exit_code == 0, result.output
+    assert "float8_e4m3" in result.stdout
+    assert len(list((folder / "packed").glob("model-*.safetensors"))) > 1
+    wrong = invoke(*again, "--dtype", "int4")
+    assert (wrong.exit_code, "int4" in wrong.stderr) == (2, True)
+    twice = invoke("compress", folder / "packed", "-o", folder / "twice")
+    assert (twice.exit_code, "packed or quantized already" in twice.stderr) == (2, True)
