@@ -44,10 +44,14 @@ int device_count();
 struct DeviceProperties {
   std::string name;
   int multiprocessors = 0;
-  int compute_capability = 0;  ///< 10 major + minor, such as 90
+  int compute_capability = 0;    ///< 10 major + minor, such as 90
+  std::size_t shared_bytes = 0;  ///< shared memory that a block may have
 };
 
 /// Looked up once for each device. Throws InvalidArgument for a device that is not there.
 const DeviceProperties& device_properties(int device);
+
+/// Number of the capture into a graph that the stream takes part in; 0 where it takes part in none.
+unsigned long long capture_id(Stream stream);
 
 }  // namespace gossamer::cuda

@@ -13,7 +13,8 @@ std::vector<DeviceProperties> all_properties() {
   for (std::size_t i = 0; i < all.size(); ++i) {
     cudaDeviceProp found;
     check(cudaGetDeviceProperties(&found, static_cast<int>(i)), "device_properties");
-    all[i] = {found.name, found.multiProcessorCount, found.major * 10 + found.minor};
+    all[i] = {found.name, found.multiProcessorCount, found.major * 10 + found.minor,
+              found.sharedMemPerBlockOptin};
   }
   return all;
 }
@@ -42,6 +43,13 @@ const DeviceProperties& device_properties(int device) {
         message("device = ", device, "; there are ", all.size(), " CUDA devices, numbered from 0"));
   }
   return all[static_cast<std::size_t>(device)];
+}
+
+unsigned long long capture_id(Stream stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  unsigned long long id = 0;
+  check(cudaStreamGetCaptureInfo(native(stream), &status, &id), "capture_id");
+  return status == cudaStreamCaptureStatusNone ? 0 : id;
 }
 
 void check_workspace(Workspace workspace, std::size_t bytes, const char* operation) {

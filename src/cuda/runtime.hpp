@@ -10,6 +10,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
+#include <cstdint>
+
 #include "gossamer/cuda.hpp"
 
 namespace gossamer::cuda {
@@ -47,6 +50,23 @@ class DeviceScope {
 };
 
 inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
+
+/// Lets one kernel have more dynamic shared memory than usual; asks the runtime once a device.
+class SharedMemoryLimit {
+ public:
+  template <class Kernel>
+  cudaError_t raise(Kernel* kernel, int device, int bytes) {
+    const std::uint64_t bit = device < 64 ? std::uint64_t{1} << device : 0;
+    if ((raised_.load(std::memory_order_relaxed) & bit) != 0) return cudaSuccess;
+    const cudaError_t error = cudaFuncSetAttribute(
+        reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (error == cudaSuccess) raised_.fetch_or(bit, std::memory_order_relaxed);
+    return error;
+  }
+
+ private:
+  std::atomic<std::uint64_t> raised_{0};  ///< a bit for each device
+};
 
 /// Throws InvalidArgument unless a workspace has that many bytes.
 void check_workspace(Workspace workspace, std::size_t bytes, const char* operation);

@@ -21,4 +21,8 @@ NB_MODULE(_cuda, m) {
       nb::arg("device"));
 
   python::bind_device_arrays(m);
+  python::bind_cuda_packed(m);
+
+  m.def("capture_id", &cuda::capture_id, nb::arg("stream"),
+        "Number of the graph capture that the stream takes part in; 0 for none.");
 }

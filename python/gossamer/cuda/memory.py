@@ -6,6 +6,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from .library import engine
+
 #: A dense array of a framework, in the memory of a GPU.
 DeviceArray = Any
 
@@ -13,8 +15,8 @@ DeviceArray = Any
 class Memory(ABC):
     """Arrays of one framework in the memory of GPUs, and the framework's current streams.
 
-    Dtypes are passed by their NumPy names; "uint8" and "int8" are bytes. Device operations allocate
-    everything through it: results, workspace and what they keep.
+    Dtypes are passed by their NumPy names, the packed value types by the engine's. Device
+    operations allocate everything through it: results, workspace and what they keep.
     """
 
     @abstractmethod
@@ -22,7 +24,7 @@ class Memory(ABC):
         """Index of the GPU that x is on."""
 
     @abstractmethod
-    def stream(self, device: int) -> int:
+    def stream_handle(self, device: int) -> int:
         """Handle of the stream that the framework works on now."""
 
     @abstractmethod
@@ -46,13 +48,34 @@ class Memory(ABC):
         """Return a C-contiguous array of zeros."""
 
     @abstractmethod
+    def contiguous(self, x: DeviceArray) -> DeviceArray:
+        """Return x in C order, a copy where it is not."""
+
+    @abstractmethod
+    def astype(self, x: DeviceArray, dtype: str) -> DeviceArray:
+        """Cast; x itself where it has the dtype already."""
+
+    @abstractmethod
     def from_host(self, x: Any, device: int) -> DeviceArray:
-        """Copy a NumPy array to a GPU, bytes for bytes."""
+        """Copy a NumPy array to a GPU."""
 
     @abstractmethod
     def to_host(self, x: DeviceArray) -> Any:
         """Copy to a NumPy array; waits for the stream."""
 
     @abstractmethod
-    def matmul(self, a: DeviceArray, b: DeviceArray) -> DeviceArray:
-        """Dense product of the framework's own library."""
+    def dense_matmul(self, a: DeviceArray, b: DeviceArray) -> DeviceArray:
+        """Product of two matrices by the framework's own library, sums in float32."""
+
+    def view(self, x: DeviceArray) -> Any:
+        """Return x as the engine takes it."""
+        return engine().View(self.pointer(x), self.dtype_name(x), tuple(x.shape), self.strides(x))
+
+    def stream(self, device: int) -> Any:
+        """Return the framework's current stream as the engine takes it."""
+        return engine().Stream(device, self.stream_handle(device))
+
+    def workspace(self, nbytes: int, device: int) -> tuple[DeviceArray, Any]:
+        """Return that many bytes, which the caller keeps while they are used, and their handle."""
+        array = self.empty((nbytes,), "uint8", device)
+        return array, engine().Workspace(self.pointer(array), nbytes)

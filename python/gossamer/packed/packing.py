@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter
+from ..cuda import Memory, memory_of
 from ..products import sparse_operand
 from ..structure import freeze
 from .array import PackedArray
@@ -74,16 +75,12 @@ def compress(
     """
     if format not in ("auto", *FORMATS):
         raise ValueError(f"compress: format = {format!r}, expected auto, {', '.join(FORMATS)}")
+    memory = memory_of(W)
+    if memory is not None:
+        return _compress_on_device(memory, W, format, dtype, threshold, scale)
     source = _source(W)
+    dtype_name = _value_type(format, source.dtype_name, dtype)
     rows, cols = source.shape
-    dtype_name = source.dtype_name
-    if dtype is not None:
-        dtype_name = packed_dtype_name(dtype, "compress: dtype")
-    if format == "dense" and dtype_name != DENSE_VALUES:
-        raise ValueError(
-            f"compress: format = 'dense' with values of {dtype_name}; dense products are of "
-            f"{DENSE_VALUES}: ask for that dtype, or for another format"
-        )
     counts = np.empty((len(PACKED_FORMATS), rows), np.int64)
     source.count(*source.arguments, threshold, counts.reshape(-1))
     slots = dict(zip(PACKED_FORMATS, counts.sum(axis=1).tolist(), strict=True))
@@ -111,6 +108,42 @@ def compress(
         dense.flags.writeable = False
         storage = DenseStorage(dense)
     return PackedArray(_over(source.arrays, storage))
+
+
+def _value_type(format: str, source: str, dtype: Any) -> str:
+    """Engine's name of the stored type: what is asked for, by default the source's."""
+    name = source if dtype is None else packed_dtype_name(dtype, "compress: dtype")
+    if format == "dense" and name != DENSE_VALUES:
+        raise ValueError(
+            f"compress: format = 'dense' with values of {name}; dense products are of "
+            f"{DENSE_VALUES}: ask for that dtype, or for another format"
+        )
+    return name
+
+
+def _compress_on_device(
+    memory: Memory, W: Any, format: str, dtype: Any, threshold: float, scale: Any
+) -> PackedArray:
+    """Pack a dense matrix that is in the memory of a GPU, there."""
+    from ..cuda.packed import pack
+
+    adapter = adapter_of(W)
+    assert adapter is not None
+    dense = adapter.asarray(W, "compress: W")
+    source = memory.dtype_name(dense)
+    check_dense_dtype(source, "compress: W")
+    if dense.ndim != 2:
+        raise ValueError(f"compress: W has shape {tuple(dense.shape)}, expected two axes")
+    rows, cols = dense.shape
+    dtype_name = _value_type(format, source, dtype)
+    given = _given_scales(dtype_name, rows, scale)
+    try:
+        format, packed = pack(memory, dense, format, dtype_name, threshold, given)
+    except ValueError as error:
+        raise ValueError(f"compress: {error}") from None
+    parts = {"values": packed} if format == "dense" else packed._asdict()
+    present = {name: part for name, part in parts.items() if part is not None}
+    return PackedArray(adapter.packed_storage(format, dtype_name, (rows, cols), present))
 
 
 def _over(arrays: Adapter, storage: HostStorage) -> Storage:
@@ -158,16 +191,20 @@ def _source(W: Any) -> _Source:
 def _scales(source: _Source, dtype_name: str, threshold: float, scale: Any) -> Any:
     """One scale for each row, float32, or None where the dtype has none."""
     rows = source.shape[0]
-    if not has_scales(dtype_name):
-        if scale is not None:
-            raise ValueError(
-                f"compress: scale is given for {dtype_name}; the 8-bit dtypes take one"
-            )
-        return None
+    given = _given_scales(dtype_name, rows, scale)
+    if given is not None or not has_scales(dtype_name):
+        return given
+    scales = np.empty(rows, np.float32)
+    source.find_scales(*source.arguments, threshold, dtype_name, scales)
+    return freeze(scales)
+
+
+def _given_scales(dtype_name: str, rows: int, scale: Any) -> Any:
+    """Return the caller's scale as one for each row, or None if there is none."""
     if scale is None:
-        scales = np.empty(rows, np.float32)
-        source.find_scales(*source.arguments, threshold, dtype_name, scales)
-        return freeze(scales)
+        return None
+    if not has_scales(dtype_name):
+        raise ValueError(f"compress: scale is given for {dtype_name}; the 8-bit dtypes take one")
     given = np.asarray(scale, np.float32)
     if given.shape not in ((), (rows,)):
         raise ValueError(f"compress: scale has shape {given.shape}, expected () or ({rows},)")

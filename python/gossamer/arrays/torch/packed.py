@@ -19,6 +19,8 @@ from ...packed.storage import PackedStorage, Storage, misfit
 from ...structure import Pattern
 from ..adapter import Adapter
 from .adapter import adapter
+from .cuda import device_matrix
+from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
 from .library import LIBRARY, MAX_RANK, check_same_device
 
@@ -106,6 +108,7 @@ def _cpu(
 
 
 LIBRARY.impl("packed_matmul", _cpu, "CPU")
+LIBRARY.impl("packed_matmul", cuda_packed_matmul, "CUDA")
 torch.library.register_fake("gossamer::packed_matmul", _fake, lib=LIBRARY)
 
 
@@ -188,6 +191,10 @@ class TensorStorage(Storage):
         return self.host.count_nonzeros()
 
     def todense(self, dtype_name: str) -> torch.Tensor:
+        if self.values.is_cuda:
+            shape = self.rows, self.cols
+            parts = self.values, self.positions, self.row_offsets, self.scales
+            return device_matrix(self.format, shape, *parts).todense(dtype_name)
         return to_tensor(self.host.todense(dtype_name)).to(self.values.device)
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: D102 - what a method does is said in Memory
+"""Tensors in the memory of a GPU, and the packed product there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from ...cuda.memory import Memory
+from ...cuda.packed import DeviceMatrix, Parts
+from ...dtypes import promote
+from ...packed.dtypes import has_scales
+from .host import DTYPES, to_numpy, to_tensor
+
+_DTYPES = {
+    **DTYPES,
+    "int32": torch.int32,
+    "int64": torch.int64,
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "float8_e4m3": torch.float8_e4m3fn,
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+#: Engine's names of the value types; float8 may come as its bytes.
+_VALUE_TYPES = {**_NAMES, torch.uint8: "float8_e4m3"}
+
+
+class TorchMemory(Memory):
+    """CUDA tensors, and PyTorch's current streams."""
+
+    def device(self, x: torch.Tensor) -> int:
+        index: int = x.device.index
+        return index
+
+    def stream_handle(self, device: int) -> int:
+        handle: int = torch._C._cuda_getCurrentRawStream(device)
+        return handle
+
+    def dtype_name(self, x: torch.Tensor) -> str:
+        return _NAMES[x.dtype]
+
+    def pointer(self, x: torch.Tensor) -> int:
+        pointer: int = x.data_ptr()
+        return pointer
+
+    def strides(self, x: torch.Tensor) -> tuple[int, ...]:
+        strides: tuple[int, ...] = x.stride()
+        return strides
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=_DTYPES[dtype], device=torch.device("cuda", device))
+
+    def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
+        return torch.zeros(shape, dtype=_DTYPES[dtype], device=torch.device("cuda", device))
+
+    def contiguous(self, x: torch.Tensor) -> torch.Tensor:
+        return x.contiguous()
+
+    def astype(self, x: torch.Tensor, dtype: str) -> torch.Tensor:
+        return x.to(_DTYPES[dtype])
+
+    def from_host(self, x: Any, device: int) -> torch.Tensor:
+        return to_tensor(x).to(torch.device("cuda", device))
+
+    def to_host(self, x: torch.Tensor) -> Any:
+        return to_numpy(x)
+
+    def dense_matmul(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a @ b
+
+
+memory = TorchMemory()
+
+#: Matrices by the memory of their values, and while that lives: what products need of a packed
+#: matrix is made once, though the registered operation gets plain tensors at every call.
+_matrices: dict[tuple[int, ...], tuple[StorageWeakRef, int, DeviceMatrix]] = {}
+
+
+def device_matrix(
+    format: str,
+    shape: tuple[int, int],
+    values: torch.Tensor,
+    positions: torch.Tensor,
+    row_offsets: torch.Tensor,
+    scales: torch.Tensor | None,
+) -> DeviceMatrix:
+    """Return what products need of a packed matrix, anew after a write to its values."""
+    storage = values.untyped_storage()
+    key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
+    version = 0 if values.is_inference() else values._version
+    found = _matrices.get(key)
+    if found is not None and found[1] == version and not found[0].expired():
+        return found[2]
+    for old in [key for key, (owner, *_) in _matrices.items() if owner.expired()]:
+        del _matrices[old]
+    parts = Parts(values, positions, row_offsets, scales)
+    matrix = DeviceMatrix(memory, format, _VALUE_TYPES[values.dtype], shape, parts)
+    _matrices[key] = StorageWeakRef(storage), version, matrix
+    return matrix
+
+
+def packed_matmul(
+    values: torch.Tensor,
+    positions: torch.Tensor,
+    row_offsets: torch.Tensor,
+    scales: torch.Tensor | None,
+    x: torch.Tensor,
+    format: str,
+    rows: int,
+    cols: int,
+    transpose: bool,
+    swapped: bool,
+) -> torch.Tensor:
+    """P X for tensors of one GPU; arguments as of the registered operation."""
+    matrix = device_matrix(format, (rows, cols), values, positions, row_offsets, scales)
+    inputs, outputs = (rows, cols) if transpose else (cols, rows)
+    dtype = _NAMES[x.dtype]
+    if not has_scales(matrix.dtype):
+        dtype = promote(matrix.dtype, dtype)
+    vectors = x.detach().to(_DTYPES[dtype])
+    along_rows = swapped or x.ndim == 1
+    if not along_rows:
+        vectors = vectors.mT
+    y = matrix.matmul(vectors.reshape(-1, inputs), transpose)
+    y = y.reshape(*vectors.shape[:-1], outputs)
+    return y if along_rows else y.mT.contiguous()

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed matrices on a GPU, for arrays of any framework: packing, unpacking, products."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _engine
+from ..packed.dtypes import has_scales
+from ..packed.selection import PACKED_FORMATS, choose_format, offset_dtype
+from .library import engine
+from .memory import DeviceArray, Memory
+from .streams import StreamBuffers
+from .tuning import BITMAP_TILES_VECTORS, delta_rows_vectors
+
+#: Zeros that products use between kernels, one buffer a stream.
+_buffers = StreamBuffers()
+
+
+class Parts(NamedTuple):
+    """The arrays of a packed matrix."""
+
+    values: DeviceArray
+    positions: DeviceArray
+    row_offsets: DeviceArray
+    scales: DeviceArray | None
+
+
+def pack(
+    memory: Memory, W: DeviceArray, format: str, dtype: str, threshold: float, scale: Any
+) -> tuple[str, Parts | DeviceArray]:
+    """Pack a dense matrix on its GPU, bytes as on the CPU; waits for the stream.
+
+    Parameters
+    ----------
+    format
+        As `gossamer.compress` takes it.
+    dtype
+        Engine's name of the value type.
+    scale
+        Scales of the 8-bit types, a NumPy array of shape (rows,), or None to find them.
+
+    Returns
+    -------
+    tuple
+        The format, and the arrays; for "dense" the matrix in float32.
+
+    Raises
+    ------
+    ValueError
+        As `gossamer.compress` does.
+    """
+    device = memory.device(W)
+    rows, cols = W.shape
+    shape = rows, cols
+    stream, dense = memory.stream(device), memory.view(W)
+    counted = memory.empty((len(PACKED_FORMATS) * (rows + 1),), "int64", device)
+    kept, workspace = memory.workspace(engine().packed_count_workspace(rows), device)
+    engine().packed_count(dense, threshold, memory.view(counted), workspace, stream)
+    del kept
+    offsets = counted.reshape(len(PACKED_FORMATS), rows + 1)
+    slots = dict(zip(PACKED_FORMATS, memory.to_host(offsets[:, -1]).tolist(), strict=True))
+    if format == "auto":
+        format = choose_format(dtype, shape, slots)
+    packed_as = "bitmap" if format == "dense" else format
+    count = slots[packed_as]
+    index_dtype = offset_dtype(shape, count).name
+    lengths = _engine.packed_layout(packed_as, rows, cols, count)
+    parts = Parts(
+        memory.empty((lengths[0],), dtype, device),
+        memory.empty((lengths[1],), "uint8", device),
+        memory.contiguous(memory.astype(offsets[PACKED_FORMATS.index(packed_as)], index_dtype)),
+        _scales(memory, dense, dtype, threshold, scale, device, rows),
+    )
+    matrix = handle(memory, packed_as, dtype, shape, parts, count)
+    engine().pack(dense, threshold, matrix, stream)
+    if format != "dense":
+        return format, parts
+    filled = memory.empty(shape, "float32", device)
+    engine().unpack(matrix, memory.view(filled), stream)
+    return format, filled
+
+
+def _scales(
+    memory: Memory, dense: Any, dtype: str, threshold: float, given: Any, device: int, rows: int
+) -> DeviceArray | None:
+    if not has_scales(dtype):
+        return None
+    scales = memory.empty((rows,), "float32", device)
+    engine().packed_scales(dense, threshold, dtype, memory.view(scales), memory.stream(device))
+    infinite = np.flatnonzero(np.isnan(memory.to_host(scales)))
+    if infinite.size:
+        raise ValueError(
+            f"row {infinite[0]} holds an infinite or NaN element; {dtype} takes finite values only"
+        )
+    return scales if given is None else memory.from_host(given, device)
+
+
+def handle(
+    memory: Memory, format: str, dtype: str, shape: tuple[int, int], parts: Parts, slots: int
+) -> Any:
+    """Return the engine's view of a packed matrix, which keeps nothing alive."""
+    return engine().PackedMatrix(
+        format,
+        dtype,
+        *shape,
+        slots,
+        memory.pointer(parts.values),
+        memory.pointer(parts.positions),
+        memory.view(parts.row_offsets),
+        0 if parts.scales is None else memory.pointer(parts.scales),
+    )
+
+
+class DeviceMatrix:
+    """A packed matrix on a GPU, whose arrays its owner keeps, and what its products need.
+
+    For products with one vector, or few, the matrix is laid out in a second way when the first of
+    them is made, and in a third one for up to 64 vectors of 16-bit values on Hopper: about as many
+    bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
+    product of each kind cannot be captured in a graph.
+    """
+
+    def __init__(
+        self, memory: Memory, format: str, dtype: str, shape: tuple[int, int], parts: Parts
+    ) -> None:
+        self.memory = memory
+        self.dtype = dtype
+        self.rows, self.cols = shape
+        self.device = memory.device(parts.values)
+        self.slots = int(memory.to_host(parts.row_offsets[-1:])[0])
+        self.handle = handle(memory, format, dtype, shape, parts, self.slots)
+        self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
+        self.has_tiles: bool = engine().has_bitmap_tiles(self.handle, self.device)
+        density = self.slots / max(1, self.rows * self.cols)
+        self.few = delta_rows_vectors(density, dtype, self.has_tiles)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that products keep beside the packed matrix."""
+        return sum(int(arrangement.nbytes) for arrangement, _ in self._arranged.values())
+
+    def todense(self, dtype: str) -> DeviceArray:
+        """Return the matrix as float32, float16 or bfloat16."""
+        dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
+        stream = self.memory.stream(self.device)
+        engine().unpack(self.handle, self.memory.view(dense), stream)
+        return dense
+
+    def matmul(self, x: DeviceArray, transpose: bool, overlap: bool = False) -> DeviceArray:
+        """Product with each row of x, shape (k, n), of the result's dtype: shape (k, m).
+
+        Up to 64 rows are multiplied by the engine's kernels. More, and the transposed matrix, by
+        the framework's dense product with an unpacked copy, made for the call.
+        """
+        memory = self.memory
+        x = memory.contiguous(x)
+        vectors, dtype = x.shape[0], memory.dtype_name(x)
+        if transpose or (vectors > self.few and not self._takes_tiles(vectors, dtype)):
+            dense = self.todense(dtype)
+            return memory.dense_matmul(x, dense if transpose else dense.T)
+        y = memory.empty((vectors, self.rows), dtype, self.device)
+        if vectors == 0 or self.rows == 0:
+            return y
+        arrangement = self._arrangement("delta_rows" if vectors <= self.few else "bitmap_tiles")
+        stream = memory.stream(self.device)
+        nbytes = arrangement.workspace_bytes(vectors)
+        workspace = _buffers.workspace(memory, self.device, stream, nbytes)
+        arrangement.matmul(memory.view(x), memory.view(y), workspace, stream, overlap)
+        return y
+
+    def _takes_tiles(self, vectors: int, dtype: str) -> bool:
+        return self.has_tiles and vectors <= BITMAP_TILES_VECTORS and dtype == self.dtype
+
+    def _arrangement(self, kind: str) -> Any:
+        if kind not in self._arranged:
+            self._arranged[kind] = self._arrange(kind)
+        return self._arranged[kind][0]
+
+    def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:
+        memory, stream = self.memory, self.memory.stream(self.device)
+        if engine().capture_id(stream):
+            raise RuntimeError(
+                "P @ x: the first product of a packed matrix cannot be captured in a CUDA graph; "
+                "make one of the same number of vectors before"
+            )
+        nbytes = getattr(engine(), f"{kind}_workspace")(self.handle)
+        kept, workspace = memory.workspace(nbytes, self.device)
+        arrangement = getattr(engine(), f"arrange_{kind}")(self.handle, workspace, stream)
+        array = memory.empty((arrangement.nbytes,), "uint8", self.device)
+        arrangement.fill(self.handle, memory.pointer(array), workspace, stream)
+        del kept
+        return arrangement, array

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/packed_matmul/cuda/delta_rows_matvec.cuh"
+
+namespace gossamer::cuda::delta_rows {
+
+template cudaError_t matvec<float, float>(const Launch&);
+
+}  // namespace gossamer::cuda::delta_rows

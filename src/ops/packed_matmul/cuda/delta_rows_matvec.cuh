@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = A x for the arrangement of delta_rows.hpp. A warp walks 16 rows, 16 slots of each a step:
+//   1. Column of every slot: distances (16x16, 8 bits) times an upper-triangular matrix of
+//      sizeof(X), on the tensor cores, started at the rows' addresses. The accumulators are the
+//      shared-memory addresses of x: no scan, no shuffle, no arithmetic.
+//   2. Gather x. What a lane gathers is the B fragment of V * X^T, whose diagonal is the result
+//      (16-bit and 8-bit values); float32 operands are multiplied and added instead.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/async_copy.cuh"
+#include "cuda/runtime.hpp"
+#include "ops/packed_matmul/cuda/delta_rows_decode.cuh"
+#include "ops/packed_matmul/cuda/delta_rows_exchange.cuh"
+#include "ops/packed_matmul/cuda/delta_rows_matvec.hpp"
+
+namespace gossamer::cuda::delta_rows {
+
+/// Bytes of zeros in front of x: where the padding of an empty row points.
+inline constexpr int guard_bytes = 16;
+
+template <class X>
+__host__ __device__ constexpr int x_bytes(int cols) {
+  return (guard_bytes + cols * static_cast<int>(sizeof(X)) + 127) / 128 * 128;
+}
+
+/// Units of a warp on their way. Two blocks fit a multiprocessor, so that the next kernel's first
+/// loads run beside this one.
+template <class V, int Bits>
+inline constexpr int depth = (88 << 10) / (warps * unit_bytes<V, Bits>);
+
+/// grid: a.blocks blocks of `warps` warps; dynamic shared memory: x where Resident (else it is
+/// gathered from global memory), then `depth` units a warp.
+template <class V, class X, int Bits, bool Resident>
+__global__ void __launch_bounds__(warps * 32, 2)
+    matvec_kernel(const __grid_constant__ View a, const X* __restrict__ x, X* __restrict__ y,
+                  std::uint64_t* partial, bool overlap) {
+  using Code = DistanceCode<Bits>;
+  constexpr int kSteps = Code::steps, kWords = Code::words, kPlanes = kSteps * 8 * sizeof(V) / 16,
+                kDepth = depth<V, Bits>;
+  constexpr unsigned kUnitBytes = unit_bytes<V, Bits>;
+  constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
+  extern __shared__ __align__(128) unsigned char shared[];
+  __shared__ SharedSums sums;
+  __shared__ std::uint64_t x_full;
+  launch_dependents();
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+  const int worker = blockIdx.x * warps + warp;
+  // What is small and waited for goes first: behind the stream of all warps it would take two
+  // microseconds longer.
+  const int4 where = ((const int4*)a.worker)[worker];
+  const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
+  X* xs = (X*)(shared + guard_bytes);
+  const unsigned copied = has_bulk_copy && Resident && (std::uintptr_t)x % 16 == 0
+                              ? a.cols * sizeof(X) / 16 * 16
+                              : 0;  // bytes
+  if (threadIdx.x == 0) bulk_barrier_init(&x_full);
+  __syncwarp();
+  if (threadIdx.x == 0 && copied && !overlap) bulk_copy(xs, x, copied, &x_full);
+  if (Resident && threadIdx.x < guard_bytes / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
+  if (lane == 0) sums.head_group[warp] = sums.tail_group[warp] = -1;
+
+  const int block_begin = a.block_unit[blockIdx.x],
+            block_units = a.block_unit[blockIdx.x + 1] - block_begin;
+  const int first = warp_unit(block_units, warp, warps),
+            units = warp_unit(block_units, warp + 1, warps) - first;
+  const int begin = (block_begin + first) * kSteps, end = begin + units * kSteps,
+            block_end = (block_begin + block_units) * kSteps;
+
+  // A lane copies what it will read itself, so that no barrier is needed.
+  const std::uint8_t* source = a.stream + std::size_t(block_begin + first) * kUnitBytes;
+  const unsigned ring =
+      shared_address(shared) + (Resident ? x_bytes<X>(a.cols) : 0) + warp * kDepth * kUnitBytes;
+  auto each_piece = [&](auto&& piece) {
+#pragma unroll
+    for (int i = 0; i < kPlanes; ++i) piece.template operator()<16>(4 * i, i * 512 + lane * 16);
+    constexpr int kBytes = kWords == 4 ? 16 : 8;
+    piece.template operator()<kBytes>(4 * kPlanes, kPlanes * 512 + lane * kBytes);
+    if constexpr (kWords == 3) {
+      piece.template operator()<4>(4 * kPlanes + 2, kPlanes * 512 + 256 + lane * 4);
+    }
+  };
+  auto fetch = [&](unsigned slot, bool valid) {
+    if (valid) {
+      each_piece([&]<int Bytes>(int, unsigned offset) {
+        async_copy<Bytes>(slot + offset, source + offset);
+      });
+    }
+    source += kUnitBytes;
+    async_commit();
+  };
+#pragma unroll
+  for (int p = 0; p < kDepth; ++p) fetch(ring + p * kUnitBytes, p < units);
+
+  // The structure and values are constants; only x and y belong to the kernel before.
+  wait_for_launches_before();
+  if (threadIdx.x == 0 && copied && overlap) bulk_copy(xs, x, copied, &x_full);
+  for (int i = copied / sizeof(X) + threadIdx.x; Resident && i < a.cols; i += blockDim.x) {
+    xs[i] = x[i];
+  }
+
+  int group = where.x, group_begin, group_end, next_end;
+  Place place0, place1;
+  auto enter = [&](int begin_step, int end_step, int next_step) {
+    group_begin = begin_step, group_end = end_step, next_end = next_step;
+    place0 = a.place[16 * group + g], place1 = a.place[16 * group + g + 8];
+  };
+  enter(where.y, where.z, where.w);
+  const int origin = (Resident ? (int)shared_address(xs) : 0) - (int)sizeof(X);  // column -1
+  int base[4];
+  auto triangle = [&](int n) {  // row k = 4 t + j, column n: sizeof(X) where k <= n
+    unsigned b = 0;
+    for (int j = 0; j < 4; ++j) b |= (4 * t + j <= n ? (unsigned)sizeof(X) : 0u) << 8 * j;
+    return b;
+  };
+  unsigned triangle0 = triangle(g), triangle1 = triangle(g + 8), all = sizeof(X) * 0x01010101u;
+  asm volatile("" : "+r"(triangle0), "+r"(triangle1), "+r"(all));  // not computed again in the loop
+  // kTensor: rows 0-7 and 8-15 of V * X^T; else four partial sums of either row.
+  float e0[4] = {}, e1[4] = {};
+  __syncthreads();
+  if (copied) bulk_wait(&x_full);
+  base[0] = base[1] = origin + (int)sizeof(X) * (start0 + 1);
+  base[2] = base[3] = origin + (int)sizeof(X) * (start1 + 1);
+  for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(base[i]));  // no gather before the wait
+
+  auto flush = [&] {
+    float s0, s1;
+    if constexpr (kTensor) {  // lane t == g / 2 holds the diagonal
+      s0 = g & 1 ? e0[1] : e0[0], s1 = g & 1 ? e1[3] : e1[2];
+    } else {
+      s0 = (e0[0] + e0[1]) + (e0[2] + e0[3]), s1 = (e1[0] + e1[1]) + (e1[2] + e1[3]);
+      for (int k = 1; k < 4; k *= 2) {
+        s0 += __shfl_xor_sync(~0u, s0, k), s1 += __shfl_xor_sync(~0u, s1, k);
+      }
+    }
+    if (t == g / 2) {
+      const bool continues = group_begin < begin;
+      if (continues || group_end > end) {
+        float* sum = continues ? sums.head[warp] : sums.tail[warp];
+        Place* place = sums.place[warp][continues ? 0 : 1];
+        sum[g] = s0, sum[g + 8] = s1, place[g] = place0, place[g + 8] = place1;
+        (continues ? sums.head_group : sums.tail_group)[warp] = group;
+        (continues ? sums.head_end : sums.tail_end)[warp] = group_end;
+      } else {
+        if (place0.row >= 0) y[place0.row] = X(s0 * place0.scale);
+        if (place1.row >= 0) y[place1.row] = X(s1 * place1.scale);
+      }
+    }
+    if (group + 1 < a.groups) {
+      group++, enter(group_end, next_end, a.group_step[min(group + 2, a.groups)]);
+    }
+    for (int i = 0; i < 4; ++i) e0[i] = e1[i] = 0.f, base[i] = origin;
+  };
+  auto step = [&](const unsigned* value, const unsigned (&distance)[2]) {
+    int d0[4], d1[4];
+    prefix_mma(d0, distance, triangle0, base);
+    prefix_mma(d1, distance, triangle1, base);
+    prefix_mma(base, distance, all, base);
+    auto at = [&](int address) {
+      if constexpr (Resident) {
+        return gather<X>(address);
+      } else {
+        return address < 0 ? X(0.f) : *(const X*)((const char*)x + address);
+      }
+    };
+    if constexpr (kTensor) {
+      unsigned av[4];
+#pragma unroll
+      for (int k = 0; k < 4; ++k) av[k] = value_pair<V, X>(value, k);
+      product_mma(e0, av, Pair<X>(at(d0[0]), at(d0[1])), Pair<X>(at(d1[0]), at(d1[1])));
+      product_mma(e1, av, Pair<X>(at(d0[2]), at(d0[3])), Pair<X>(at(d1[2]), at(d1[3])));
+    } else {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        const float xe = to_float(at(e < 4 ? d0[e] : d1[e - 4]));
+        float& sum = e / 2 % 2 ? e1[e % 2 + e / 4 * 2] : e0[e % 2 + e / 4 * 2];
+        sum = fmaf(value_float<V>(value, e), xe, sum);
+      }
+    }
+  };
+
+  int stop = min(group_end, end), done = begin;
+  unsigned slot = ring;
+  for (int u = 0; u < units; ++u) {
+    unsigned v[4 * kPlanes + kWords], distance[kSteps][2];
+    async_wait<kDepth - 1>();
+    each_piece(
+        [&]<int Bytes>(int word, unsigned offset) { load_shared<Bytes>(v + word, slot + offset); });
+    unpack<Bits>(v + 4 * kPlanes, distance);
+    fetch(slot, u + kDepth < units);
+    slot = slot == ring + (kDepth - 1) * kUnitBytes ? ring : slot + kUnitBytes;
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      step(v + i * 2 * sizeof(V), distance[i]);
+      if (++done == stop) flush(), stop = min(group_end, end);
+    }
+  }
+  __syncthreads();
+  add_shared_groups(a, sums, block_end, partial, y);
+}
+
+template <class V, class X, int Bits, bool Resident>
+cudaError_t launch(const Launch& product, int shared_bytes, int shared_limit) {
+  auto* kernel = matvec_kernel<V, X, Bits, Resident>;
+  static SharedMemoryLimit limit;
+  if (const cudaError_t error = limit.raise(kernel, product.device, shared_limit)) {
+    return error;
+  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = product.a.blocks;
+  config.blockDim = warps * 32;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = product.stream;
+  config.attrs = &attribute;
+  config.numAttrs = product.overlap ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, product.a, static_cast<const X*>(product.x),
+                            static_cast<X*>(product.y), product.partial, product.overlap);
+}
+
+template <class V, class X>
+cudaError_t matvec(const Launch& product) {
+  const int shared_limit = static_cast<int>(device_properties(product.device).shared_bytes) -
+                           static_cast<int>(sizeof(SharedSums)) - 128;
+  return visit_width(product.bits, [&](auto bits) {
+    const int ring = depth<V, bits> * warps * unit_bytes<V, bits>;
+    const int resident = x_bytes<X>(product.a.cols) + ring;
+    return resident <= shared_limit ? launch<V, X, bits, true>(product, resident, shared_limit)
+                                    : launch<V, X, bits, false>(product, ring, shared_limit);
+  });
+}
+
+}  // namespace gossamer::cuda::delta_rows

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The launch of the kernel for delta_rows, and what host and kernel both know of its memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "gossamer/packed.hpp"
+#include "ops/packed_matmul/cuda/delta_rows.hpp"
+
+namespace gossamer::cuda::delta_rows {
+
+/// Bytes of a unit of values of sizeof(Item).
+template <class Item, int Bits>
+inline constexpr int unit_bytes = DistanceCode<Bits>::steps * 256 * static_cast<int>(sizeof(Item)) +
+                                  DistanceCode<Bits>::words * 128;
+
+/// One product with a vector.
+struct Launch {
+  const View& a;
+  int bits;
+  const void* x;
+  void* y;
+  std::uint64_t* partial;  ///< [blocks][16], zero before and after
+  bool overlap;
+  int device;
+  cudaStream_t stream;
+};
+
+/// Launches y = A x for values and vectors of these types. Throws InvalidDType for types that do
+/// not go together.
+cudaError_t matvec(PackedDType values, DType vectors, const Launch& launch);
+
+/// The launch for one C++ type of values and vectors; delta_rows_<values>_cuda.cu has them.
+template <class V, class X>
+cudaError_t matvec(const Launch& launch);
+
+}  // namespace gossamer::cuda::delta_rows

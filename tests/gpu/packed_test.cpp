@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packing, unpacking and products of packed matrices on the device against the host's.
+#include "gossamer/cuda/packed.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+
+#include "device_memory.hpp"
+#include "error_bound.hpp"
+#include "gossamer/errors.hpp"
+#include "packed_matrix.hpp"
+
+namespace gossamer::testing {
+namespace {
+
+constexpr cuda::Stream stream{0, nullptr};
+
+struct Case {
+  std::int64_t rows, cols;
+  double density;
+};
+
+/// Odd shapes, an empty row, nothing at all, rows that several blocks share, and an x that does not
+/// fit shared memory.
+const Case cases[] = {{1, 1, 1.0},     {1, 3000, 0.3},   {17, 33, 0.5},  {70, 257, 0.2},
+                      {33, 1025, 0.5}, {130, 177, 0.9},  {40, 512, 0.0}, {3, 0, 0.0},
+                      {0, 5, 0.0},     {16, 70000, 0.01}};
+
+template <class T>
+DenseMatrix<T> random_matrix(const Case& c, std::uint32_t seed) {
+  DenseMatrix<T> dense(c.rows, c.cols);
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::uniform_real_distribution<double> uniform;
+  for (T& x : dense.data) x = uniform(random) < c.density ? narrow<T>(normal(random)) : T{};
+  for (std::int64_t j = 0; c.rows > 8 && j < c.cols; ++j) dense.at(5, j) = T{};
+  return dense;
+}
+
+/// A packed matrix on the device.
+struct DevicePacked {
+  explicit DevicePacked(const PackedMatrix& host)
+      : values(host.values),
+        positions(host.positions),
+        row_offsets(host.row_offsets),
+        scales(host.scales),
+        view(host.view) {
+    view.values = values.data();
+    view.positions = positions.data();
+    view.row_offsets = row_offsets.data();
+    view.scales = has_scales(view.dtype) ? scales.data() : nullptr;
+  }
+  DeviceMemory<std::uint8_t> values, positions;
+  DeviceMemory<std::int32_t> row_offsets;
+  DeviceMemory<float> scales;
+  PackedView view;
+};
+
+template <class T>
+void check_packing(const Case& c, PackedFormat format, PackedDType dtype, double threshold) {
+  DenseMatrix<T> dense = random_matrix<T>(c, 3);
+  const PackedMatrix host(dense.view(), c.rows, c.cols, format, dtype, threshold);
+  const DeviceMemory<T> on_device(dense.data);
+  const ArrayView view = ArrayView::contiguous(on_device.data(), dtype_v<T>, {c.rows, c.cols});
+
+  const std::size_t rows = static_cast<std::size_t>(c.rows);
+  DeviceMemory<std::int64_t> offsets(packed_formats.size() * (rows + 1));
+  const DeviceMemory<std::uint8_t> workspace(cuda::count_packed_workspace(c.rows));
+  cuda::count_packed(view, threshold, offsets.data(), workspace.workspace(), stream);
+  const std::int64_t* of_format = offsets.data() + static_cast<std::size_t>(format) * (rows + 1);
+  const std::vector<std::int64_t> found = offsets.host();
+  for (std::size_t i = 0; i <= rows; ++i) {
+    REQUIRE(found[static_cast<std::size_t>(format) * (rows + 1) + i] == host.row_offsets[i]);
+  }
+  DeviceMemory<float> scales(host.scales.size());
+  if (has_scales(dtype)) {
+    cuda::row_scales(view, threshold, dtype, scales.data(), stream);
+    REQUIRE(scales.host() == host.scales);
+  }
+  DeviceMemory<std::uint8_t> values(host.values.size()), positions(host.positions.size());
+  cuda::pack(view, threshold,
+             {format, dtype, DType::int64, of_format, has_scales(dtype) ? scales.data() : nullptr,
+              values.data(), positions.data()},
+             host.view.slots, stream);
+  CHECK(values.host() == host.values);
+  CHECK(positions.host() == host.positions);
+
+  DenseMatrix<T> unpacked(c.rows, c.cols);
+  unpack(host.view, unpacked.view());
+  const DevicePacked packed(host);
+  const DeviceMemory<T> dense_again(dense.data.size());
+  cuda::unpack(packed.view, ArrayView::contiguous(dense_again.data(), dtype_v<T>, {c.rows, c.cols}),
+               stream);
+  const std::vector<T> result = dense_again.host();
+  CHECK(std::memcmp(result.data(), unpacked.data.data(), result.size() * sizeof(T)) == 0);
+}
+
+std::unique_ptr<cuda::Arrangement> arrange(bool tiles, const DevicePacked& packed,
+                                           std::unique_ptr<DeviceMemory<std::uint8_t>>& memory) {
+  const DeviceMemory<std::uint8_t> workspace(tiles ? cuda::bitmap_tiles_workspace(packed.view)
+                                                   : cuda::delta_rows_workspace(packed.view));
+  auto arrangement = tiles ? cuda::arrange_bitmap_tiles(packed.view, workspace.workspace(), stream)
+                           : cuda::arrange_delta_rows(packed.view, workspace.workspace(), stream);
+  memory = std::make_unique<DeviceMemory<std::uint8_t>>(arrangement->bytes());
+  arrangement->fill(packed.view, memory->data(), workspace.workspace(), stream);
+  return arrangement;
+}
+
+/// The product with `vectors` vectors, against sums in double precision, plain and overlapped.
+template <class X>
+void check_product(const Case& c, PackedFormat format, PackedDType dtype, bool tiles,
+                   std::int64_t vectors) {
+  DenseMatrix<float> source = random_matrix<float>(c, 7);
+  const PackedMatrix host(source.view(), c.rows, c.cols, format, dtype);
+  DenseMatrix<float> exact(c.rows, c.cols);
+  unpack(host.view, exact.view());
+  const DevicePacked packed(host);
+  std::unique_ptr<DeviceMemory<std::uint8_t>> memory;
+  const auto arrangement = arrange(tiles, packed, memory);
+
+  const DenseMatrix<X> x = random_matrix<X>({vectors, c.cols, 1.0}, 11);
+  const DeviceMemory<X> x_device(x.data);
+  const DeviceMemory<X> y_device(static_cast<std::size_t>(vectors * c.rows));
+  DeviceMemory<std::uint8_t> workspace(arrangement->workspace_bytes(vectors));
+  workspace.clear();
+  const auto multiply = [&](bool overlap) {
+    arrangement->matmul(ArrayView::contiguous(x_device.data(), dtype_v<X>, {vectors, c.cols}),
+                        ArrayView::contiguous(y_device.data(), dtype_v<X>, {vectors, c.rows}),
+                        workspace.workspace(), stream, overlap);
+    return y_device.host();
+  };
+  const std::vector<X> y = multiply(false);
+  for (std::int64_t n = 0; n < vectors; ++n) {
+    for (std::int64_t i = 0; i < c.rows; ++i) {
+      ExactSum<float> sum;
+      for (std::int64_t j = 0; j < c.cols; ++j) {
+        const float value = exact.at(i, j);
+        if (value != 0) sum.add(value, widen(x.data[static_cast<std::size_t>(n * c.cols + j)]));
+      }
+      const double got = widen(y[static_cast<std::size_t>(n * c.rows + i)]);
+      const double u = 0x1p-24, terms = static_cast<double>(sum.terms) + 16;
+      const double bound = terms * u / (1 - terms * u) * sum.moduli +
+                           output_roundoff<X>() * std::abs(sum.value) + output_underflow<X>() +
+                           terms * 0x1p-149;
+      REQUIRE(std::abs(got - sum.value) <= bound);
+    }
+  }
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const std::vector<X> again = multiply(repeat % 2 == 1);
+    REQUIRE(std::memcmp(again.data(), y.data(), y.size() * sizeof(X)) == 0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("packing on the device writes the host's bytes, and unpacking reads them") {
+  for (const Case& c : cases) {
+    for (const PackedFormat format : packed_formats) {
+      for (const PackedDType dtype : packed_dtypes) {
+        CAPTURE(c.rows);
+        CAPTURE(c.cols);
+        CAPTURE(name(format));
+        CAPTURE(name(dtype));
+        check_packing<float>(c, format, dtype, 0.0);
+      }
+      check_packing<float16>(c, format, PackedDType::float16, 0.5);
+      check_packing<bfloat16>(c, format, PackedDType::float8_e4m3, 0.0);
+    }
+  }
+}
+
+TEST_CASE("products by delta rows stay within the bound, bit for bit the same every time") {
+  for (const Case& c : cases) {
+    CAPTURE(c.rows);
+    CAPTURE(c.cols);
+    const PackedFormat format = c.density > 0.4   ? PackedFormat::bitmap
+                                : c.density > 0.1 ? PackedFormat::gap4
+                                                  : PackedFormat::gap8;
+    check_product<float>(c, format, PackedDType::float32, false, 1);
+    check_product<float16>(c, format, PackedDType::float16, false, 2);
+    check_product<float>(c, format, PackedDType::float16, false, 1);
+    check_product<bfloat16>(c, format, PackedDType::bfloat16, false, 1);
+    check_product<float>(c, format, PackedDType::bfloat16, false, 1);
+    check_product<float>(c, format, PackedDType::int8, false, 1);
+    check_product<float16>(c, format, PackedDType::int8, false, 1);
+    check_product<bfloat16>(c, format, PackedDType::int8, false, 1);
+    check_product<float>(c, format, PackedDType::float8_e4m3, false, 1);
+    check_product<float16>(c, format, PackedDType::float8_e4m3, false, 1);
+    check_product<bfloat16>(c, format, PackedDType::float8_e4m3, false, 1);
+  }
+}
+
+TEST_CASE("products by bitmap tiles stay within the bound, bit for bit the same every time") {
+  for (const Case& c : cases) {
+    if (c.cols > 10000) continue;
+    CAPTURE(c.rows);
+    CAPTURE(c.cols);
+    const PackedFormat format = c.density > 0.4 ? PackedFormat::bitmap : PackedFormat::gap8;
+    for (const std::int64_t vectors : {1, 13, 31, 64}) {
+      check_product<float16>(c, format, PackedDType::float16, true, vectors);
+    }
+    check_product<bfloat16>(c, format, PackedDType::bfloat16, true, 5);
+  }
+}
+
+TEST_CASE("a battery matrix with infinities and NaN packs to the host's bytes") {
+  Case c{40, 70, 0.5};
+  DenseMatrix<float> dense = random_matrix<float>(c, 1);
+  dense.at(3, 4) = std::numeric_limits<float>::infinity();
+  dense.at(7, 1) = -std::numeric_limits<float>::infinity();
+  dense.at(9, 2) = std::numeric_limits<float>::quiet_NaN();
+  for (const PackedDType dtype :
+       {PackedDType::float32, PackedDType::float16, PackedDType::bfloat16}) {
+    const PackedMatrix host(dense.view(), c.rows, c.cols, PackedFormat::bitmap, dtype);
+    const DeviceMemory<float> source(dense.data);
+    const DevicePacked packed(host);
+    const DeviceMemory<std::uint8_t> values(host.values.size()), positions(host.positions.size());
+    cuda::pack(ArrayView::contiguous(source.data(), DType::float32, {c.rows, c.cols}), 0.0,
+               {PackedFormat::bitmap, dtype, DType::int32, packed.row_offsets.data(), nullptr,
+                values.data(), positions.data()},
+               host.view.slots, stream);
+    CHECK(values.host() == host.values);
+  }
+  const DeviceMemory<float> source(dense.data), scales(40);
+  cuda::row_scales(ArrayView::contiguous(source.data(), DType::float32, {c.rows, c.cols}), 0.0,
+                   PackedDType::int8, scales.data(), stream);
+  const std::vector<float> found = scales.host();
+  CHECK(std::isnan(found[3]));
+  CHECK(std::isnan(found[9]));
+  CHECK(found[0] > 0);
+}
+
+TEST_CASE("operands and workspaces that do not fit are refused") {
+  const Case c{32, 48, 0.5};
+  DenseMatrix<float> dense = random_matrix<float>(c, 1);
+  const PackedMatrix host(dense.view(), 32, 48, PackedFormat::bitmap, PackedDType::float16);
+  const DevicePacked packed(host);
+  CHECK_THROWS_AS(cuda::arrange_delta_rows(packed.view, {}, stream), InvalidArgument);
+  std::unique_ptr<DeviceMemory<std::uint8_t>> memory;
+  const auto arrangement = arrange(false, packed, memory);
+  DeviceMemory<std::uint8_t> workspace(arrangement->workspace_bytes(1));
+  workspace.clear();
+  const auto array = [&](DType dtype, std::int64_t length) {
+    return ArrayView::contiguous(memory->data(), dtype, {1, length});
+  };
+  const auto multiply = [&](const ArrayView& x, const ArrayView& y, cuda::Workspace given) {
+    arrangement->matmul(x, y, given, stream);
+  };
+  const ArrayView x = array(DType::float16, 48), y = array(DType::float16, 32);
+  CHECK_THROWS_AS(multiply(x, y, {}), InvalidArgument);
+  CHECK_THROWS_AS(multiply(y, x, workspace.workspace()), InvalidArgument);
+  CHECK_THROWS_AS(multiply(x, array(DType::float32, 32), workspace.workspace()), InvalidDType);
+  CHECK_THROWS_AS(
+      multiply(array(DType::float64, 48), array(DType::float64, 32), workspace.workspace()),
+      InvalidDType);
+}
+
+}  // namespace gossamer::testing

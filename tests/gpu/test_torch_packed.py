@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed matrices over CUDA tensors, against the CPU's bytes and float64."""
+
+import gossamer as gs
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+if not torch.cuda.is_available():
+    pytest.skip("PyTorch sees no GPU", allow_module_level=True)
+
+from gossamer.arrays.torch.host import to_numpy  # noqa: E402 - needs PyTorch
+
+DTYPES = ["float32", "float16", "bfloat16", "int8", "float8_e4m3"]
+FORMATS = ["bitmap", "gap4", "gap8"]
+SHAPES = [(1, 1), (1, 700), (33, 65), (130, 1000), (513, 300), (700, 4097)]
+ROUNDOFF = {torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
+
+
+def matrix(shape, density, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    W = torch.randn(shape, generator=generator).to(dtype)
+    return W * (torch.rand(shape, generator=generator) < density)
+
+
+def vectors(shape, dtype=torch.float32, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def assert_product(y, W, x):
+    """Hold y = x Wᵀ to the bound of sums in float32; W dense in float64 on the CPU."""
+    W, x64 = W.double(), x.double().cpu()
+    exact, moduli = x64 @ W.T, x64.abs() @ W.abs().T
+    n = (W != 0).sum(1).double() + 16
+    bound = n * 2.0**-24 / (1 - n * 2.0**-24) * moduli + ROUNDOFF[y.dtype] * exact.abs() + 2.0**-24
+    assert y.shape == exact.shape
+    assert ((y.double().cpu() - exact).abs() <= bound).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compress_writes_the_bytes_of_the_cpu(shape, format, dtype):
+    W = matrix(shape, 0.3)
+    P, Q = gs.compress(W.cuda(), format, dtype), gs.compress(W, format, dtype)
+    parts, expected = P._storage.parts(), Q._storage.parts()
+    assert parts.keys() == expected.keys()
+    for name, part in parts.items():
+        assert part.is_cuda
+        assert part.dtype is expected[name].dtype
+        assert part.shape == expected[name].shape
+        assert to_numpy(part).tobytes() == to_numpy(expected[name]).tobytes()
+    assert torch.equal(P.decompress("float32").cpu(), Q.decompress("float32"))
+
+
+def test_auto_counts_and_falls_back_to_dense():
+    for density, format in ((0.05, "gap8"), (0.5, "bitmap"), (1.0, "dense")):
+        W = matrix((256, 1024), density)
+        assert gs.compress(W.cuda()).format == gs.compress(W).format == format
+    P = gs.compress(W.cuda())
+    x = vectors((1024,))
+    assert_product((P @ x.cuda())[None], W, x[None])
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (20, 130000)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("x_dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_products(shape, dtype, x_dtype):
+    for density in (0.05, 0.2, 0.5):
+        W = matrix(shape, density)
+        P = gs.compress(W.cuda(), dtype=dtype, format="bitmap" if density > 0.3 else "gap8")
+        dense = P.decompress("float32").cpu()
+        for k in (1, 2, 7, 33, 64, 65):
+            x = vectors((k, shape[1]), x_dtype)
+            y = P @ x.cuda().T
+            assert_product(y.T, dense, x)
+            assert_product(x.cuda() @ P.T, dense, x)
+        z = vectors((3, shape[0]), x_dtype)
+        assert_product(z.cuda() @ P, dense.T, z)
+        assert_product((P.T @ z[0].cuda())[None], dense.T, z[:1])
+
+
+def test_shapes_of_batches():
+    W = matrix((30, 50), 0.5)
+    P = gs.compress(W.cuda())
+    x = vectors((2, 3, 50, 4)).cuda()
+    y = P @ x
+    assert y.shape == (2, 3, 30, 4)
+    assert_product(y.mT.reshape(-1, 30), W, x.mT.reshape(-1, 50))
+    assert (P @ torch.empty(50, 0, device="cuda")).shape == (30, 0)
+    assert (torch.empty(0, 30, device="cuda") @ P).shape == (0, 50)
+    with pytest.raises(ValueError, match=r"x has shape \(49,\)"):
+        P @ torch.ones(49, device="cuda")
+
+
+def test_the_same_bits_200_times():
+    P = gs.compress(matrix((1000, 3000), 0.3, torch.float16).cuda())
+    for k in (1, 8):
+        x = vectors((3000, k), torch.float16).cuda()
+        first = P @ x
+        assert all(torch.equal(P @ x, first) for _ in range(200))
+
+
+@pytest.mark.parametrize("k", [1, 16])
+def test_products_in_a_cuda_graph(k):
+    W = matrix((512, 1024), 0.5, torch.float16)
+    P = gs.compress(W.cuda())
+    x = vectors((k, 1024), torch.float16).cuda()
+    x @ P.T
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = x @ P.T
+        z = y * 2
+    for seed in (2, 3):
+        x.copy_(vectors((k, 1024), torch.float16, seed))
+        expected = x @ P.T
+        graph.replay()
+        torch.cuda.synchronize()
+        assert torch.equal(y, expected)
+        assert torch.equal(z, expected * 2)
+
+
+def test_the_first_product_in_a_graph_says_what_to_do():
+    P = gs.compress(matrix((64, 64), 0.5, torch.float16).cuda())
+    x = torch.ones(64, device="cuda", dtype=torch.float16)
+    graph = torch.cuda.CUDAGraph()
+    with pytest.raises(RuntimeError, match="cannot be captured"), torch.cuda.graph(graph):
+        P @ x
+    torch.cuda.synchronize()
+    assert_product((P @ x)[None], P.decompress().cpu(), x.cpu()[None])
+
+
+def test_streams_do_not_share_workspace():
+    W = matrix((2000, 5000), 0.1, torch.float16)
+    P = gs.compress(W.cuda())
+    xs = [vectors((5000,), torch.float16, seed).cuda() for seed in range(4)]
+    expected = [P @ x for x in xs]
+    torch.cuda.synchronize()
+    streams = [torch.cuda.Stream() for _ in xs]
+    for _ in range(20):
+        results = []
+        for x, stream in zip(xs, streams, strict=True):
+            with torch.cuda.stream(stream):
+                results.append([P @ x for _ in range(5)])
+        torch.cuda.synchronize()
+        for y, got in zip(expected, results, strict=True):
+            assert all(torch.equal(y, one) for one in got)
+
+
+def test_values_written_anew_are_seen():
+    P = gs.compress(matrix((64, 128), 0.5).cuda(), format="bitmap")
+    x = torch.ones(128, device="cuda")
+    first = P @ x
+    P._storage.values.mul_(2)
+    assert torch.equal(P @ x, first * 2)
+
+
+def test_gradient_by_x():
+    W = matrix((40, 60), 0.5)
+    P = gs.compress(W.cuda())
+    x = vectors((5, 60)).cuda().requires_grad_()
+    (x @ P.T).square().sum().backward()
+    y = W.double() @ x.detach().double().cpu().T
+    expected = 2 * W.double().T @ y
+    torch.testing.assert_close(x.grad.double().cpu(), expected.T, rtol=1e-4, atol=1e-4)
+
+
+def test_packed_linear_moves_to_the_gpu():
+    from gossamer.nn import PackedLinear
+
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(96, 64).half()
+    linear.weight.data *= matrix((64, 96), 0.4).ne(0)
+    packed = PackedLinear.from_linear(linear)
+    x = vectors((4, 7, 96), torch.float16)
+    expected = torch.nn.functional.linear(x.float(), linear.weight.float(), linear.bias.float())
+    y = packed.cuda()(x.cuda())
+    assert y.dtype is torch.float16
+    torch.testing.assert_close(y.float().cpu(), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_errors_leave_the_process_usable():
+    P = gs.compress(matrix((8, 8), 0.5).cuda())
+    with pytest.raises(ValueError, match="x is on cpu"):
+        P @ torch.ones(8)
+    with pytest.raises(TypeError, match="nothing is cast silently"):
+        P @ torch.ones(8, dtype=torch.float64, device="cuda")
+    with pytest.raises(ValueError, match="two axes"):
+        gs.compress(torch.ones(8, device="cuda"))
+    with pytest.raises(ValueError, match="row 1 holds an infinite"):
+        gs.compress(torch.tensor([[1.0], [np.inf]], device="cuda"), dtype="int8")
+    with pytest.raises(ValueError, match="threshold"):
+        gs.compress(torch.ones(8, 8, device="cuda"), threshold=-1.0)
+    assert (P @ torch.ones(8, device="cuda")).isfinite().all()
+
+
+def test_infinities_reach_the_rows_that_store_their_column():
+    W = matrix((50, 400), 0.3)
+    W[7, 100], W[8, 100] = 2.0, 0.0
+    P = gs.compress(W.cuda())
+    x = torch.ones(400)
+    x[100] = torch.inf
+    y = (P @ x.cuda()).cpu()
+    assert not y[W[:, 100] != 0].isfinite().any()
