@@ -18,6 +18,8 @@ CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) "$python" -m pip install -q --no-index --no-
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PATH=$site/bin:$PATH
 
 program=build/gpu/cmake/tests/gpu/gossamer_gpu_tests
+export GOSSAMER_BATTERY=$PWD/build/gpu/battery.bin
+"$python" tests/battery/battery.py --out "$GOSSAMER_BATTERY"
 echo "== gpu: C++ tests"
 "$program"
 for tool in memcheck racecheck initcheck synccheck; do # fails where compute-sanitizer is missing

@@ -34,8 +34,7 @@ std::vector<std::int64_t> batch_offsets(const ArrayView& array) {
 
 }  // namespace
 
-MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
-                            bool conjugate) {
+void check_matmul_shapes(const CsrView& a, const ArrayView& x, const ArrayView& y) {
   const CsrPattern& pattern = a.pattern;
   if (x.dtype != a.dtype || y.dtype != a.dtype) {
     throw InvalidDType(message("matmul: A is ", name(a.dtype), ", X ", name(x.dtype), " and Y ",
@@ -53,6 +52,12 @@ MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayVie
                                   "), X ", shape_text(x), " and Y ", shape_text(y),
                                   "; X's row axis must have A's ", pattern.cols, " columns"));
   }
+}
+
+MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
+                            bool conjugate) {
+  check_matmul_shapes(a, x, y);
+  const int row_axis = x.rank == 1 ? 0 : x.rank - 2;
   MatmulOperands operands;
   operands.a = a;
   operands.x = x.data;

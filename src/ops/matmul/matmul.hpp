@@ -23,6 +23,9 @@ struct MatmulOperands {
   bool conjugate;
 };
 
+/// Checks the operands of matmul. Throws as it does.
+void check_matmul_shapes(const CsrView& a, const ArrayView& x, const ArrayView& y);
+
 /// Checks the operands of matmul and describes them. Throws as matmul does.
 MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
                             bool conjugate);

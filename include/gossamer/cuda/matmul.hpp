@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "gossamer/cuda.hpp"
+#include "gossamer/views.hpp"
+
+namespace gossamer::cuda {
+
+/// How the rows of a pattern are dealt out to the threads of a device, found once for a pattern.
+///
+/// Rows of even lengths are taken as they come. Others are taken by classes of lengths, the longest
+/// first, and the longest are cut into pieces.
+struct RowSchedule {
+  /// Class c > 0 has the rows of more than 2^(c+1) and at most 2^(c+2) positions; the last one all
+  /// that are longer.
+  static constexpr int classes = 12;
+
+  bool even = true;
+  std::array<std::int64_t, classes> class_rows{};
+  std::int64_t pieces = 0;       ///< of the rows in the last class
+  const void* memory = nullptr;  ///< uneven: device memory, `elements` of the index dtype
+
+  /// Elements of `memory`: the rows by classes, the first piece of each row that is cut, and one
+  /// more, the row of each piece.
+  std::int64_t elements() const;
+};
+
+/// The schedule of a pattern, its memory left null. workspace: 256 bytes. Synchronizes.
+RowSchedule plan_rows(Stream stream, Workspace workspace, const CsrPattern& pattern);
+
+/// Bytes of workspace that fill_row_schedule needs.
+std::size_t row_schedule_workspace(const CsrPattern& pattern);
+
+/// Writes schedule.elements() elements of the index dtype, for schedules that are not even.
+void fill_row_schedule(Stream stream, Workspace workspace, const CsrPattern& pattern,
+                       const RowSchedule& schedule, void* memory);
+
+/// Bytes of workspace that matmul needs for a result.
+std::size_t matmul_workspace(const RowSchedule& schedule, const ArrayView& y);
+
+/// Y = A X, or conj(A) X, as gossamer::matmul.
+///
+/// Every element is summed in an order that the pattern, the shapes and the strides alone decide.
+/// With int32 indices the rows of X lie less than 2 GiB apart. Throws InvalidArgument for shapes
+/// and strides that do not fit and for a workspace that is too small, InvalidDType for types that
+/// do not.
+void matmul(Stream stream, Workspace workspace, const CsrView& a, const RowSchedule& schedule,
+            const ArrayView& x, const ArrayView& y, bool conjugate = false);
+
+}  // namespace gossamer::cuda

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of any rows with any columns. A unit of threads takes a row, or a piece of a long one:
+// lanes along the columns of X, and side by side the parts into which the row's positions are
+// split.
+#include "core/visit.hpp"
+#include "ops/matmul/matmul_cuda.cuh"
+
+namespace gossamer::cuda {
+namespace {
+
+constexpr int log_block = 8;
+constexpr int warps = tuning::matmul_cuda_block / 32;
+static_assert(1 << log_block == tuning::matmul_cuda_block);
+
+/// Blocks that a multiprocessor should hold at once: as many as fit without spilling registers.
+constexpr int resident_blocks(std::size_t item, int width) {
+  if (width == 1 && item <= 4) return 5;
+  return item * width <= 16 && item <= 4 && width <= 4 ? 4 : item * width <= 16 ? 3 : 2;
+}
+
+/// Rows of one class, and the blocks that take them.
+struct ClassLayout {
+  unsigned first_block;
+  int log_splits;
+  std::int64_t first, units;  ///< its rows in the order of the schedule, or its pieces
+};
+
+template <class I>
+struct Schedule {
+  int log_lanes, layouts;
+  ClassLayout layout[RowSchedule::classes];
+  const I* order;  ///< rows that are not even, by classes
+  const I* piece_offsets;
+  const I* piece_owners;
+  void* sums;  ///< of pieces, `columns` accumulators each
+  std::int64_t columns;
+};
+
+/// The columns that a thread computes: Width neighbours at once, or Width of any stride.
+template <class T, int Width, bool Vectorized>
+struct ThreadColumns {
+  struct alignas(Vectorized ? sizeof(T) * Width : sizeof(T)) Elements {
+    T element[Width];
+  };
+
+  __device__ static Elements load(const T* from, std::int64_t stride, int count) {
+    if constexpr (Vectorized) {
+      return *reinterpret_cast<const Elements*>(from);
+    } else {
+      Elements loaded;
+#pragma unroll
+      for (int w = 0; w < Width; ++w) {
+        if (Width == 1 || w < count) loaded.element[w] = from[w * stride];
+      }
+      return loaded;
+    }
+  }
+
+  __device__ static void store(const DeviceAccumulator<T> (&sum)[Width], T* to, std::int64_t stride,
+                               int count) {
+    if constexpr (Vectorized) {
+      Elements stored;
+#pragma unroll
+      for (int w = 0; w < Width; ++w) stored.element[w] = narrow<T>(sum[w]);
+      *reinterpret_cast<Elements*>(to) = stored;
+    } else {
+#pragma unroll
+      for (int w = 0; w < Width; ++w) {
+        if (w < count) to[w * stride] = narrow<T>(sum[w]);
+      }
+    }
+  }
+};
+
+/// sum += the positions begin, begin + step, ... before end, times the thread's columns.
+template <class Columns, class T, class I, int Width>
+__device__ __forceinline__ void accumulate(const Matrix<T, I>& a, const T* x, I x_row_bytes,
+                                           std::int64_t x_col_stride, int count, I begin, I end,
+                                           int step, DeviceAccumulator<T> (&sum)[Width]) {
+  constexpr int unroll = 4;
+  // What is left is counted down: begin + unroll * step may lie beyond the index type.
+  for (I left = end - begin; left > 0; left -= unroll * step, begin += unroll * step) {
+    I column[unroll];
+    T value[unroll];
+    typename Columns::Elements factor[unroll];
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (u * step < left) {
+        column[u] = load_once(a.indices + (begin + u * step));
+        value[u] = load_once(a.values + (begin + u * step));
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (u * step < left) {
+        factor[u] = Columns::load(x_row(x, column[u], x_row_bytes), x_col_stride, count);
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (u * step < left) {
+        const auto element = conjugate_if(a.conjugate, widen(value[u]));
+#pragma unroll
+        for (int w = 0; w < Width; ++w) {
+          sum[w] = multiply_add(element, widen(factor[u].element[w]), sum[w]);
+        }
+      }
+    }
+  }
+}
+
+template <class T, class I, int Width, bool Vectorized, bool Even>
+__global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(sizeof(T), Width))
+    multiply(Matrix<T, I> a, I x_row_bytes, DenseColumns dense,
+             const __grid_constant__ Schedule<I> schedule) {
+  using Sum = DeviceAccumulator<T>;
+  using Columns = ThreadColumns<T, Width, Vectorized>;
+  __shared__ Sum warp_sums[warps][32 * Width];
+  int at = 0;
+  if constexpr (!Even) {
+    while (at + 1 < schedule.layouts && blockIdx.x >= schedule.layout[at + 1].first_block) ++at;
+  }
+  const ClassLayout& layout = schedule.layout[at];
+  const int log_lanes = schedule.log_lanes, log_unit = log_lanes + layout.log_splits;
+  const int lane = threadIdx.x & ((1 << log_lanes) - 1);
+  const int split = (threadIdx.x & ((1 << log_unit) - 1)) >> log_lanes;
+  const std::int64_t unit =
+      (static_cast<std::int64_t>(blockIdx.x - layout.first_block) << (log_block - log_unit)) +
+      (threadIdx.x >> log_unit);
+
+  const bool pieces = !Even && schedule.piece_offsets != nullptr && at == 0;
+  I row = 0, begin = 0, end = 0;
+  if (unit < layout.units) {
+    const I owner = pieces ? schedule.piece_owners[unit] : static_cast<I>(layout.first + unit);
+    row = Even ? owner : schedule.order[owner];
+    begin = a.indptr[row];
+    end = a.indptr[row + 1];
+    if (pieces) {
+      begin += static_cast<I>((unit - schedule.piece_offsets[owner]) * tuning::matmul_cuda_piece);
+      end = min(end, static_cast<I>(begin + tuning::matmul_cuda_piece));
+    }
+  }
+  for (std::int64_t m = blockIdx.z; m < dense.members; m += gridDim.z) {
+    const Member<T> member(dense, m);
+    for (std::int64_t block = blockIdx.y; (block << log_lanes) * Width < dense.cols;
+         block += gridDim.y) {
+      const std::int64_t column = ((block << log_lanes) + lane) * Width;
+      const int count = static_cast<int>(
+          max(std::int64_t{0}, min(static_cast<std::int64_t>(Width), dense.cols - column)));
+      Sum sum[Width] = {};
+      if (count > 0) {
+        accumulate<Columns>(a, member.x + column * dense.x_col_stride, x_row_bytes,
+                            dense.x_col_stride, count, static_cast<I>(begin + split), end,
+                            1 << layout.log_splits, sum);
+      }
+      for (int bit = log_lanes; bit < min(log_unit, 5); ++bit) {
+#pragma unroll
+        for (int w = 0; w < Width; ++w) sum[w] = sum[w] + shuffle_xor(sum[w], 1 << bit);
+      }
+      if (log_unit > 5) {
+        __syncthreads();
+        if (threadIdx.x % 32 == lane) {
+#pragma unroll
+          for (int w = 0; w < Width; ++w) warp_sums[threadIdx.x / 32][lane * Width + w] = sum[w];
+        }
+        __syncthreads();
+        if (split == 0) {
+          const int first = threadIdx.x / 32;
+          for (int other = 1; other < 1 << (log_unit - 5); ++other) {
+#pragma unroll
+            for (int w = 0; w < Width; ++w) {
+              sum[w] = sum[w] + warp_sums[first + other][lane * Width + w];
+            }
+          }
+        }
+      }
+      if (split != 0 || unit >= layout.units) continue;
+      if (pieces) {
+        Sum* const to =
+            static_cast<Sum*>(schedule.sums) + unit * schedule.columns + m * dense.cols + column;
+#pragma unroll
+        for (int w = 0; w < Width; ++w) {
+          if (w < count) to[w] = sum[w];
+        }
+      } else if (count > 0) {
+        Columns::store(sum, member.y + row * dense.y_row_stride + column * dense.y_col_stride,
+                       dense.y_col_stride, count);
+      }
+    }
+  }
+}
+
+/// Adds up the pieces of each long row in their order: a block a row and column.
+template <class T, class I>
+__global__ void __launch_bounds__(tuning::matmul_cuda_block)
+    join(DenseColumns dense, const __grid_constant__ Schedule<I> schedule) {
+  using Sum = DeviceAccumulator<T>;
+  __shared__ Sum warp_sums[warps];
+  const Sum* const sums = static_cast<const Sum*>(schedule.sums);
+  const I first = schedule.piece_offsets[blockIdx.x], last = schedule.piece_offsets[blockIdx.x + 1];
+  for (std::int64_t m = blockIdx.z; m < dense.members; m += gridDim.z) {
+    const Member<T> member(dense, m);
+    for (std::int64_t column = blockIdx.y; column < dense.cols; column += gridDim.y) {
+      Sum sum{};
+      for (I piece = first + threadIdx.x; piece < last; piece += blockDim.x) {
+        sum = sum + sums[piece * schedule.columns + m * dense.cols + column];
+      }
+      sum = sum_lanes(sum, 32);
+      __syncthreads();
+      if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
+      __syncthreads();
+      if (threadIdx.x == 0) {
+        for (int warp = 1; warp < warps; ++warp) sum = sum + warp_sums[warp];
+        const std::int64_t row = schedule.order[blockIdx.x];
+        member.y[row * dense.y_row_stride + column * dense.y_col_stride] = narrow<T>(sum);
+      }
+    }
+  }
+}
+
+/// Whether rows of X and Y of every member can be read and written 16 bytes at a time.
+bool is_aligned(const DenseColumns& dense, std::size_t width, std::size_t item) {
+  const auto fits = [&](std::int64_t n) { return n % static_cast<std::int64_t>(width) == 0; };
+  const auto begins = [&](const void* data) {
+    return reinterpret_cast<std::uintptr_t>(data) % (width * item) == 0;
+  };
+  bool aligned = dense.x_col_stride == 1 && dense.y_col_stride == 1 && fits(dense.cols) &&
+                 fits(dense.x_row_stride) && fits(dense.y_row_stride) && begins(dense.x) &&
+                 begins(dense.y);
+  for (int axis = 0; axis < dense.axes; ++axis) {
+    aligned = aligned && fits(dense.x_stride[axis]) && fits(dense.y_stride[axis]);
+  }
+  return aligned;
+}
+
+/// Parts of a row of `length` positions. Lanes along a single column read neighbouring positions,
+/// so a few for each suffice; lanes along several columns read X, which rows side by side share.
+int log_splits(std::int64_t length, std::int64_t threads, std::int64_t wanted, int log_lanes) {
+  const bool single = log_lanes == 0;
+  const std::int64_t positions = single ? 6 : 16, shortest = single ? 0 : 48;
+  const std::int64_t beyond_warp = single ? 16 : 64;
+  int log = 0;
+  while (log_lanes + log < 5 && length >= shortest && (positions << log) <= length) ++log;
+  while (log_lanes + log < log_block && (threads << log) < wanted &&
+         ((log_lanes + log < 5 ? 8 : 16) << log) <= length) {
+    ++log;
+  }
+  while (log_lanes + log < log_block && (beyond_warp << log) <= length) ++log;
+  return log;
+}
+
+template <class I>
+unsigned lay_out(Schedule<I>& schedule, const RowSchedule& rows, const CsrPattern& pattern,
+                 std::int64_t columns, std::int64_t wanted) {
+  std::int64_t blocks = 0, first = 0;
+  const auto add = [&](std::int64_t units, std::int64_t length) {
+    const int log =
+        log_splits(length, (units << schedule.log_lanes) * columns, wanted, schedule.log_lanes);
+    schedule.layout[schedule.layouts++] = {static_cast<unsigned>(blocks), log, first, units};
+    const std::int64_t per_block = tuning::matmul_cuda_block >> (schedule.log_lanes + log);
+    blocks += (units + per_block - 1) / per_block;
+  };
+  if (rows.even) {
+    add(pattern.rows, pattern.nnz / pattern.rows);
+    return static_cast<unsigned>(blocks);
+  }
+  for (int c = RowSchedule::classes - 1; c >= 0; --c) {
+    if (rows.class_rows[c] == 0) continue;
+    const bool cut = c == RowSchedule::classes - 1;
+    add(cut ? rows.pieces : rows.class_rows[c],
+        cut ? tuning::matmul_cuda_piece : std::int64_t{3} << c);
+    first += rows.class_rows[c];
+  }
+  return static_cast<unsigned>(blocks);
+}
+
+template <class T, class I, int Width, bool Vectorized>
+auto kernel_for(bool even) {
+  return even ? multiply<T, I, Width, Vectorized, true> : multiply<T, I, Width, Vectorized, false>;
+}
+
+unsigned limited(std::int64_t blocks) {
+  return static_cast<unsigned>(std::min<std::int64_t>(blocks, 65'535));
+}
+
+}  // namespace
+
+void multiply_rows(Stream stream, Workspace workspace, const CsrView& a, const RowSchedule& rows,
+                   const DenseColumns& dense, bool conjugate) {
+  const std::int64_t wanted =
+      device_properties(stream.device).multiprocessors * tuning::matmul_cuda_threads;
+  visit_value(a.dtype, "A", [&](auto value) {
+    visit_index(a.pattern.index_dtype, "A", [&](auto index) {
+      using T = DeviceType<typename decltype(value)::type>;
+      using I = typename decltype(index)::type;
+      constexpr int wide = 16 / sizeof(T);
+      const bool contiguous = dense.cols > 1 && dense.x_col_stride == 1;
+      const bool vectorized = contiguous && wide > 1 && is_aligned(dense, wide, sizeof(T));
+      const int width = vectorized ? wide : contiguous || dense.cols == 1 ? 1 : 4;
+      const std::int64_t vectors = (dense.cols + width - 1) / width;
+      Schedule<I> schedule{};
+      while (contiguous && schedule.log_lanes < 5 && (1 << schedule.log_lanes) < vectors) {
+        ++schedule.log_lanes;
+      }
+      const std::int64_t column_blocks = ((vectors - 1) >> schedule.log_lanes) + 1;
+      schedule.columns = dense.cols * dense.members;
+      schedule.sums = workspace.data;
+      if (!rows.even) {
+        schedule.order = static_cast<const I*>(rows.memory);
+        const std::int64_t cut = rows.class_rows[RowSchedule::classes - 1];
+        if (cut > 0) {
+          schedule.piece_offsets = schedule.order + a.pattern.rows;
+          schedule.piece_owners = schedule.piece_offsets + cut + 1;
+        }
+      }
+      const dim3 grid(lay_out(schedule, rows, a.pattern, column_blocks * dense.members, wanted),
+                      limited(column_blocks), limited(dense.members));
+      const auto kernel = vectorized   ? kernel_for<T, I, wide, (wide > 1)>(rows.even)
+                          : width == 1 ? kernel_for<T, I, 1, false>(rows.even)
+                                       : kernel_for<T, I, 4, false>(rows.even);
+      kernel<<<grid, tuning::matmul_cuda_block, 0, native(stream)>>>(
+          Matrix<T, I>(a, conjugate), row_bytes<T, I>(dense), dense, schedule);
+      check_launch("matmul");
+      if (rows.pieces == 0) return;
+      const dim3 join_grid(static_cast<unsigned>(rows.class_rows[RowSchedule::classes - 1]),
+                           limited(dense.cols), limited(dense.members));
+      join<T><<<join_grid, tuning::matmul_cuda_block, 0, native(stream)>>>(dense, schedule);
+      check_launch("matmul");
+    });
+  });
+}
+
+}  // namespace gossamer::cuda

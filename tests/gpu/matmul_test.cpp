@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gossamer/cuda/matmul.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <memory>
+#include <random>
+
+#include "dense_operand.hpp"
+#include "device_csr.hpp"
+#include "gossamer/errors.hpp"
+
+namespace gossamer::testing {
+namespace {
+
+const cuda::Stream stream;
+
+/// The schedule of a pattern's rows, and the memory it needs.
+template <class T, class I>
+struct PlannedRows {
+  explicit PlannedRows(const DeviceCsr<T, I>& a) {
+    const DeviceMemory<char> counts(256);
+    schedule = cuda::plan_rows(stream, counts.workspace(), a.pattern());
+    if (schedule.even) return;
+    const DeviceMemory<char> workspace(cuda::row_schedule_workspace(a.pattern()));
+    memory = std::make_unique<DeviceMemory<I>>(static_cast<std::size_t>(schedule.elements()));
+    cuda::fill_row_schedule(stream, workspace.workspace(), a.pattern(), schedule, memory->data());
+    schedule.memory = memory->data();
+  }
+
+  cuda::RowSchedule schedule;
+  std::unique_ptr<DeviceMemory<I>> memory;
+};
+
+/// A copy of a dense operand in device memory.
+template <class T>
+struct DeviceDense {
+  explicit DeviceDense(const Dense<T>& host) : data(host.data), view(host.view) {
+    view.data = data.data() + (static_cast<const T*>(host.view.data) - host.data.data());
+  }
+
+  DeviceMemory<T> data;
+  ArrayView view;
+};
+
+template <class T, class I>
+void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t columns,
+                   bool conjugate = false) {
+  INFO("matrix " << matrix.name << ", dtype " << name(dtype_v<T>) << ", layout "
+                 << static_cast<int>(layout) << ", columns " << columns);
+  const OwnedCsr<T, I> a(matrix);
+  Dense<T> x(layout, a.cols, columns), y(layout, a.rows, columns);
+  std::mt19937 random(1);
+  std::normal_distribution<double> normal;
+  for (T& value : x.data) value = make_value<T>(normal(random), normal(random));
+  const std::vector<ExactSum<T>> exact = exact_product(a, x.view, conjugate);
+
+  const DeviceCsr<T, I> device_a(a);
+  const PlannedRows<T, I> planned(device_a);
+  const DeviceDense<T> device_x(x);
+  std::vector<T> first;
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const DeviceDense<T> device_y(y);
+    const DeviceMemory<char> workspace(cuda::matmul_workspace(planned.schedule, device_y.view));
+    cuda::matmul(stream, workspace.workspace(), device_a.view(), planned.schedule, device_x.view,
+                 device_y.view, conjugate);
+    const std::vector<T> result = device_y.data.host();
+    if (repeat == 0) first = result;
+    CHECK(std::memcmp(first.data(), result.data(), first.size() * sizeof(T)) == 0);
+  }
+
+  // Elements within the view are right, memory between them is as it was.
+  std::vector<bool> written(y.data.size(), false);
+  std::size_t next = 0;
+  std::int64_t wrong = 0;
+  for_each_column<T>(y.view, [&](void* data, std::int64_t stride) {
+    for (std::int64_t i = 0; i < a.rows; ++i) {
+      const auto at = static_cast<std::size_t>(static_cast<T*>(data) + i * stride - y.data.data());
+      wrong += !within_bound(first[at], exact[next++]);
+      written[at] = true;
+    }
+  });
+  CHECK(wrong == 0);
+  for (std::size_t at = 0; at < written.size(); ++at) {
+    wrong += !written[at] && std::memcmp(&first[at], &y.data[at], sizeof(T)) != 0;
+  }
+  CHECK(wrong == 0);
+}
+
+template <class T>
+void check_all_layouts(const BatteryMatrix& matrix) {
+  using I = std::int32_t;
+  check_product<T, I>(matrix, Layout::vector, 1, is_complex<T>);
+  check_product<T, I>(matrix, Layout::reversed, 1);
+  check_product<T, I>(matrix, Layout::rows, 5, is_complex<T>);
+  check_product<T, I>(matrix, Layout::columns, 6);
+  check_product<T, I>(matrix, Layout::batch, 8);
+  check_product<T, I>(matrix, Layout::batch_of_vectors, 3);
+  check_product<T, std::int64_t>(matrix, Layout::vector, 1);
+  check_product<T, std::int64_t>(matrix, Layout::batch, 16);
+}
+
+/// A band of enough rows to be multiplied through shared memory, rows 0, 7, 14, ... empty.
+BatteryMatrix tall_band() {
+  BatteryMatrix band;
+  band.name = "tall band";
+  band.rows = 150'001;
+  band.cols = 40;
+  for (std::int64_t i = 0; i < band.rows; ++i) {
+    for (std::int64_t j = i % 30; i % 7 != 0 && j < i % 30 + i % 11; ++j) {
+      band.row.push_back(i);
+      band.col.push_back(j);
+      band.real.push_back(static_cast<double>(i % 17) - 3.1);
+      band.imag.push_back(static_cast<double>(j));
+    }
+  }
+  return band;
+}
+
+}  // namespace
+
+TEST_CASE("matmul is within the error bound on every path, and repeats its bits") {
+  for (const BatteryMatrix& matrix : reduced_battery()) {
+#define GOSSAMER_CHECK(enumerator, type, ...) check_all_layouts<type>(matrix);
+    GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
+  }
+}
+
+TEST_CASE("matmul multiplies by wide blocks of columns") {
+  for (const BatteryMatrix& matrix : reduced_battery()) {
+    check_product<float, std::int32_t>(matrix, Layout::batch, 300);
+    check_product<float, std::int32_t>(matrix, Layout::rows, 64);
+  }
+}
+
+TEST_CASE("matmul streams many short rows") {
+  const BatteryMatrix band = tall_band();
+#define GOSSAMER_CHECK(enumerator, type, ...)                                   \
+  check_product<type, std::int32_t>(band, Layout::vector, 1, is_complex<type>); \
+  check_product<type, std::int64_t>(band, Layout::every_third, 1);
+  GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
+}
+
+TEST_CASE("matmul refuses a workspace that is too small, and operands that do not fit") {
+  const OwnedCsr<float, std::int32_t> host(reduced_battery().back());
+  const DeviceCsr<float, std::int32_t> a(host);
+  const PlannedRows<float, std::int32_t> planned(a);
+  REQUIRE(planned.schedule.pieces > 0);
+  const DeviceMemory<float> x(static_cast<std::size_t>(a.cols)),
+      y(static_cast<std::size_t>(a.rows));
+  const ArrayView x_view = ArrayView::contiguous(x.data(), DType::float32, {a.cols});
+  const ArrayView y_view = ArrayView::contiguous(y.data(), DType::float32, {a.rows});
+  CHECK_THROWS_AS(cuda::matmul(stream, {}, a.view(), planned.schedule, x_view, y_view),
+                  InvalidArgument);
+  CHECK_THROWS_AS(cuda::matmul(stream, {}, a.view(), planned.schedule, y_view, x_view),
+                  InvalidArgument);
+}
+
+}  // namespace gossamer::testing
