@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _engine
+from .cuda import default_memory, engine, unavailable
 
 
 @dataclass(frozen=True)
@@ -26,27 +27,63 @@ class Device:
 
 CPU = Device("cpu")
 
+_current = CPU
+
+
+def named_device(device: Device | str) -> Device:
+    """Return the device of that name: "cpu", "gpu" or "cuda", a GPU's index after a colon.
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+    RuntimeError
+        If there is no such GPU; the message says what is missing.
+    """
+    wanted = device
+    if isinstance(device, str):
+        kind, _, index = device.partition(":")
+        if kind == "cpu" and not index:
+            wanted = CPU
+        elif kind in ("gpu", "cuda") and (index.isdigit() or device == kind):
+            wanted = Device("gpu", int(index or 0))
+    if not isinstance(wanted, Device) or wanted.type not in ("cpu", "gpu"):
+        raise ValueError(f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'")
+    if wanted.type == "gpu":
+        reason = unavailable()
+        if reason:
+            raise RuntimeError(f"use_gpu: {reason}; stay on the CPU with use_cpu()")
+        count = engine().device_count()
+        if wanted.index >= count:
+            raise RuntimeError(f"device = {device!r}: this machine has {count} GPUs, from 0 on")
+    return wanted
+
+
+def current_device() -> Device:
+    """Where arrays that are built from host data go."""
+    return _current
+
 
 def use_cpu() -> Device:
     """Put arrays that are built from host data into the CPU's memory from now on."""
-    return CPU
+    return use_device(CPU)
 
 
 def use_gpu() -> Device:
     """Put arrays that are built from host data into the memory of the first GPU from now on.
+
+    They become arrays of CuPy or PyTorch, whichever is there.
 
     Raises
     ------
     RuntimeError
         If this build or this machine lacks something; the message says what.
     """
-    raise RuntimeError(
-        "use_gpu: this build of Gossamer has no CUDA library; stay on the CPU with use_cpu()"
-    )
+    return use_device("gpu")
 
 
 def use_device(device: Device | str) -> Device:
-    """`use_cpu` or `use_gpu`, by a `Device` or by "cpu" or "gpu".
+    """`use_cpu` or `use_gpu`, by a `Device` or by a name such as "cpu", "gpu" or "gpu:1".
 
     Raises
     ------
@@ -55,12 +92,12 @@ def use_device(device: Device | str) -> Device:
     RuntimeError
         As `use_gpu` does.
     """
-    wanted = Device(device) if isinstance(device, str) else device
-    if wanted == CPU:
-        return use_cpu()
-    if wanted == Device("gpu"):
-        return use_gpu()
-    raise ValueError(f"use_device: device = {device!r}, expected 'cpu' or 'gpu'")
+    global _current
+    wanted = named_device(device)
+    if wanted.type == "gpu":
+        default_memory()
+    _current = wanted
+    return wanted
 
 
 def show_config() -> dict[str, Any]:
@@ -68,7 +105,7 @@ def show_config() -> dict[str, Any]:
     from importlib.metadata import version
     from importlib.util import find_spec
 
-    frameworks = ("numpy", "scipy", "torch", "mlx", "jax")
+    frameworks = ("numpy", "scipy", "torch", "cupy", "mlx", "jax")
     config = {
         "gossamer": version("gossamer"),
         "python": platform.python_version(),
@@ -77,10 +114,18 @@ def show_config() -> dict[str, Any]:
         "threads": _engine.num_threads(),
         "simd_target": _engine.simd_target(),
         "supported_simd_targets": list(_engine.supported_simd_targets()),
-        "cuda": False,
+        "cuda": _gpus(),
         "frameworks": [name for name in frameworks if name in sys.modules or find_spec(name)],
     }
     for key, value in config.items():
         text = ", ".join(value) if isinstance(value, list) else value
         print(f"{key + ':':24}{text}")
     return config
+
+
+def _gpus() -> list[str] | str:
+    """Names of the GPUs, or why there are none."""
+    reason = unavailable()
+    if reason:
+        return reason
+    return [engine().device_name(index) for index in range(engine().device_count())]

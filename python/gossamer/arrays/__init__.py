@@ -16,6 +16,7 @@ from .adapter import Adapter, Array
 _FRAMEWORKS = (
     ("numpy", "ndarray", "gossamer.arrays.numpy"),
     ("torch", "Tensor", "gossamer.arrays.torch"),
+    ("cupy", "ndarray", "gossamer.arrays.cupy"),
 )
 
 _adapters: dict[type, Adapter] = {}

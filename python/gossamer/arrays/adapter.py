@@ -6,6 +6,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from ..devices import CPU, Device
+
 if TYPE_CHECKING:
     from ..containers import SparseArray
     from ..packed.storage import Storage
@@ -78,6 +80,20 @@ class Adapter(ABC):
     @abstractmethod
     def fromnumpy(self, x: Any) -> Array:
         """Return a NumPy array as an array of the framework, sharing memory where possible."""
+
+    def device(self, x: Array) -> Device:
+        """Where x is: the CPU unless the framework has other devices."""
+        return CPU
+
+    def to(self, x: Array, device: Device) -> Array:
+        """Return x on a device; itself where it is there.
+
+        Between NumPy, which knows the CPU only, and CuPy or PyTorch, which know GPUs, the framework
+        changes. Raises TypeError for a device that no framework of x's kind is on.
+        """
+        if device == CPU:
+            return x
+        raise TypeError(f"{type(x).__module__} arrays do not move to {device}; convert x first")
 
     # ---- elementwise ---------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _engine
+from ..cuda import default_memory
+from ..devices import CPU, Device
 from ..dtypes import accumulator, check_value_dtype, promote
 from ..structure import (
     CooPattern,
@@ -82,6 +84,11 @@ class NumPyAdapter(Adapter):
 
     def fromnumpy(self, x: Any) -> Array:
         return x
+
+    def to(self, x: Array, device: Device) -> Array:
+        if device == CPU:
+            return x
+        return default_memory().from_host(x, device.index)
 
     def conj(self, x: Array) -> Array:
         return x.conj() if x.dtype.kind == "c" else x

@@ -12,7 +12,7 @@ import numpy as np
 from .. import arithmetic, indexing, products, reductions
 from ..arrays import Adapter, Array
 from ..arrays.operators import TorchOperators
-from ..devices import CPU, Device, use_device
+from ..devices import CPU, Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
 from ..structure import Indices, Pattern
@@ -196,8 +196,11 @@ class SparseArray(TorchOperators, ABC):
         return self._with_data(self._arrays.freeze(self._arrays.astype(self._data, name)))
 
     def to(self, device: Device | str) -> SparseArray:
-        """Move to a device, "cpu" or "gpu"; errors as those of `use_device`."""
-        use_device(device)
+        """Move to a device; only the CPU so far. Errors as those of `use_device`."""
+        if named_device(device) != self.device:
+            raise RuntimeError(
+                f"to: {type(self).__name__} does not move to {device!r}; packed arrays do"
+            )
         return self
 
     def copy(self: Self) -> Self:

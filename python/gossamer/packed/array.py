@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from ..arrays import adapter_of
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
-from ..devices import CPU, Device
+from ..devices import Device, named_device
 from ..quantities import size_text
 from ..structure import index_dtype
 from .dtypes import check_dense_dtype, dtype_name, has_scales
@@ -104,7 +105,7 @@ class PackedArray(TorchOperators):
     @property
     def device(self) -> Device:
         """Where the values are."""
-        return CPU
+        return self._storage.arrays.device(self._storage.values)
 
     @property
     def T(self) -> PackedArray:
@@ -127,6 +128,30 @@ class PackedArray(TorchOperators):
         )
 
     # ---- conversions ---------------------------------------------------------------------------
+
+    def to(self, device: Device | str) -> PackedArray:
+        """Move to a device: "cpu" or "gpu" (also "cuda"), with an index as in "gpu:1".
+
+        NumPy arrays become CuPy's or PyTorch's on a GPU, whichever is there; tensors stay tensors.
+
+        Raises
+        ------
+        ValueError
+            For any other name.
+        RuntimeError
+            If there is no such GPU; the message says what is missing.
+        """
+        target = named_device(device)
+        if target == self.device:
+            return self
+        stored = self._storage
+        parts = {name: stored.arrays.to(part, target) for name, part in stored.parts().items()}
+        arrays = adapter_of(parts["values"])
+        assert arrays is not None
+        moved = arrays.packed_storage(
+            stored.format, stored.dtype_name, (stored.rows, stored.cols), parts
+        )
+        return PackedArray(moved, self._nnz, self._transposed)
 
     def decompress(self, dtype: Any = None) -> Any:
         """Return the matrix as a dense array of the framework that holds the values.

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter
 from ..cuda import Memory, memory_of
+from ..devices import current_device
 from ..products import sparse_operand
 from ..structure import freeze
 from .array import PackedArray
@@ -107,7 +108,8 @@ def compress(
         dense = storage.todense(DENSE_VALUES)
         dense.flags.writeable = False
         storage = DenseStorage(dense)
-    return PackedArray(_over(source.arrays, storage))
+    packed = PackedArray(_over(source.arrays, storage))
+    return packed.to(current_device()) if source.arrays is host_adapter() else packed
 
 
 def _value_type(format: str, source: str, dtype: Any) -> str:

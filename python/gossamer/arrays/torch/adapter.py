@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ... import _engine
+from ...devices import CPU, Device
 from ...dtypes import accumulator, check_value_dtype, promote
 from ...structure import (
     CooPattern,
@@ -99,6 +100,12 @@ class TorchAdapter(Adapter):
 
     def fromnumpy(self, x: Any) -> torch.Tensor:
         return to_tensor(x)
+
+    def device(self, x: torch.Tensor) -> Device:
+        return CPU if x.device.type == "cpu" else Device("gpu", x.device.index)
+
+    def to(self, x: torch.Tensor, device: Device) -> torch.Tensor:
+        return x.to(torch.device("cpu") if device == CPU else torch.device("cuda", device.index))
 
     # ---- elementwise ---------------------------------------------------------------------------
 

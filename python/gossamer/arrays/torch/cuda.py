@@ -124,6 +124,6 @@ def packed_matmul(
     along_rows = swapped or x.ndim == 1
     if not along_rows:
         vectors = vectors.mT
-    y = matrix.matmul(vectors.reshape(-1, inputs), transpose)
+    y = matrix.matmul(vectors.reshape(vectors.shape[:-1].numel(), inputs), transpose)
     y = y.reshape(*vectors.shape[:-1], outputs)
     return y if along_rows else y.mT.contiguous()
