@@ -10,6 +10,7 @@ import typer
 import gossamer
 from gossamer.cli.bench.csr import csr
 from gossamer.cli.bench.packed import packed
+from gossamer.cli.bench.pruning import pruning
 from gossamer.cli.demo.command import demo
 from gossamer.cli.info import info
 from gossamer.cli.models.compress import compress
@@ -34,6 +35,7 @@ app.command("eval")(evaluate)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)
 bench.command("packed")(packed)
+bench.command("pruning")(pruning)
 app.add_typer(bench, name="bench", help="Measure against other libraries.")
 
 
