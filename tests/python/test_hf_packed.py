@@ -347,3 +347,22 @@ def test_compress_prints_a_table_and_takes_types(folders):
     assert (wrong.exit_code, "int4" in wrong.stderr) == (2, True)
     twice = invoke("compress", folder / "packed", "-o", folder / "twice")
     assert (twice.exit_code, "packed or quantized already" in twice.stderr) == (2, True)
+
+
+def test_bench_llm_at_a_tiny_shape(tmp_path):
+    plot = tmp_path / "llm.png"
+    result = invoke(
+        "bench", "llm", "--shape", "tiny", "--device", "cpu", "--dtype", "float32", "--densities",
+        "0.9,0.3", "--batch", "1,2", "--steps", 3, "--eager", "--json", "-", "--plot", plot,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    results = json.loads(result.stdout)
+    assert [(case["density"], case["batch"]) for case in results["cases"]] == [
+        (None, 1), (None, 2), (0.9, 1), (0.9, 2), (0.3, 1), (0.3, 2),
+    ]  # fmt: skip
+    for case in results["cases"]:
+        assert case["tokens_per_second"] == pytest.approx(case["batch"] / case["step_seconds"])
+        assert bool(case["formats"]) == (case["density"] == 0.3)
+    assert results["cases"][4]["model_bytes"] < results["cases"][0]["model_bytes"]
+    assert results["wrong"] == []
+    assert plot.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gossamer bench llm``: tokens a second of whole language models, packed beside dense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gossamer.cli.bench.command import finish, progress, settle_threads
+from gossamer.cli.extras import require
+from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.quantities import duration_text, size_text
+
+
+def llm(
+    shape: Annotated[
+        str, typer.Option(help="llama-2-7b, llama-3-8b, qwen-2.5-14b or tiny.")
+    ] = "llama-2-7b",
+    densities: Annotated[str, typer.Option(help="Separated by commas.")] = "0.9,0.5,0.1",
+    batches: Annotated[str, typer.Option("--batch", help="Separated by commas.")] = "1",
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float16",
+    value_dtype: Annotated[
+        str | None, typer.Option(help="Of the packed values, where another: int8, float8_e4m3.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cuda",
+    steps: Annotated[int, typer.Option(help="Tokens that a measurement generates.")] = 32,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--eager", help="Compile the step; on a GPU one graph.")
+    ] = True,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
+    ] = None,
+) -> None:
+    """Generate with a model of random weights, dense and packed at several densities, in one run.
+
+    Speed and memory do not depend on the weights' values. Exits with 1 if the packed model's
+    results are not those of the dense one.
+    """
+    environment = settle_threads()
+    require_transformers()
+    require("bench", *(["matplotlib"] if plot else []))
+    with refusals(), progress() as say:
+        import torch
+
+        from gossamer.cli.bench.llm_suite import SHAPES, run_llm_benchmark
+
+        if shape not in SHAPES or dtype not in ("float32", "float16", "bfloat16"):
+            raise ValueError(
+                f"--shape {shape} --dtype {dtype}: expected one of {', '.join(SHAPES)}, and "
+                f"float32, float16 or bfloat16"
+            )
+        results = run_llm_benchmark(
+            shape,
+            [float(density) for density in densities.split(",")],
+            [int(batch) for batch in batches.split(",")],
+            getattr(torch, dtype),
+            torch.device(device),
+            steps,
+            compiled,
+            value_dtype,
+            say,
+        )
+    results["environment"] = environment
+    finish(results, json_file, plot, _print, _plot)
+
+
+def _print(console: Console, results: dict[str, Any]) -> None:
+    where = results["machine"].get("gpu", results["machine"]["cpu"])
+    table = Table(title=f"{results['shape']}, {results['dtype']}, {where}", title_justify="left")
+    table.add_column("model")
+    headings = ("batch", "tokens/s", "over dense", "a step", "peak memory", "packed in")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for case in results["cases"]:
+        formats = ", ".join(case["formats"]) or "dense"
+        name = "dense" if case["density"] is None else f"{case['density']:.0%}: {formats}"
+        packed = case["compress_seconds"]
+        table.add_row(
+            name,
+            str(case["batch"]),
+            f"{case['tokens_per_second']:.1f}",
+            f"{case['speedup']:.2f}×",
+            duration_text(case["step_seconds"]),
+            "–" if case["peak_bytes"] is None else size_text(case["peak_bytes"]),
+            "–" if packed is None else duration_text(packed),
+        )
+    console.print(table)
+    for wrong in results["wrong"]:
+        console.print(f"wrong: {wrong}")
+
+
+def _plot(results: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    cases = [case for case in results["cases"] if case["density"] is not None]
+    for batch in sorted({case["batch"] for case in cases}):
+        points = sorted((c["density"], c["speedup"]) for c in cases if c["batch"] == batch)
+        axes.plot(*zip(*points, strict=True), marker="o", label=f"batch {batch}")
+    axes.axhline(1, color="0.6", linewidth=0.8)
+    axes.set_xlabel("density of the linear layers")
+    axes.set_ylabel("tokens a second, over dense")
+    axes.set_title(f"{results['shape']}, {results['dtype']}")
+    axes.legend()
+    figure.savefig(path, dpi=150)
