@@ -38,6 +38,9 @@ struct CsrPattern {
   DType index_dtype = DType::int32;
   const void* indptr = nullptr;
   const void* indices = nullptr;
+  /// Optional, from find_runs: the rows that do not repeat the row before them, and `rows` at last.
+  std::int64_t runs = 0;
+  const void* run_starts = nullptr;
 };
 
 /// A CSR matrix: positions and one value for each.

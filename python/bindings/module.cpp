@@ -28,7 +28,9 @@ NB_MODULE(_engine, m) {
   nb::class_<python::PyCsrPattern>(m, "CsrPattern",
                                    "Row offsets and column indices, borrowed from two arrays.")
       .def(nb::init<std::int64_t, std::int64_t, python::InputArray, python::InputArray>(),
-           nb::arg("rows"), nb::arg("cols"), nb::arg("indptr"), nb::arg("indices"));
+           nb::arg("rows"), nb::arg("cols"), nb::arg("indptr"), nb::arg("indices"))
+      .def("use_runs", &python::PyCsrPattern::use_runs, nb::arg("starts"), nb::arg("runs"),
+           "Keep what find_runs wrote; the first call counts.");
 
   m.def("num_threads", &num_threads, "Threads that an operation may use.");
   m.def("set_num_threads", &set_num_threads, nb::arg("count"));

@@ -23,6 +23,13 @@ PyCsrPattern::PyCsrPattern(std::int64_t rows, std::int64_t cols, InputArray indp
   view.indices = vector_data(indices, view.nnz, view.index_dtype, "indices");
 }
 
+void PyCsrPattern::use_runs(InputArray starts, std::int64_t runs) {
+  if (view.runs > 0) return;  // another thread came first, and may be multiplying
+  view.run_starts = vector_data(starts, runs + 1, view.index_dtype, "starts");
+  view.runs = runs;
+  run_starts = std::move(starts);
+}
+
 CsrView with_values(const PyCsrPattern& pattern, const InputArray& values, const char* argument) {
   CsrView csr;
   csr.pattern = pattern.view;

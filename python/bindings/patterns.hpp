@@ -9,7 +9,10 @@ namespace gossamer::python {
 struct PyCsrPattern {
   PyCsrPattern(std::int64_t rows, std::int64_t cols, InputArray indptr, InputArray indices);
 
-  InputArray indptr, indices;
+  /// Keeps what find_runs wrote, `runs` of them.
+  void use_runs(InputArray starts, std::int64_t runs);
+
+  InputArray indptr, indices, run_starts;
   CsrPattern view;
 };
 

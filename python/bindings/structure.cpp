@@ -150,6 +150,20 @@ void bind_conversions(nb::module_& m) {
         run_engine(p.nnz + p.rows, [&] { csr_to_coo(p, rows); });
       },
       nb::arg("pattern"), nb::arg("row"), "Write the row index of every stored position.");
+  m.def(
+      "find_runs",
+      [](const PyCsrPattern& pattern, const OutputArray& starts) {
+        const CsrPattern& p = pattern.view;
+        const std::int64_t capacity = static_cast<std::int64_t>(starts.size()) - 1;
+        if (capacity < 0) throw InvalidArgument("starts has no elements; it must have at least 1");
+        void* const first_rows = vector_data(starts, capacity + 1, p.index_dtype, "starts");
+        std::int64_t runs = 0;
+        run_engine(p.nnz + p.rows, [&] { runs = find_runs(p, first_rows, capacity); });
+        return runs;
+      },
+      nb::arg("pattern"), nb::arg("starts"),
+      "Write the first row of each run, and the number of rows, into starts; return the number of\n"
+      "runs, or 0 if starts has no room for them.");
 }
 
 void bind_order(nb::module_& m) {

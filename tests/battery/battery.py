@@ -71,6 +71,34 @@ def _duplicates(name: str) -> Matrix:
     return _matrix(name, 12, 9, row, col)
 
 
+def _shifted_rows(name: str) -> Matrix:
+    """Runs of rows that each repeat the row before, one column to the right.
+
+    A run's first row has columns side by side and apart, in any order, some twice, or none.
+    """
+    rng = np.random.default_rng(9)
+    row, col, begin = [], [], 0
+    for length in (1, 40, 3, 5, 16, 120, 7, 200, 33, 1, 8):
+        starts = rng.integers(0, 500, rng.integers(0, 5))
+        first = np.concatenate([[], *(np.arange(s, s + rng.integers(1, 12)) for s in starts)])
+        shift = np.arange(length)
+        row.append(np.repeat(begin + shift, first.size))
+        col.append(np.add.outer(shift, first).ravel())
+        begin += length
+    return _matrix(name, begin, 720, np.concatenate(row), np.concatenate(col))
+
+
+def _stencil(name: str, height: int, width: int) -> Matrix:
+    """Five-point Laplacian's pattern on a grid, cut off at its edges."""
+    y, x = (axis.ravel()[:, None] for axis in np.indices((height, width)))
+    near_y, near_x = y + np.array([-1, 0, 0, 0, 1]), x + np.array([0, -1, 0, 1, 0])
+    inside = (near_y >= 0) & (near_y < height) & (near_x >= 0) & (near_x < width)
+    row = np.broadcast_to(y * width + x, inside.shape)
+    return _matrix(
+        name, height * width, height * width, row[inside], (near_y * width + near_x)[inside]
+    )
+
+
 def _values_of(name: str, values: list[complex]) -> Matrix:
     """The values in turn over a pattern with an empty row, a full row and three duplicates."""
     row, col = np.nonzero(np.random.default_rng(3).random((24, 20)) < 0.3)
@@ -110,6 +138,8 @@ def _structures() -> list[Matrix]:
     return [
         _matrix("diagonal", 257, 257, np.arange(257), np.arange(257)),
         _matrix("banded", 400, 400, band[0][inside], band[1][inside]),
+        _stencil("stencil", 31, 40),
+        _shifted_rows("shifted_rows"),
         _matrix("arrow", 500, 500, arrow, arrow_col),
         Matrix(*sparse_rows[:3], *(array[kept] for array in sparse_rows[3:])),
         _power_law("power_law", 1000, 900, 20_000),

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/scalar.hpp"
+#include "gossamer/structure.hpp"
 #include "gossamer/views.hpp"
 
 namespace gossamer::testing {
@@ -105,8 +106,17 @@ struct OwnedCsr {
   }
   CsrView view() const { return {pattern(), dtype_v<T>, values.data()}; }
 
+  /// The same, knowing its runs of rows.
+  CsrView view_with_runs() {
+    CsrView view = this->view();
+    run_starts.resize(static_cast<std::size_t>(rows) + 1);
+    view.pattern.runs = find_runs(view.pattern, run_starts.data(), rows);
+    view.pattern.run_starts = run_starts.data();
+    return view;
+  }
+
   std::int64_t rows, cols;
-  std::vector<I> indptr, indices;
+  std::vector<I> indptr, indices, run_starts;
   std::vector<T> values;
 };
 

@@ -9,40 +9,28 @@
 #include "battery.hpp"
 #include "core/visit.hpp"
 #include "dense_operand.hpp"
+#include "every_target.hpp"
 #include "gossamer/errors.hpp"
-#include "gossamer/simd.hpp"
-#include "gossamer/threads.hpp"
 
 namespace gossamer::testing {
 namespace {
 
-/// Runs body for every instruction set that runs here.
-template <class Body>
-void for_each_target(Body&& body) {
-  const std::string before = simd_target();
-  for (const std::string& target : supported_simd_targets()) {
-    set_simd_target(target);
-    body();
-  }
-  set_simd_target(before);
-}
-
 template <class T, class I>
 void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t columns,
                    bool conjugate = false) {
-  const OwnedCsr<T, I> a(matrix);
+  OwnedCsr<T, I> a(matrix);
   Dense<T> x(layout, a.cols, columns), y(layout, a.rows, columns);
   std::mt19937 random(1);
   std::normal_distribution<double> normal;
   for (T& value : x.data) value = make_value<T>(normal(random), normal(random));
   const std::vector<ExactSum<T>> exact = exact_product(a, x.view, conjugate);
   const std::vector<T> untouched = y.data;
-  for_each_target([&] {
+  const auto check = [&](const CsrView& view) {
     INFO("matrix " << matrix.name << ", dtype " << name(dtype_v<T>) << ", layout "
                    << static_cast<int>(layout) << ", columns " << columns << ", target "
-                   << simd_target());
+                   << simd_target() << ", runs " << view.pattern.runs);
     y.data = untouched;
-    matmul(a.view(), x.view, y.view, conjugate);
+    matmul(view, x.view, y.view, conjugate);
     std::size_t next = 0;
     std::int64_t wrong = 0;
     for_each_column<T>(y.view, [&](void* data, std::int64_t stride) {
@@ -54,14 +42,15 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
 
     // Any number of threads gives the same bits, and memory between the elements stays as it was.
     const std::vector<T> first = y.data;
-    const int before = num_threads();
-    for (int threads : {1, 4}) {
+    for_each_thread_count([&] {
       y.data = untouched;
-      set_num_threads(threads);
-      matmul(a.view(), x.view, y.view, conjugate);
+      matmul(view, x.view, y.view, conjugate);
       CHECK(std::memcmp(first.data(), y.data.data(), first.size() * sizeof(T)) == 0);
-    }
-    set_num_threads(before);
+    });
+  };
+  for_each_target([&] {
+    check(a.view());
+    if (a.rows > 0) check(a.view_with_runs());
   });
 }
 

@@ -490,4 +490,28 @@ TEST_CASE("structural operations on several threads" * doctest::test_suite("thre
   }
 }
 
+TEST_CASE("runs of rows that repeat the row before") {
+  for (const BatteryMatrix& matrix : battery()) {
+    const OwnedCsr<float, std::int64_t> a(matrix);
+    std::vector<std::int64_t> expected;
+    const auto row = [&](std::int64_t i) {
+      std::vector<std::int64_t> columns;
+      for (std::int64_t p = a.indptr[i]; p < a.indptr[i + 1]; ++p) {
+        columns.push_back(a.indices[p] - i);
+      }
+      return columns;
+    };
+    for (std::int64_t i = 0; i < a.rows; ++i) {
+      if (i == 0 || row(i) != row(i - 1)) expected.push_back(i);
+    }
+    const std::int64_t runs = static_cast<std::int64_t>(expected.size());
+    expected.push_back(a.rows);
+    INFO("matrix " << matrix.name);
+    std::vector<std::int64_t> starts(expected.size());
+    CHECK(find_runs(a.pattern(), starts.data(), runs) == runs);
+    CHECK(starts == expected);
+    if (runs > 0) CHECK(find_runs(a.pattern(), starts.data(), runs - 1) == 0);
+  }
+}
+
 }  // namespace gossamer::testing

@@ -110,6 +110,8 @@ class NumPyAdapter(Adapter):
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
         pattern, values = a._by_rows()
         dtype = values.dtype
+        if not pattern.runs_known:
+            pattern.find_runs()
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
         # takes every other operand, and names what is wrong with it.
         if x.dtype is dtype and dtype.isbuiltin == 1:
@@ -132,6 +134,8 @@ class NumPyAdapter(Adapter):
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
     ) -> Array:
         """Y with Y_i = A X_i for every batch member; swapped: with Y_iᵀ = A X_iᵀ."""
+        if not pattern.runs_known:
+            pattern.find_runs()
         x = self.asarray(x, "x")
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != pattern.cols:

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of A times contiguous columns, a block of them at a time. Included once for each SIMD
+// target.
+#if defined(GOSSAMER_OPS_MATMUL_COLUMN_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef GOSSAMER_OPS_MATMUL_COLUMN_ROWS_INL_HPP
+#undef GOSSAMER_OPS_MATMUL_COLUMN_ROWS_INL_HPP
+#else
+#define GOSSAMER_OPS_MATMUL_COLUMN_ROWS_INL_HPP
+#endif
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/matmul/lanes-inl.hpp"
+#include "ops/matmul/matmul.hpp"
+#include "ops/matmul/matmul_tuning.hpp"
+#include "ops/matmul/run_rows-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace gossamer {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// Asks for the block of X that a coming position of A will need; indices[0 .. known) may be read.
+///
+/// Besides latency this hides what a block costs that straddles cache lines, as blocks of NumPy's
+/// arrays do.
+template <std::size_t Bytes, class T, class I>
+HWY_INLINE void prefetch_block(const I* indices, std::int64_t p, std::int64_t known, const T* x,
+                               std::int64_t x_stride) {
+  if constexpr (Bytes >= 64) {
+    constexpr std::int64_t ahead = (Bytes <= 128 ? 2 : 1) * tuning::matmul_blocks_ahead;
+    const std::int64_t next = indices[std::min(p + ahead, known - 1)];
+    const char* block = reinterpret_cast<const char*>(x + next * x_stride);
+    for (std::size_t byte = 0; byte < Bytes; byte += 64) hwy::Prefetch(block + byte);
+  }
+}
+
+/// One row of A times a block of columns.
+template <class D, int Vectors, bool Partial, class T, class I>
+HWY_INLINE void real_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
+                         const I* HWY_RESTRICT indices, std::int64_t n, std::int64_t known,
+                         const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
+  const D d;
+  // Few vectors: several sums each, to hide the latency of the multiply-add.
+  constexpr int Chains = Vectors == 1 ? 4 : Vectors == 2 ? 2 : 1;
+  hn::Vec<D> sums[Chains][Vectors];
+  for (int chain = 0; chain < Chains; ++chain) {
+    for (int v = 0; v < Vectors; ++v) sums[chain][v] = hn::Zero(d);
+  }
+  const auto add = [&](std::int64_t p, int chain) HWY_ATTR {
+    prefetch_block<block.bytes>(indices, p, known, x, x_stride);
+    const auto a = hn::Set(d, widen(values[p]));
+    const T* row = x + static_cast<std::int64_t>(indices[p]) * x_stride;
+    for (int v = 0; v < Vectors; ++v) {
+      sums[chain][v] = hn::MulAdd(a, block.load_vector(row, v), sums[chain][v]);
+    }
+  };
+  std::int64_t p = 0;
+  for (; p + Chains <= n; p += Chains) {
+    for (int chain = 0; chain < Chains; ++chain) add(p + chain, chain);
+  }
+  for (; p < n; ++p) add(p, 0);
+  for (int v = 0; v < Vectors; ++v) {
+    auto sum = sums[0][v];
+    for (int chain = 1; chain < Chains; ++chain) sum = hn::Add(sum, sums[chain][v]);
+    store(sum, d, y + v * block.lanes, block.width(v));
+  }
+}
+
+/// The same for complex values: x as interleaved reals, the real and imaginary factors summed
+/// apart.
+template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
+HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
+                            const I* HWY_RESTRICT indices, std::int64_t n, std::int64_t known,
+                            const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
+  using R = typename T::value_type;
+  const D d;
+  hn::Vec<D> by_real[Vectors], by_imag[Vectors];
+  for (int v = 0; v < Vectors; ++v) by_real[v] = by_imag[v] = hn::Zero(d);
+  for (std::int64_t p = 0; p < n; ++p) {
+    prefetch_block<block.bytes>(indices, p, known, x, x_stride);
+    const auto real = hn::Set(d, values[p].real());
+    const auto imag = hn::Set(d, Conjugate ? -values[p].imag() : values[p].imag());
+    const R* row = reinterpret_cast<const R*>(x + static_cast<std::int64_t>(indices[p]) * x_stride);
+    for (int v = 0; v < Vectors; ++v) {
+      const auto columns = block.load_vector(row, v);
+      by_real[v] = hn::MulAdd(real, columns, by_real[v]);
+      by_imag[v] = hn::MulAdd(imag, columns, by_imag[v]);
+    }
+  }
+  R* out = reinterpret_cast<R*>(y);
+  for (int v = 0; v < Vectors; ++v) {
+    // i·(re, im) = (−im, re): swap the pair and negate its real part.
+    const auto swapped = hn::Reverse2(d, by_imag[v]);
+    const auto turned = hn::OddEven(swapped, hn::Neg(swapped));
+    store(hn::Add(by_real[v], turned), d, out + v * block.lanes, block.width(v));
+  }
+}
+
+/// Rows [begin, end) times the block of columns that begins at real column c.
+template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
+void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, std::int64_t tail,
+                std::int64_t begin, std::int64_t end) {
+  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
+  const I* indices = static_cast<const I*>(op.a.pattern.indices);
+  const T* values = static_cast<const T*>(op.a.values);
+  const std::int64_t column = is_complex<T> ? c / 2 : c;
+  const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + column;
+  T* y = static_cast<T*>(op.y) + op.y_batch[member] + column;
+  const Block<D, Vectors, Partial> block{tail};
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t first = indptr[i];
+    const std::int64_t n = indptr[i + 1] - first;
+    const std::int64_t known = op.a.pattern.nnz - first;
+    if constexpr (is_complex<T>) {
+      complex_row<Conjugate>(block, values + first, indices + first, n, known, x, op.x_row_stride,
+                             y + i * op.y_row_stride);
+    } else {
+      real_row(block, values + first, indices + first, n, known, x, op.x_row_stride,
+               y + i * op.y_row_stride);
+    }
+  }
+}
+
+/// Rows [begin, end) of a run times the block of columns that begins at column c.
+template <class D, int Vectors, bool Partial, class T, class I>
+void block_run(const MatmulOperands& op, const Run<I>& run, std::size_t member, std::int64_t c,
+               std::int64_t tail, std::int64_t begin, std::int64_t end) {
+  const Block<D, Vectors, Partial> block{tail};
+  const T* values = static_cast<const T*>(op.a.values) + run.first;
+  const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + c;
+  T* y = static_cast<T*>(op.y) + op.y_batch[member] + c;
+  const auto rows = [&]<int Rows>(std::int64_t i) HWY_ATTR {
+    const std::int64_t moved = i - run.begin;
+    run_block<Rows>(block, run, values + moved * run.n, x + moved * op.x_row_stride,
+                    op.x_row_stride, y + i * op.y_row_stride, op.y_row_stride);
+  };
+  std::int64_t i = begin;
+  for (; i + 4 <= end; i += 4) rows.template operator()<4>(i);
+  for (; i < end; ++i) rows.template operator()<1>(i);
+}
+
+/// Calls body<D, Vectors, Partial>(c, tail) for one block of `width` columns after the other, the
+/// widest of `Widest` vectors.
+template <class R, int Widest, class Body>
+HWY_INLINE void for_each_block(std::int64_t width, Body body) {
+  using Full = hn::ScalableTag<R>;
+  using Four = hn::CappedTag<R, 4>;
+  using Eight = hn::CappedTag<R, 8>;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(Full()));
+  std::int64_t c = 0;
+  const auto blocks = [&]<class D, int Vectors>() HWY_ATTR {
+    constexpr std::int64_t step = Vectors * static_cast<std::int64_t>(hn::MaxLanes(D()));
+    for (; width - c >= step; c += step) body.template operator()<D, Vectors, false>(c, 0);
+  };
+  if constexpr (Widest > 4) blocks.template operator()<Full, 8>();
+  if constexpr (Widest > 2) blocks.template operator()<Full, 4>();
+  blocks.template operator()<Full, 2>();
+  blocks.template operator()<Full, 1>();
+  const std::int64_t tail = width - c;
+  if (lanes > 4 && tail == 4) {
+    body.template operator()<Four, 1, false>(c, 0);
+  } else if (lanes > 4 && tail > 0 && tail < 4) {
+    body.template operator()<Four, 1, true>(c, tail);
+  } else if (lanes > 8 && tail == 8) {
+    body.template operator()<Eight, 1, false>(c, 0);
+  } else if (tail > 0) {
+    body.template operator()<Full, 1, true>(c, tail);
+  }
+}
+
+template <bool Conjugate, class T, class I>
+void column_rows(const MatmulOperands& op, std::size_t member, std::int64_t begin,
+                 std::int64_t end) {
+  constexpr bool narrow_target = HWY_TARGET == HWY_AVX2;  // 16 registers
+  const auto groups = [](std::int64_t first, std::int64_t last, auto body) HWY_ATTR {
+    for (std::int64_t i = first; i < last; i += tuning::matmul_row_group) {
+      body(i, std::min(last, i + tuning::matmul_row_group));
+    }
+  };
+  const auto alone = [&](std::int64_t first, std::int64_t last) HWY_ATTR {
+    groups(first, last, [&](std::int64_t i, std::int64_t until) HWY_ATTR {
+      for_each_block<Real<T>, narrow_target && !is_complex<T> ? 8 : 4>(
+          op.cols * (is_complex<T> ? 2 : 1),
+          [&]<class D, int Vectors, bool Partial>(std::int64_t c, std::int64_t tail) HWY_ATTR {
+            block_rows<Conjugate, D, Vectors, Partial, T, I>(op, member, c, tail, i, until);
+          });
+    });
+  };
+  if constexpr (!is_complex<T>) {
+    if (op.a.pattern.runs > 0) {
+      return for_each_run<I>(
+          op.a.pattern, begin, end, tuning::matmul_row_group,
+          [&](const Run<I>& run, std::int64_t first, std::int64_t last) HWY_ATTR {
+            groups(first, last, [&](std::int64_t i, std::int64_t until) HWY_ATTR {
+              for_each_block<Real<T>, narrow_target ? 2 : 4>(
+                  op.cols, [&]<class D, int Vectors, bool Partial>(std::int64_t c,
+                                                                   std::int64_t tail) HWY_ATTR {
+                    block_run<D, Vectors, Partial, T, I>(op, run, member, c, tail, i, until);
+                  });
+            });
+          },
+          alone);
+    }
+  }
+  alone(begin, end);
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gossamer
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard for each target

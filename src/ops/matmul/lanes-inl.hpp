@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of a row of X or Y, widened to the accumulator. Included once for each SIMD target.
+#if defined(GOSSAMER_OPS_MATMUL_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef GOSSAMER_OPS_MATMUL_LANES_INL_HPP
+#undef GOSSAMER_OPS_MATMUL_LANES_INL_HPP
+#else
+#define GOSSAMER_OPS_MATMUL_LANES_INL_HPP
+#endif
+
+#include <hwy/highway.h>
+
+#include <complex>
+#include <cstdint>
+#include <type_traits>
+
+#include "core/scalar.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace gossamer {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class T>
+using Real = decltype(std::real(Accumulator<T>()));
+
+/// Loads lanes of T as float lanes, or as they are.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load(D d, const T* from) {
+  if constexpr (is_16bit<T> && HWY_TARGET == HWY_SCALAR) {
+    return hn::Set(d, widen(*from));  // Highway 1.0's scalar path loses float16's infinities
+  } else if constexpr (std::is_same_v<T, float16>) {
+    const hn::Rebind<hwy::float16_t, D> half;
+    return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
+  } else if constexpr (std::is_same_v<T, bfloat16>) {
+    const hn::Rebind<hwy::bfloat16_t, D> half;
+    return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::bfloat16_t*>(from)));
+  } else {
+    return hn::LoadU(d, from);
+  }
+}
+
+/// Writes the first `count` accumulators to y, rounding to T.
+template <class D, class T>
+HWY_INLINE void store(hn::Vec<D> sum, D d, T* y, std::int64_t count) {
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  if constexpr (is_16bit<T>) {
+    HWY_ALIGN float sums[lanes];
+    hn::Store(sum, d, sums);
+    for (std::int64_t c = 0; c < count; ++c) y[c] = narrow<T>(sums[c]);
+  } else if (count == lanes) {
+    hn::StoreU(sum, d, y);
+  } else {
+    hn::BlendedStore(sum, hn::FirstN(d, static_cast<std::size_t>(count)), d, y);
+  }
+}
+
+/// The first `count` lanes of x, the rest zero; reads nothing beyond them.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t count) {
+  if constexpr (is_16bit<T>) {
+    HWY_ALIGN float padded[hn::MaxLanes(d)] = {};
+    for (std::int64_t c = 0; c < count; ++c) padded[c] = widen(from[c]);
+    return hn::Load(d, padded);
+  } else {
+    return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(count)), d, from);
+  }
+}
+
+/// A block of columns: `Vectors` vectors of D's lanes, of which the last holds `tail` when Partial.
+template <class D, int Vectors, bool Partial>
+struct Block {
+  static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+  static constexpr std::size_t bytes = Vectors * hn::MaxLanes(D()) * sizeof(hn::TFromD<D>);
+  std::int64_t tail;
+
+  HWY_INLINE std::int64_t width(int v) const { return Partial && v == Vectors - 1 ? tail : lanes; }
+
+  template <class T>
+  HWY_INLINE hn::Vec<D> load_vector(const T* row, int v) const {
+    if (Partial && v == Vectors - 1) return load_first(D(), row + v * lanes, tail);
+    return load(D(), row + v * lanes);
+  }
+};
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gossamer
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard for each target

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs of rows that repeat the row before, one column to the right: several rows at a time, their
+// indices read once for the run. Included once for each SIMD target.
+#if defined(GOSSAMER_OPS_MATMUL_RUN_ROWS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef GOSSAMER_OPS_MATMUL_RUN_ROWS_INL_HPP
+#undef GOSSAMER_OPS_MATMUL_RUN_ROWS_INL_HPP
+#else
+#define GOSSAMER_OPS_MATMUL_RUN_ROWS_INL_HPP
+#endif
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "ops/matmul/lanes-inl.hpp"
+#include "ops/matmul/matmul.hpp"
+#include "ops/matmul/matmul_tuning.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace gossamer {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// Rows [begin, end) of one run, which all have n positions.
+template <class I>
+struct Run {
+  std::int64_t begin, end;
+  std::int64_t first;  ///< position of row begin's first value
+  std::int64_t n;
+  const I* columns;  ///< of row begin
+  /// How many of the columns from the k-th on lie side by side, by the stretches' order.
+  std::array<I, tuning::matmul_run_stretches> stretches;
+};
+
+/// Finds the stretches of columns side by side. Returns false if there are too many, or too many
+/// columns for several rows to stay in the L1 cache together.
+template <class I>
+bool find_stretches(Run<I>& run) {
+  if (run.n > tuning::matmul_run_columns) return false;
+  std::size_t found = 0;
+  for (std::int64_t k = 0; k < run.n; ++found) {
+    if (found == run.stretches.size()) return false;
+    I length = 1;
+    while (k + length < run.n && run.columns[k + length] == run.columns[k] + length) ++length;
+    run.stretches[found] = length;
+    k += length;
+  }
+  return true;
+}
+
+/// Calls in_run(run, i, last) or alone(i, last) for the parts of rows [begin, end), in order: for a
+/// run of at least `shortest` rows that find_stretches takes the one, else the other. Which one
+/// does not depend on begin and end.
+template <class I, class InRun, class Alone>
+HWY_INLINE void for_each_run(const CsrPattern& pattern, std::int64_t begin, std::int64_t end,
+                             std::int64_t shortest, InRun in_run, Alone alone) {
+  const I* indptr = static_cast<const I*>(pattern.indptr);
+  const I* starts = static_cast<const I*>(pattern.run_starts);
+  const I* next = std::upper_bound(starts, starts + pattern.runs, static_cast<I>(begin));
+  std::int64_t waiting = begin;  // rows from here to i are not yet done, and not in a long run
+  for (std::int64_t i = begin; i < end; ++next) {
+    Run<I> run;
+    run.begin = next[-1];
+    run.end = next[0];
+    const std::int64_t last = std::min(end, run.end);
+    if (run.end - run.begin >= shortest) {
+      run.first = indptr[run.begin];
+      run.n = indptr[run.begin + 1] - run.first;
+      run.columns = static_cast<const I*>(pattern.indices) + run.first;
+      if (find_stretches(run)) {
+        if (waiting < i) alone(waiting, i);
+        in_run(run, i, last);
+        waiting = last;
+      }
+    }
+    i = last;
+  }
+  if (waiting < end) alone(waiting, end);
+}
+
+/// Rows that a run must have to be multiplied by run_vector: no target has more lanes.
+inline constexpr std::int64_t run_vector_rows = 16;
+
+/// Rows [begin, end) of a run times a vector: lanes are rows, so that X is read in order and no sum
+/// crosses lanes.
+template <class T, class I>
+void run_vector(const MatmulOperands& op, const Run<I>& run, std::int64_t begin, std::int64_t end) {
+  const hn::ScalableTag<T> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  using Signed = hn::TFromD<decltype(di)>;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  const T* values = static_cast<const T*>(op.a.values) + run.first;
+  const T* x = static_cast<const T*>(op.x) + op.x_batch[0];
+  T* y = static_cast<T*>(op.y) + op.y_batch[0];
+  const auto rows = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<Signed>(run.n)));
+  for (std::int64_t i = begin; i < end; i += lanes) {
+    // Whole vectors only: the last one of a run overlaps the one before, and reads as far as that.
+    const std::int64_t at = std::min(i, run.end - lanes);
+    const T* row = values + (at - run.begin) * run.n;
+    const T* shifted = x + (at - run.begin);
+    auto sum = hn::Zero(d);
+    for (std::int64_t k = 0; k < run.n; ++k) {
+      hwy::Prefetch(reinterpret_cast<const char*>(row + k * lanes) + tuning::matmul_run_ahead);
+      sum = hn::MulAdd(hn::GatherIndex(d, row + k, rows), hn::LoadU(d, shifted + run.columns[k]),
+                       sum);
+    }
+    if (at == i && i + lanes <= end && op.y_row_stride == 1) {
+      hn::StoreU(sum, d, y + i);
+    } else {
+      HWY_ALIGN T sums[lanes];
+      hn::Store(sum, d, sums);
+      for (std::int64_t r = i; r < std::min(end, i + lanes); ++r) {
+        y[r * op.y_row_stride] = sums[r - at];
+      }
+    }
+  }
+}
+
+/// `Rows` rows of a run times a block of columns: a row of X serves all rows of A whose columns
+/// reach it.
+template <int Rows, class D, int Vectors, bool Partial, class T, class I>
+HWY_INLINE void run_block(Block<D, Vectors, Partial> block, const Run<I>& run,
+                          const T* HWY_RESTRICT values, const T* HWY_RESTRICT x,
+                          std::int64_t x_stride, T* HWY_RESTRICT y, std::int64_t y_stride) {
+  const D d;
+  hn::Vec<D> sums[Rows][Vectors];
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v) sums[r][v] = hn::Zero(d);
+  }
+  // Row r of A has at X's row j what row 0 has r rows before.
+  const auto add = [&]<int First, int Last>(const T* at, const T* x_row) HWY_ATTR {
+    for (int v = 0; v < Vectors; ++v) {
+      const auto columns = block.load_vector(x_row, v);
+      for (int r = First; r <= Last; ++r) {
+        const auto a = hn::Set(d, widen(at[r * (run.n - 1)]));
+        sums[r][v] = hn::MulAdd(a, columns, sums[r][v]);
+      }
+    }
+  };
+  std::int64_t length = 0;
+  for (std::int64_t k = 0, stretch = 0; k < run.n; k += length, ++stretch) {
+    length = run.stretches[static_cast<std::size_t>(stretch)];
+    const T* at = values + k;
+    const T* x_row = x + static_cast<std::int64_t>(run.columns[k]) * x_stride;
+    if constexpr (Rows == 4) {
+      if (length >= 3) {
+        add.template operator()<0, 0>(at, x_row);
+        add.template operator()<0, 1>(at + 1, x_row + x_stride);
+        add.template operator()<0, 2>(at + 2, x_row + 2 * x_stride);
+        std::int64_t j = 3;
+        for (; j < length; ++j) add.template operator()<0, 3>(at + j, x_row + j * x_stride);
+        add.template operator()<1, 3>(at + j, x_row + j * x_stride);
+        add.template operator()<2, 3>(at + j + 1, x_row + (j + 1) * x_stride);
+        add.template operator()<3, 3>(at + j + 2, x_row + (j + 2) * x_stride);
+      } else {
+        for (std::int64_t j = 0; j < length; ++j) {
+          add.template operator()<0, 0>(at + j, x_row + j * x_stride);
+          add.template operator()<1, 1>(at + j + 1, x_row + (j + 1) * x_stride);
+          add.template operator()<2, 2>(at + j + 2, x_row + (j + 2) * x_stride);
+          add.template operator()<3, 3>(at + j + 3, x_row + (j + 3) * x_stride);
+        }
+      }
+    } else {
+      for (std::int64_t j = 0; j < length; ++j) {
+        add.template operator()<0, 0>(at + j, x_row + j * x_stride);
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v) {
+      store(sums[r][v], d, y + r * y_stride + v * block.lanes, block.width(v));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gossamer
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard for each target

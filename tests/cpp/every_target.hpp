@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "gossamer/simd.hpp"
+#include "gossamer/threads.hpp"
+
+namespace gossamer::testing {
+
+/// Runs body for every instruction set that runs here.
+template <class Body>
+void for_each_target(Body&& body) {
+  const std::string before = simd_target();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    body();
+  }
+  set_simd_target(before);
+}
+
+/// Runs body with 1 and with 4 threads.
+template <class Body>
+void for_each_thread_count(Body&& body) {
+  const int before = num_threads();
+  for (int threads : {1, 4}) {
+    set_num_threads(threads);
+    body();
+  }
+  set_num_threads(before);
+}
+
+}  // namespace gossamer::testing
