@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arrays.hpp"
 
+#include <cstdint>
 #include <string>
 
 #include "gossamer/errors.hpp"
@@ -20,6 +21,12 @@ ArrayView view_of(const Array& array, const char* argument) {
   ArrayView view;
   view.data = const_cast<void*>(static_cast<const void*>(array.data()));
   view.dtype = dtype_of(array.dtype(), argument);
+  // NumPy's views of byte buffers may lie anywhere. A complex number is aligned as its parts are.
+  const bool pairs = view.dtype == DType::complex64 || view.dtype == DType::complex128;
+  const std::size_t alignment = item_size(view.dtype) / (pairs ? 2 : 1);
+  if (reinterpret_cast<std::uintptr_t>(view.data) % alignment != 0) {
+    throw InvalidArgument(std::string(argument) + " is not aligned to its elements");
+  }
   view.rank = static_cast<int>(array.ndim());
   for (int axis = 0; axis < view.rank; ++axis) {
     view.shape[axis] = static_cast<std::int64_t>(array.shape(axis));

@@ -40,8 +40,9 @@ class ScratchMemory {
   template <class Element>
   bool grow(std::int64_t count) {
     constexpr std::size_t line = 64;
-    if (count > PTRDIFF_MAX / static_cast<std::ptrdiff_t>(4 * sizeof(Element)))
+    if (count < 0 || count > PTRDIFF_MAX / static_cast<std::ptrdiff_t>(4 * sizeof(Element))) {
       throw std::bad_alloc();
+    }
     const std::size_t wanted = static_cast<std::size_t>(count) * sizeof(Element);
     if (wanted <= bytes_) return false;
     const std::size_t bytes = (std::max(wanted, 2 * bytes_) / line + 1) * line;

@@ -14,25 +14,34 @@
 namespace gossamer {
 namespace {
 
-/// Sums over all columns of a span.
-template <class S>
+/// Sums over all columns of a span. `Marked` tells the inserted ones from the others, whose zero
+/// must not meet an infinity; unmarked, the others' sums are merely never read.
+template <class S, bool Marked>
 class WindowTable {
  public:
-  WindowTable(std::int64_t low, std::int64_t width, ScratchMemory& memory)
+  WindowTable(std::int64_t low, std::int64_t width, ScratchMemory& memory, ScratchMemory& keys)
       : low_(low), width_(static_cast<std::uint64_t>(width)), sums_(memory.reserve<S>(width)) {
     std::fill_n(sums_, width, S{});
+    if (Marked) {
+      marks_ = keys.reserve<bool>(width);
+      std::fill_n(marks_, width, false);
+    }
   }
-  S& insert(std::int64_t column) { return sums_[column - low_]; }
+  S& insert(std::int64_t column) {
+    if (Marked) marks_[column - low_] = true;
+    return sums_[column - low_];
+  }
   /// The sum of a column, or null where it is not of interest.
   S* find(std::int64_t column) const {
     const auto at = static_cast<std::uint64_t>(column - low_);
-    return at < width_ ? sums_ + at : nullptr;
+    return at < width_ && (!Marked || marks_[at]) ? sums_ + at : nullptr;
   }
 
  private:
   std::int64_t low_;
   std::uint64_t width_;
   S* sums_;
+  bool* marks_ = nullptr;
 };
 
 /// Sums over the inserted columns only: a hash table with linear probing, at most half full.
@@ -146,7 +155,7 @@ struct Masked {
       }
     };
     if (width / tuning::spgemm_masked_columns_per_product <= products) {
-      fill(WindowTable<S>(*low, width, scratch.sums));
+      fill(WindowTable<S, Transposed>(*low, width, scratch.sums, scratch.keys));
     } else {
       fill(HashTable<S>(end - begin, scratch.sums, scratch.keys));
     }

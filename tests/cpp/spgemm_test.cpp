@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gossamer/spgemm.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "battery.hpp"
+#include "error_bound.hpp"
+#include "every_target.hpp"
+#include "gossamer/errors.hpp"
+
+namespace gossamer::testing {
+namespace {
+
+/// A product's rows by column, exactly.
+template <class T>
+using ExactRows = std::vector<std::map<std::int64_t, ExactSum<T>>>;
+
+template <class T, class I>
+ExactRows<T> exact_product(const OwnedCsr<T, I>& a, const OwnedCsr<T, I>& b) {
+  ExactRows<T> rows(static_cast<std::size_t>(a.rows));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (I p = a.indptr[i]; p < a.indptr[i + 1]; ++p) {
+      const std::size_t k = static_cast<std::size_t>(a.indices[static_cast<std::size_t>(p)]);
+      for (I q = b.indptr[k]; q < b.indptr[k + 1]; ++q) {
+        rows[i][b.indices[static_cast<std::size_t>(q)]].add(a.values[static_cast<std::size_t>(p)],
+                                                            b.values[static_cast<std::size_t>(q)]);
+      }
+    }
+  }
+  return rows;
+}
+
+template <class T, class I>
+struct Product {
+  std::vector<std::int64_t> indptr;
+  std::vector<I> indices;
+  std::vector<T> values;
+};
+
+template <class T, class I>
+bool same_bits(const Product<T, I>& a, const Product<T, I>& b) {
+  return a.indptr == b.indptr && a.indices == b.indices &&
+         (a.values.empty() ||
+          std::memcmp(a.values.data(), b.values.data(), a.values.size() * sizeof(T)) == 0);
+}
+
+template <class T, class I>
+Product<T, I> multiply(const OwnedCsr<T, I>& a, const OwnedCsr<T, I>& b) {
+  Product<T, I> c;
+  c.indptr.resize(static_cast<std::size_t>(a.rows) + 1, -1);
+  const std::int64_t nnz = spgemm_count(a.pattern(), b.pattern(), c.indptr.data());
+  REQUIRE(nnz == c.indptr.back());
+  c.indices.resize(static_cast<std::size_t>(nnz));
+  c.values.resize(static_cast<std::size_t>(nnz));
+  spgemm_fill(a.view(), b.view(), c.indptr.data(), dtype_v<I>, c.indices.data(), c.values.data());
+  return c;
+}
+
+template <class T, class I>
+void check_product(const Product<T, I>& c, const ExactRows<T>& exact) {
+  std::int64_t wrong = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    std::size_t p = static_cast<std::size_t>(c.indptr[i]);
+    REQUIRE(c.indptr[i + 1] - c.indptr[i] == static_cast<std::int64_t>(exact[i].size()));
+    for (const auto& [column, sum] : exact[i]) {
+      wrong += c.indices[p] != column || !within_bound(c.values[p], sum);
+      ++p;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+/// The products at the mask's positions, against the exact ones.
+template <class T, class I>
+void check_masked(const OwnedCsr<T, I>& a, const OwnedCsr<T, I>& b, const OwnedCsr<T, I>& mask,
+                  const ExactRows<T>& exact, bool transpose_b) {
+  std::vector<T> values(mask.indices.size(), make_value<T>(7, 7));
+  spgemm_masked(a.view(), b.view(), mask.pattern(), values.data(), transpose_b);
+  std::int64_t wrong = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    for (I p = mask.indptr[i]; p < mask.indptr[i + 1]; ++p) {
+      const auto found = exact[i].find(mask.indices[static_cast<std::size_t>(p)]);
+      const ExactSum<T> sum = found == exact[i].end() ? ExactSum<T>() : found->second;
+      wrong += !within_bound(values[static_cast<std::size_t>(p)], sum);
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+BatteryMatrix transposed(BatteryMatrix matrix) {
+  std::swap(matrix.rows, matrix.cols);
+  std::swap(matrix.row, matrix.col);
+  return matrix;
+}
+
+template <class T, class I>
+void check_spgemm(const BatteryMatrix& left, const BatteryMatrix& right) {
+  const OwnedCsr<T, I> a(left), b(right);
+  const ExactRows<T> exact = exact_product(a, b);
+  INFO("matrix " << left.name << ", dtype " << name(dtype_v<T>));
+  for_each_target([&] {
+    INFO("target " << simd_target());
+    const Product<T, I> first = multiply(a, b);
+    check_product(first, exact);
+    for_each_thread_count([&] { CHECK(same_bits(multiply(a, b), first)); });
+  });
+}
+
+/// Products of which A times its transpose consists.
+double count_products(const BatteryMatrix& matrix) {
+  std::vector<double> in_column(static_cast<std::size_t>(matrix.cols));
+  for (std::int64_t j : matrix.col) ++in_column[static_cast<std::size_t>(j)];
+  double products = 0;
+  for (double count : in_column) products += count * count;
+  return products;
+}
+
+}  // namespace
+
+TEST_CASE("spgemm is canonical, within the error bound, and the same on any number of threads") {
+  for (const BatteryMatrix& matrix : battery()) {
+    if (count_products(matrix) > 3e5) continue;
+#define GOSSAMER_CHECK(enumerator, type, ...) \
+  check_spgemm<type, std::int32_t>(matrix, transposed(matrix));
+    GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
+    check_spgemm<float, std::int64_t>(matrix, transposed(matrix));
+  }
+}
+
+TEST_CASE("spgemm of long and heavy rows") {
+  for (const BatteryMatrix& matrix : battery()) {
+    const double products = count_products(matrix);
+    if (products <= 3e5 || products > 3e7) continue;
+    check_spgemm<float, std::int32_t>(matrix, transposed(matrix));
+    check_spgemm<double, std::int64_t>(matrix, transposed(matrix));
+  }
+}
+
+TEST_CASE("spgemm with columns that 32 bits cannot hold") {
+  std::mt19937_64 random(3);
+  std::normal_distribution<double> normal;
+  for (std::int64_t per_row : {1, 3, 40, 300, 5000}) {
+    BatteryMatrix a{"wide", 20, 30, {}, {}, {}, {}};
+    BatteryMatrix b{"wide", 30, std::int64_t{1} << 45, {}, {}, {}, {}};
+    const auto add = [&](BatteryMatrix& matrix, std::int64_t i, std::int64_t j) {
+      matrix.row.push_back(i);
+      matrix.col.push_back(j);
+      matrix.real.push_back(normal(random));
+      matrix.imag.push_back(normal(random));
+    };
+    for (int p = 0; p < 60; ++p) {
+      add(a, static_cast<std::int64_t>(random() % 20), static_cast<std::int64_t>(random() % 30));
+    }
+    for (std::int64_t i = 0; i < b.rows; ++i) {
+      for (std::int64_t p = 0; p < per_row; ++p) {
+        const std::uint64_t far = random() % 4 * (std::uint64_t{1} << 43);
+        add(b, i, static_cast<std::int64_t>(far + random() % (p % 2 == 0 ? 1'000 : 1'000'000'000)));
+      }
+    }
+    INFO("per row " << per_row);
+    check_spgemm<float, std::int64_t>(a, b);
+    check_spgemm<complex128, std::int64_t>(a, b);
+  }
+}
+
+TEST_CASE("masked products") {
+  for (const BatteryMatrix& matrix : battery()) {
+    if (count_products(matrix) > 3e5) continue;
+    using T = float;
+    using I = std::int32_t;
+    const BatteryMatrix other = transposed(matrix);
+    const OwnedCsr<T, I> a(matrix), b(other);
+    const ExactRows<T> exact = exact_product(a, b);
+    // A mask of square shape, unsorted and with duplicates: what the matrix has, folded.
+    BatteryMatrix folded = matrix;
+    folded.cols = folded.rows;
+    for (std::int64_t& j : folded.col) j %= std::max<std::int64_t>(1, folded.rows);
+    const OwnedCsr<T, I> mask(folded);
+    INFO("matrix " << matrix.name);
+    for_each_target([&] {
+      for_each_thread_count([&] {
+        check_masked(a, b, mask, exact, false);
+        check_masked(a, a, mask, exact, true);
+      });
+    });
+  }
+}
+
+TEST_CASE("spgemm's reference agrees with the exact product") {
+  for (const BatteryMatrix& matrix : battery()) {
+    if (count_products(matrix) > 3e5) continue;
+    const OwnedCsr<double, std::int32_t> a(matrix), b(transposed(matrix));
+    Product<double, std::int32_t> c;
+    c.indptr.resize(static_cast<std::size_t>(a.rows) + 1);
+    const std::int64_t nnz = reference::spgemm_count(a.pattern(), b.pattern(), c.indptr.data());
+    c.indices.resize(static_cast<std::size_t>(nnz));
+    c.values.resize(static_cast<std::size_t>(nnz));
+    reference::spgemm_fill(a.view(), b.view(), c.indptr.data(), DType::int32, c.indices.data(),
+                           c.values.data());
+    INFO("matrix " << matrix.name);
+    check_product(c, exact_product(a, b));
+  }
+}
+
+TEST_CASE("spgemm refuses operands that do not fit") {
+  const OwnedCsr<float, std::int32_t> a(battery().back());
+  const OwnedCsr<float, std::int64_t> wide(battery().back());
+  std::vector<std::int64_t> indptr(static_cast<std::size_t>(a.rows) + 1);
+  REQUIRE(a.rows != a.cols);
+  CHECK_THROWS_AS(spgemm_count(a.pattern(), a.pattern(), indptr.data()), InvalidArgument);
+  CHECK_THROWS(spgemm_count(a.pattern(), wide.pattern(), indptr.data()));
+}
+
+}  // namespace gossamer::testing
