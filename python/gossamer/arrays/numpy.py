@@ -110,8 +110,6 @@ class NumPyAdapter(Adapter):
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
         pattern, values = a._by_rows()
         dtype = values.dtype
-        if not pattern.runs_known:
-            pattern.find_runs()
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
         # takes every other operand, and names what is wrong with it.
         if x.dtype is dtype and dtype.isbuiltin == 1:
@@ -121,7 +119,7 @@ class NumPyAdapter(Adapter):
                     y = np.empty(pattern.rows, dtype)
                 else:
                     y = np.empty((*shape[:-2], pattern.rows, shape[-1]), dtype)
-                _engine.matmul(pattern.handle, values, x, y, conjugate)
+                pattern.multiply(values, x, y, conjugate)
                 return y
             except (IndexError, TypeError, ValueError):
                 pass
@@ -134,8 +132,6 @@ class NumPyAdapter(Adapter):
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
     ) -> Array:
         """Y with Y_i = A X_i for every batch member; swapped: with Y_iᵀ = A X_iᵀ."""
-        if not pattern.runs_known:
-            pattern.find_runs()
         x = self.asarray(x, "x")
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
@@ -151,7 +147,7 @@ class NumPyAdapter(Adapter):
         operands = _bits(values), _bits(x), _bits(y)
         if swapped and x.ndim > 1:
             operands = operands[0], operands[1].swapaxes(-1, -2), operands[2].swapaxes(-1, -2)
-        _engine.matmul(pattern.handle, *operands, conjugate)
+        pattern.multiply(*operands, conjugate)
         return y.reshape(shape)
 
     def spgemm(

@@ -36,12 +36,11 @@ class Pattern:
         The engine's view of the two arrays.
     number
         What `registry.structure_of` finds it by.
-    runs_known
-        True once `find_runs` was called.
     """
 
     __slots__ = (
         "__weakref__",
+        "_runs_known",
         "_transpose",
         "canonical",
         "cols",
@@ -50,7 +49,6 @@ class Pattern:
         "indptr",
         "number",
         "rows",
-        "runs_known",
         "sorted",
     )
 
@@ -71,7 +69,7 @@ class Pattern:
         self.canonical = canonical
         self.handle = _engine.CsrPattern(rows, cols, indptr, indices)
         self.number = register(self)
-        self.runs_known = False
+        self._runs_known = False
         self._transpose: tuple[Pattern, Indices] | None = None
 
     @property
@@ -94,18 +92,24 @@ class Pattern:
     def _empty(self, count: int) -> Indices:
         return np.empty(count, self.index_dtype)
 
-    def find_runs(self) -> None:
-        """Look for rows that repeat the row before, one column to the right.
+    def multiply(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
+        """Write A @ x, or conj(A) @ x, into y; arrays as the engine takes them.
 
-        Products with bands and stencils are faster then: they read a run's columns once. Called by
-        the first product; keeps an index for each run, of at least 8 rows on the average.
+        The first product looks for rows that repeat the row before, one column to the right, as in
+        bands and stencils: products that know them read a run's columns once. An index is kept for
+        each run, where these have 8 rows on the average.
         """
+        if not self._runs_known:
+            self._find_runs()
+        _engine.matmul(self.handle, values, x, y, conjugate)
+
+    def _find_runs(self) -> None:
         if self.nnz >= _FEWEST_WITH_RUNS:
             starts = self._empty(self.rows // 8 + 1)
             runs = _engine.find_runs(self.handle, starts)
             if runs:
                 self.handle.use_runs(starts[: runs + 1].copy(), runs)
-        self.runs_known = True
+        self._runs_known = True
 
     def transpose(self) -> tuple[Pattern, Indices]:
         """Pattern of the transpose, sorted, and the index map of its values.
