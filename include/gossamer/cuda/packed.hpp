@@ -37,10 +37,13 @@ void pack(const ArrayView& dense, double threshold, const PackedOutput& packed, 
           Stream stream);
 
 /// Writes the matrix into dense (m, n) of float32, float16 or bfloat16, any strides, zeros
-/// included.
-void unpack(const PackedView& packed, const ArrayView& dense, Stream stream);
+/// included. Not `scaled`: values of 8-bit types without their scales, which every type holds.
+void unpack(const PackedView& packed, const ArrayView& dense, Stream stream, bool scaled = true);
 
 // ---- Products -----------------------------------------------------------------------------------
+
+/// Bytes at the front of a product's workspace that are zero before it and after it.
+inline constexpr std::size_t zeroed_workspace = std::size_t{1} << 17;
 
 /// A packed matrix laid out for a kernel of products, in memory that the caller owns.
 ///
@@ -64,8 +67,9 @@ class Arrangement {
 
   /// Y = X Aᵀ: row i of Y is A times row i of X.
   ///
-  /// X is (k, n) and Y (k, m), both C-contiguous, of one of the arrangement's types. The workspace
-  /// is zero before the first product of a stream; a product leaves it zero. Sums run in float32
+  /// X is (k, n) and Y (k, m), both C-contiguous, of one of the arrangement's types. The first
+  /// zeroed_workspace bytes of the workspace are zero before the first product of a stream; every
+  /// product leaves them zero, so that all products of the stream share them. Sums run in float32
   /// and give the same bits every time. A stored zero, a filler and a position that is not stored
   /// contribute 0 · x: an infinite or NaN x makes NaN of results whose rows do not store its
   /// column, too.

@@ -97,10 +97,11 @@ void bind_packing(nb::module_& m) {
       "Write values and positions of a packed matrix whose row offsets and scales are there.");
   m.def(
       "unpack",
-      [](const PackedView& packed, const ArrayView& dense, cuda::Stream stream) {
-        cuda::unpack(packed, dense, stream);
+      [](const PackedView& packed, const ArrayView& dense, cuda::Stream stream, bool scaled) {
+        cuda::unpack(packed, dense, stream, scaled);
       },
-      nb::arg("packed"), nb::arg("dense"), nb::arg("stream"), "Write the dense matrix.");
+      nb::arg("packed"), nb::arg("dense"), nb::arg("stream"), nb::arg("scaled") = true,
+      "Write the dense matrix, of 8-bit values with their scales or without.");
 }
 
 }  // namespace

@@ -8,6 +8,9 @@ from typing import Any
 
 from .library import engine
 
+#: Streams by device and handle; the engine's object says the same for ever.
+_streams: dict[tuple[int, int], Any] = {}
+
 #: A dense array of a framework, in the memory of a GPU.
 DeviceArray = Any
 
@@ -64,8 +67,15 @@ class Memory(ABC):
         """Copy to a NumPy array; waits for the stream."""
 
     @abstractmethod
+    def scratch_dtype(self, dtype: str) -> str:
+        """Dtype in which dense_matmul takes matrices whose product is to have that dtype."""
+
+    @abstractmethod
     def dense_matmul(self, a: DeviceArray, b: DeviceArray) -> DeviceArray:
-        """Product of two matrices by the framework's own library, sums in float32."""
+        """Product of two matrices by the framework's own library, summed and returned in float32.
+
+        Both have a dtype of scratch_dtype.
+        """
 
     def view(self, x: DeviceArray) -> Any:
         """Return x as the engine takes it."""
@@ -73,7 +83,11 @@ class Memory(ABC):
 
     def stream(self, device: int) -> Any:
         """Return the framework's current stream as the engine takes it."""
-        return engine().Stream(device, self.stream_handle(device))
+        handle = self.stream_handle(device)
+        stream = _streams.get((device, handle))
+        if stream is None:
+            stream = _streams[device, handle] = engine().Stream(device, handle)
+        return stream
 
     def workspace(self, nbytes: int, device: int) -> tuple[DeviceArray, Any]:
         """Return that many bytes, which the caller keeps while they are used, and their handle."""

@@ -114,6 +114,14 @@ def handle(
     )
 
 
+def _refuse_capture(stream: Any) -> None:
+    if engine().capture_id(stream):
+        raise RuntimeError(
+            "P @ x: the first product of a packed matrix cannot be captured in a CUDA graph; make "
+            "one with the same number of vectors before"
+        )
+
+
 class DeviceMatrix:
     """A packed matrix on a GPU, whose arrays its owner keeps, and what its products need.
 
@@ -130,6 +138,8 @@ class DeviceMatrix:
         self.dtype = dtype
         self.rows, self.cols = shape
         self.device = memory.device(parts.values)
+        self.scales = parts.scales
+        _refuse_capture(memory.stream(self.device))
         self.slots = int(memory.to_host(parts.row_offsets[-1:])[0])
         self.handle = handle(memory, format, dtype, shape, parts, self.slots)
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
@@ -142,11 +152,11 @@ class DeviceMatrix:
         """Bytes that products keep beside the packed matrix."""
         return sum(int(arrangement.nbytes) for arrangement, _ in self._arranged.values())
 
-    def todense(self, dtype: str) -> DeviceArray:
-        """Return the matrix as float32, float16 or bfloat16."""
+    def todense(self, dtype: str, scaled: bool = True) -> DeviceArray:
+        """Return the matrix as float32, float16 or bfloat16; 8-bit values also without scales."""
         dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
         stream = self.memory.stream(self.device)
-        engine().unpack(self.handle, self.memory.view(dense), stream)
+        engine().unpack(self.handle, self.memory.view(dense), stream, scaled)
         return dense
 
     def matmul(self, x: DeviceArray, transpose: bool, overlap: bool = False) -> DeviceArray:
@@ -159,8 +169,7 @@ class DeviceMatrix:
         x = memory.contiguous(x)
         vectors, dtype = x.shape[0], memory.dtype_name(x)
         if transpose or (vectors > self.few and not self._takes_tiles(vectors, dtype)):
-            dense = self.todense(dtype)
-            return memory.dense_matmul(x, dense if transpose else dense.T)
+            return self._matmul_unpacked(x, dtype, transpose)
         y = memory.empty((vectors, self.rows), dtype, self.device)
         if vectors == 0 or self.rows == 0:
             return y
@@ -170,6 +179,17 @@ class DeviceMatrix:
         workspace = _buffers.workspace(memory, self.device, stream, nbytes)
         arrangement.matmul(memory.view(x), memory.view(y), workspace, stream, overlap)
         return y
+
+    def _matmul_unpacked(self, x: DeviceArray, dtype: str, transpose: bool) -> DeviceArray:
+        memory = self.memory
+        scratch = memory.scratch_dtype(dtype)
+        # Rounded to 16 bits a scaled value would not be what the matrix means.
+        if self.scales is not None and transpose:
+            scratch = "float32"
+        unscaled = self.scales is not None and scratch != "float32"
+        dense = self.todense(scratch, not unscaled)
+        y = memory.dense_matmul(memory.astype(x, scratch), dense if transpose else dense.T)
+        return memory.astype(y * self.scales if unscaled else y, dtype)
 
     def _takes_tiles(self, vectors: int, dtype: str) -> bool:
         return self.has_tiles and vectors <= BITMAP_TILES_VECTORS and dtype == self.dtype
@@ -181,11 +201,7 @@ class DeviceMatrix:
 
     def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:
         memory, stream = self.memory, self.memory.stream(self.device)
-        if engine().capture_id(stream):
-            raise RuntimeError(
-                "P @ x: the first product of a packed matrix cannot be captured in a CUDA graph; "
-                "make one of the same number of vectors before"
-            )
+        _refuse_capture(stream)
         nbytes = getattr(engine(), f"{kind}_workspace")(self.handle)
         kept, workspace = memory.workspace(nbytes, self.device)
         arrangement = getattr(engine(), f"arrange_{kind}")(self.handle, workspace, stream)

@@ -23,7 +23,7 @@ class StreamBuffers:
 
     def workspace(self, memory: Memory, device: int, stream: Any, nbytes: int) -> Any:
         """Return at least that many bytes as the engine takes them."""
-        key = (type(memory), device, memory.stream_handle(device), engine().capture_id(stream))
+        key = memory, stream, engine().capture_id(stream)
         found = self._buffers.get(key)
         if found is not None and found[1] >= nbytes:
             return found[0]

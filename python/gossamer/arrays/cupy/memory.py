@@ -72,10 +72,11 @@ class CuPyMemory(Memory):
     def to_host(self, x: cupy.ndarray) -> Any:
         return cupy.asnumpy(x)
 
+    def scratch_dtype(self, dtype: str) -> str:
+        return "float32"  # products of 16-bit arrays may have partial sums of 16 bits
+
     def dense_matmul(self, a: cupy.ndarray, b: cupy.ndarray) -> cupy.ndarray:
         with a.device:
-            if a.dtype.name == "bfloat16":
-                return (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
             return a @ b
 
 

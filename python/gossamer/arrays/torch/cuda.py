@@ -68,8 +68,14 @@ class TorchMemory(Memory):
     def to_host(self, x: torch.Tensor) -> Any:
         return to_numpy(x)
 
+    def scratch_dtype(self, dtype: str) -> str:
+        return dtype
+
     def dense_matmul(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return a @ b
+        if a.dtype is torch.float32:
+            return a @ b
+        # A result of 16 bits would be allowed to have partial sums of 16 bits.
+        return torch.mm(a, b, out_dtype=torch.float32)
 
 
 memory = TorchMemory()
@@ -120,7 +126,9 @@ def packed_matmul(
     dtype = _NAMES[x.dtype]
     if not has_scales(matrix.dtype):
         dtype = promote(matrix.dtype, dtype)
-    vectors = x.detach().to(_DTYPES[dtype])
+    vectors = x.detach() if x.requires_grad else x
+    if dtype != _NAMES[x.dtype]:
+        vectors = vectors.to(_DTYPES[dtype])
     along_rows = swapped or x.ndim == 1
     if not along_rows:
         vectors = vectors.mT

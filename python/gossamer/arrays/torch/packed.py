@@ -203,7 +203,12 @@ class TensorStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
         x = packed_operand(self, x, transpose, swapped)
-        return _packed_matmul(
+        # On a GPU the registered operation would take longer to reach the kernel than it runs.
+        direct = (
+            x.is_cuda and not x.requires_grad and type(x) is torch.Tensor and not in_transform()
+        )
+        product = cuda_packed_matmul if direct else _packed_matmul
+        return product(
             self.values,
             self.positions,
             self.row_offsets,
@@ -249,6 +254,11 @@ class DenseTensorStorage(Storage):
         if x.ndim == 1:
             return matrix @ x
         return x @ matrix.T if swapped else matrix @ x
+
+
+def in_transform() -> bool:
+    """Whether PyTorch records what is called: it compiles, or transforms functions."""
+    return bool(torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
 def packed_operand(storage: Storage, x: Any, transpose: bool, swapped: bool) -> torch.Tensor:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ def packed(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "2",
     quick: Annotated[bool, typer.Option("--quick", help="Two small matrices, few cases.")] = False,
     only: Annotated[
@@ -39,7 +41,14 @@ def packed(
     The peers are OpenBLAS, MKL and PyTorch, and CSR by MKL and by Gossamer, with the same number of
     threads and in the same rounds, all on matrices that are read from memory. Exits with 1 if a
     result of Gossamer is wrong.
+
+    On a GPU (--device cuda) the peers are cuBLAS and cuSPARSE through PyTorch and a plain read of
+    the same bytes, with the launches of each in one CUDA graph.
     """
+    if device == "cuda":
+        return _packed_on_gpu(json_file, plot, quick, parse_pattern(only))
+    if device != "cpu":
+        raise typer.BadParameter(f"--device: {device!r} is neither cpu nor cuda")
     require("bench", "scipy", "threadpoolctl", *(["matplotlib"] if plot else []))
     thread_counts = parse_threads(threads)
     pattern = parse_pattern(only)
@@ -56,6 +65,22 @@ def packed(
     results["notes"] = notes + csr_notes + results["notes"]
     results["environment"] = environment
     finish(results, json_file, plot, print_packed_report, _plot)
+
+
+def _packed_on_gpu(
+    json_file: str | None, plot: Path | None, quick: bool, pattern: re.Pattern[str]
+) -> None:
+    require("bench", "torch", *(["matplotlib"] if plot else []))
+    from gossamer.cuda import unavailable
+
+    if reason := unavailable():
+        raise typer.BadParameter(f"--device cuda: {reason}")
+    from gossamer.cli.bench.device.packed_report import plot_device_packed, print_device_report
+    from gossamer.cli.bench.device.packed_suite import run_device_packed_benchmark
+
+    with progress() as say:
+        results = run_device_packed_benchmark(quick, pattern, say)
+    finish(results, json_file, plot, print_device_report, plot_device_packed)
 
 
 def _plot(results: dict[str, Any], path: Path) -> None:

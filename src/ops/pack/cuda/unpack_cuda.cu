@@ -44,7 +44,9 @@ __global__ void unpack_rows(PackedView packed, T* dense, std::int64_t row_stride
 
 }  // namespace
 
-void unpack(const PackedView& packed, const ArrayView& dense, Stream stream) {
+void unpack(const PackedView& matrix, const ArrayView& dense, Stream stream, bool scaled) {
+  PackedView packed = matrix;
+  if (!scaled) packed.scales = nullptr;
   if (dense.rank != 2 || dense.shape[0] != packed.rows || dense.shape[1] != packed.cols) {
     throw InvalidArgument(message("unpack: dense has rank ", dense.rank, " and shape (",
                                   dense.shape[0], ", ", dense.shape[1], ", ...); it must be (",

@@ -16,6 +16,8 @@ namespace bitmap_tiles {
 namespace {
 
 constexpr int tiles_a_block = 8;
+constexpr std::int64_t most_rows = std::int64_t{1} << 22;
+static_assert(most_rows / block_rows * sizeof(unsigned) <= zeroed_workspace);
 
 struct Dense {
   const std::uint16_t* data;
@@ -145,8 +147,8 @@ class BitmapTiles final : public Arrangement {
   }
 
   std::size_t workspace_bytes(std::int64_t vectors) const override {
-    return arrived_bytes() + sizeof(float) * splits(vectors) * padded_vectors(vectors) *
-                                 std::size_t(row_blocks()) * block_rows;
+    return zeroed_workspace + sizeof(float) * splits(vectors) * padded_vectors(vectors) *
+                                  std::size_t(row_blocks()) * block_rows;
   }
 
   void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
@@ -166,7 +168,7 @@ class BitmapTiles final : public Arrangement {
     }
     check(bitmap_tiles::matmul(
               {view_, dtype_, x.data, y.data, static_cast<int>(vectors), splits(vectors),
-               reinterpret_cast<float*>(static_cast<char*>(workspace.data) + arrived_bytes()),
+               reinterpret_cast<float*>(static_cast<char*>(workspace.data) + zeroed_workspace),
                static_cast<unsigned*>(workspace.data), overlap, stream.device, native(stream)}),
           "packed_matmul");
   }
@@ -183,8 +185,6 @@ class BitmapTiles final : public Arrangement {
     return {static_cast<const std::uint16_t*>(workspace.data), view_.rows, view_.cols, row_tiles(),
             col_tiles()};
   }
-  std::size_t arrived_bytes() const { return aligned(sizeof(unsigned) * row_blocks()); }
-
   /// Blocks that share rows: what fills the device in the fewest waves without leaving too much of
   /// the last one empty.
   int splits(std::int64_t vectors) const {
@@ -210,7 +210,7 @@ class BitmapTiles final : public Arrangement {
 
 bool has_bitmap_tiles(const PackedView& packed, int device) {
   return (packed.dtype == PackedDType::float16 || packed.dtype == PackedDType::bfloat16) &&
-         packed.rows <= (1 << 22) && bitmap_tiles::tiles_of(packed) <= (1 << 23) &&
+         packed.rows <= bitmap_tiles::most_rows && bitmap_tiles::tiles_of(packed) <= (1 << 23) &&
          device_properties(device).compute_capability == 90;
 }
 

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Timing on a GPU: calls in one CUDA graph over data that the cache does not hold."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+#: Bytes over which operands are rotated: several times the level-2 cache of the largest GPUs.
+ROTATED_BYTES = 256 << 20
+_LAUNCHES, _REPLAYS, _WARM_UP = 12, 20, 3
+
+_PLAIN_READ = """
+extern "C" __global__ void plain_read(const uint4* data, unsigned long long count, unsigned* sink) {
+  unsigned sum = 0;
+  const unsigned long long stride = (unsigned long long)gridDim.x * blockDim.x;
+  unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x;
+  for (; i + 7 * stride < count; i += 8 * stride) {
+    uint4 v[8];
+    #pragma unroll
+    for (int k = 0; k < 8; ++k) v[k] = __ldcs(data + i + k * stride);
+    #pragma unroll
+    for (int k = 0; k < 8; ++k) sum ^= v[k].x ^ v[k].y ^ v[k].z ^ v[k].w;
+  }
+  for (; i < count; i += stride) {
+    const uint4 v = __ldcs(data + i);
+    sum ^= v.x ^ v.y ^ v.z ^ v.w;
+  }
+  if (sum == 0x9e3779b9u) *sink = sum;
+}
+"""
+
+
+def copies_of(nbytes: int) -> int:
+    """Copies of an operand that exceed the cache together."""
+    return max(2, math.ceil(ROTATED_BYTES / max(nbytes, 1)))
+
+
+def microseconds(launch: Callable[[int], Any], copies: int) -> float:
+    """Median time of launch(copy): all copies, at least 12 launches, captured in one graph."""
+    rounds = math.ceil(_LAUNCHES / copies)
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        for copy in range(copies):
+            launch(copy)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=side):
+        for _ in range(rounds):
+            for copy in range(copies):
+                launch(copy)
+    times: list[float] = []
+    for replay in range(_WARM_UP + _REPLAYS):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        if replay >= _WARM_UP:
+            times.append(start.elapsed_time(end) * 1e3 / (rounds * copies))
+    return statistics.median(times)
+
+
+def read_microseconds(nbytes: int) -> float | None:
+    """Time of a kernel that only reads that many bytes; None without CuPy, which compiles it."""
+    try:
+        import cupy
+    except ImportError:
+        return None
+    kernel = cupy.RawKernel(_PLAIN_READ, "plain_read")
+    nbytes = max(nbytes // 16 * 16, 16)
+    copies = copies_of(nbytes)
+    data = torch.zeros((copies, nbytes), dtype=torch.uint8, device="cuda")
+    sink = torch.zeros(1, dtype=torch.int32, device="cuda")
+    multiprocessors = torch.cuda.get_device_properties(0).multi_processor_count
+
+    def launch(blocks: int, copy: int) -> None:
+        with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
+            arguments = (data[copy].data_ptr(), nbytes // 16, sink.data_ptr())
+            kernel((blocks,), (512,), arguments)
+
+    return min(
+        microseconds(partial(launch, 2 * multiprocessors), copies),
+        microseconds(partial(launch, 4 * multiprocessors), copies),
+    )
+
+
+def describe_gpu() -> dict[str, Any]:
+    """Name, driver and clocks of the GPU, as they are while it computes."""
+    properties = torch.cuda.get_device_properties(0)
+    busy = torch.randn((8192, 8192), device="cuda", dtype=torch.float16)
+    for _ in range(50):
+        busy = (busy @ busy).clamp(-1, 1)
+    query = "driver_version,clocks.sm,clocks.mem,power.draw"
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", "--id=0"]
+    clocks = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    torch.cuda.synchronize()
+    return {
+        "gpu": properties.name,
+        "multiprocessors": properties.multi_processor_count,
+        query: clocks,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+    }
