@@ -3,6 +3,7 @@
 
 PYTHON     ?= python3
 FRAMEWORKS ?= none
+SECONDS    ?= 60
 PARTS      ?= lint cpp sanitizers python
 ARGS       ?=
 # ON compiles the CUDA half into .venv's package too, which takes some minutes.
@@ -20,7 +21,7 @@ else ifneq ($(FRAMEWORKS),none)
 $(error FRAMEWORKS = $(FRAMEWORKS), expected none or all)
 endif
 
-.PHONY: help setup demo test test-lint test-cpp test-sanitizers test-python cuda wheel bench lint format clean
+.PHONY: help setup demo test test-lint test-cpp test-sanitizers test-python fuzz cuda wheel bench lint format clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -45,6 +46,9 @@ test-cpp: $(STAMPS)/tools
 test-sanitizers: $(STAMPS)/tools
 	@tools/cpp.sh asan
 	@tools/cpp.sh tsan --label-regex threads
+
+fuzz: $(STAMPS)/tools ## fuzz the packed formats' validator with clang (SECONDS=60)
+	@tools/fuzz.sh $(SECONDS)
 
 test-python: $(STAMPS)/package $(FRAMEWORK_STAMP)
 	@echo "== test: Python"

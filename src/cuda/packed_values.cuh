@@ -13,7 +13,9 @@
 namespace gossamer::cuda {
 
 __device__ inline float widened(float value) { return value; }
-__device__ inline float widened(float16 value) { return __half2float(__ushort_as_half(value.bits)); }
+__device__ inline float widened(float16 value) {
+  return __half2float(__ushort_as_half(value.bits));
+}
 __device__ inline float widened(bfloat16 value) {
   return __uint_as_float(static_cast<unsigned>(value.bits) << 16);
 }

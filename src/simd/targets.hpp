@@ -7,6 +7,9 @@
 #ifndef GOSSAMER_SIMD_TARGETS_HPP
 #define GOSSAMER_SIMD_TARGETS_HPP
 
+// The portable path is Highway's with single lanes under every compiler, not its emulation of 128
+// bits, for which some would choose.
+#define HWY_BROKEN_EMU128 1
 // Ice Lake's instructions expand 8- and 16-bit lanes, which the packed formats live on.
 #define HWY_WANT_AVX3_DL 1
 // Between the portable path and AVX2 no machine is worth a longer build.

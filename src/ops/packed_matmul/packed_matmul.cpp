@@ -37,6 +37,17 @@ PackedMatmulOperand describe(const ArrayView& array, const char* argument) {
   return operand;
 }
 
+void fill_zero(const PackedMatmulOperand& y) {
+  visit_dense(y.dtype, "Y", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for (const std::int64_t column : y.columns) {
+      for (std::int64_t i = 0; i < y.rows; ++i) {
+        static_cast<T*>(y.data)[column + i * y.row_stride] = T{};
+      }
+    }
+  });
+}
+
 }  // namespace
 
 PackedMatmulOperands check_packed_matmul(const PackedView& packed, const ArrayView& x,
@@ -60,7 +71,9 @@ PackedMatmulOperands check_packed_matmul(const PackedView& packed, const ArrayVi
 
 void packed_matmul(const PackedView& packed, const ArrayView& x, const ArrayView& y,
                    bool transpose) {
-  packed_matmul_cpu(check_packed_matmul(packed, x, y, transpose));
+  const PackedMatmulOperands operands = check_packed_matmul(packed, x, y, transpose);
+  // Without values there may be no array of them.
+  packed.slots == 0 ? fill_zero(operands.y) : packed_matmul_cpu(operands);
 }
 
 }  // namespace gossamer
