@@ -21,11 +21,11 @@ template <class T, class I>
 struct PlannedRows {
   explicit PlannedRows(const DeviceCsr<T, I>& a) {
     const DeviceMemory<char> counts(256);
-    schedule = cuda::plan_rows(stream, counts.workspace(), a.pattern());
+    schedule = cuda::plan_rows(a.pattern(), counts.workspace(), stream);
     if (schedule.even) return;
     const DeviceMemory<char> workspace(cuda::row_schedule_workspace(a.pattern()));
     memory = std::make_unique<DeviceMemory<I>>(static_cast<std::size_t>(schedule.elements()));
-    cuda::fill_row_schedule(stream, workspace.workspace(), a.pattern(), schedule, memory->data());
+    cuda::fill_row_schedule(a.pattern(), schedule, memory->data(), workspace.workspace(), stream);
     schedule.memory = memory->data();
   }
 
@@ -63,8 +63,8 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
   for (int repeat = 0; repeat < 2; ++repeat) {
     const DeviceDense<T> device_y(y);
     const DeviceMemory<char> workspace(cuda::matmul_workspace(planned.schedule, device_y.view));
-    cuda::matmul(stream, workspace.workspace(), device_a.view(), planned.schedule, device_x.view,
-                 device_y.view, conjugate);
+    cuda::matmul(device_a.view(), planned.schedule, device_x.view, device_y.view, conjugate,
+                 workspace.workspace(), stream);
     const std::vector<T> result = device_y.data.host();
     if (repeat == 0) first = result;
     CHECK(std::memcmp(first.data(), result.data(), first.size() * sizeof(T)) == 0);
@@ -153,9 +153,9 @@ TEST_CASE("matmul refuses a workspace that is too small, and operands that do no
       y(static_cast<std::size_t>(a.rows));
   const ArrayView x_view = ArrayView::contiguous(x.data(), DType::float32, {a.cols});
   const ArrayView y_view = ArrayView::contiguous(y.data(), DType::float32, {a.rows});
-  CHECK_THROWS_AS(cuda::matmul(stream, {}, a.view(), planned.schedule, x_view, y_view),
+  CHECK_THROWS_AS(cuda::matmul(a.view(), planned.schedule, x_view, y_view, false, {}, stream),
                   InvalidArgument);
-  CHECK_THROWS_AS(cuda::matmul(stream, {}, a.view(), planned.schedule, y_view, x_view),
+  CHECK_THROWS_AS(cuda::matmul(a.view(), planned.schedule, y_view, x_view, false, {}, stream),
                   InvalidArgument);
 }
 

@@ -29,14 +29,14 @@ struct RowSchedule {
 };
 
 /// The schedule of a pattern, its memory left null. workspace: 256 bytes. Synchronizes.
-RowSchedule plan_rows(Stream stream, Workspace workspace, const CsrPattern& pattern);
+RowSchedule plan_rows(const CsrPattern& pattern, Workspace workspace, Stream stream);
 
 /// Bytes of workspace that fill_row_schedule needs.
 std::size_t row_schedule_workspace(const CsrPattern& pattern);
 
 /// Writes schedule.elements() elements of the index dtype, for schedules that are not even.
-void fill_row_schedule(Stream stream, Workspace workspace, const CsrPattern& pattern,
-                       const RowSchedule& schedule, void* memory);
+void fill_row_schedule(const CsrPattern& pattern, const RowSchedule& schedule, void* memory,
+                       Workspace workspace, Stream stream);
 
 /// Bytes of workspace that matmul needs for a result.
 std::size_t matmul_workspace(const RowSchedule& schedule, const ArrayView& y);
@@ -47,7 +47,7 @@ std::size_t matmul_workspace(const RowSchedule& schedule, const ArrayView& y);
 /// With int32 indices the rows of X lie less than 2 GiB apart. Throws InvalidArgument for shapes
 /// and strides that do not fit and for a workspace that is too small, InvalidDType for types that
 /// do not.
-void matmul(Stream stream, Workspace workspace, const CsrView& a, const RowSchedule& schedule,
-            const ArrayView& x, const ArrayView& y, bool conjugate = false);
+void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
+            bool conjugate, Workspace workspace, Stream stream);
 
 }  // namespace gossamer::cuda

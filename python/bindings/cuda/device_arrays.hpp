@@ -16,6 +16,7 @@ namespace nb = nanobind;
 void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, const char* argument);
 
 void bind_device_arrays(nb::module_& m);
+void bind_cuda_csr(nb::module_& m);
 void bind_cuda_packed(nb::module_& m);
 
 }  // namespace gossamer::python

@@ -21,6 +21,7 @@ NB_MODULE(_cuda, m) {
       nb::arg("device"));
 
   python::bind_device_arrays(m);
+  python::bind_cuda_csr(m);
   python::bind_cuda_packed(m);
 
   m.def("capture_id", &cuda::capture_id, nb::arg("stream"),

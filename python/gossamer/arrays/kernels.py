@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..structure import Pattern, Selection
+from ..structure import Pattern, Selection, common_index_dtype, index_dtype
 
 #: Axes that the engine's views have at most.
 MAX_RANK = 8
@@ -36,7 +36,7 @@ def matmul(values: Any, x: Any, pattern: Pattern, transpose: bool, swapped: bool
         moved = np.empty_like(values)
         _engine.gather(values, index_map, moved)
         values = moved
-    x, out = _within_rank(x), _within_rank(out)
+    x, out = within_rank(x), within_rank(out)
     if swapped and x.ndim > 1:
         x, out = x.swapaxes(-1, -2), out.swapaxes(-1, -2)
     _engine.matmul(pattern.handle, values, x, out, False)
@@ -44,7 +44,7 @@ def matmul(values: Any, x: Any, pattern: Pattern, transpose: bool, swapped: bool
 
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any) -> None:
     """Write the values of U Vᵀ at the positions, summed over batches."""
-    _engine.sddmm(pattern.handle, _within_rank(u), _within_rank(v), out)
+    _engine.sddmm(pattern.handle, within_rank(u), within_rank(v), out)
 
 
 def spgemm(
@@ -58,6 +58,16 @@ def spgemm(
 ) -> None:
     """Write the values of A B, or A Bᵀ, at c's positions."""
     _engine.spgemm_masked(a.handle, a_values, b.handle, b_values, c.handle, out, transpose_b)
+
+
+def spgemm_pattern(a: Pattern, b: Pattern) -> Pattern:
+    """Pattern of A B, in an index dtype that holds it."""
+    a, b = common_index_dtype(a, b)
+    offsets = np.empty(a.rows + 1, np.int64)
+    nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
+    indices = np.empty(nnz, index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype))
+    _engine.spgemm_fill(a.handle, None, b.handle, None, offsets, indices, None)
+    return Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
 
 
 def segment_sum(values: Any, selection: Selection, out: Any) -> None:
@@ -80,7 +90,7 @@ def sample(dense: Any, pattern: Pattern, transposed: bool, out: Any) -> None:
     out[...] = matrix[pattern.row_indices(), pattern.indices]
 
 
-def _within_rank(x: Any) -> Any:
+def within_rank(x: Any) -> Any:
     """Fold the leading axes of an array that has more than the engine's views."""
     if x.ndim <= MAX_RANK:
         return x

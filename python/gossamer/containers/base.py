@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from .. import arithmetic, indexing, products, reductions
-from ..arrays import Adapter, Array
+from ..arrays import Adapter, Array, adapter_of
 from ..arrays.operators import TorchOperators
-from ..devices import CPU, Device, named_device
+from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
 from ..structure import Indices, Pattern
@@ -120,8 +120,8 @@ class SparseArray(TorchOperators, ABC):
         """Pattern and values with as little moved as the format allows; whether they are of A.T."""
 
     @abstractmethod
-    def _with_data(self: Self, data: Array) -> Self:
-        """Return the same positions with other values."""
+    def _with_data(self: Self, data: Array, arrays: Adapter | None = None) -> Self:
+        """Return the same positions with other values, of another framework if one is given."""
 
     @abstractmethod
     def _index_arrays(self) -> tuple[Indices, Indices]:
@@ -157,7 +157,7 @@ class SparseArray(TorchOperators, ABC):
     @property
     def device(self) -> Device:
         """Where the values are."""
-        return CPU
+        return self._arrays.device(self._data)
 
     def __repr__(self) -> str:
         return (
@@ -196,12 +196,23 @@ class SparseArray(TorchOperators, ABC):
         return self._with_data(self._arrays.freeze(self._arrays.astype(self._data, name)))
 
     def to(self, device: Device | str) -> SparseArray:
-        """Move to a device; only the CPU so far. Errors as those of `use_device`."""
-        if named_device(device) != self.device:
-            raise RuntimeError(
-                f"to: {type(self).__name__} does not move to {device!r}; packed arrays do"
-            )
-        return self
+        """Move the values to a device: "cpu" or "gpu" (also "cuda"), with an index as in "gpu:1".
+
+        NumPy arrays become CuPy's or PyTorch's on a GPU, whichever is there; tensors stay tensors.
+        Index arrays stay in the CPU's memory; products keep a copy of them on the GPU.
+
+        Raises
+        ------
+        ValueError
+            For any other name.
+        RuntimeError
+            If there is no such GPU; the message says what is missing.
+        """
+        target = named_device(device)
+        if target == self.device:
+            return self
+        data = self._arrays.to(self._data, target)
+        return self._with_data(data, adapter_of(data))
 
     def copy(self: Self) -> Self:
         """Return the same positions with a copy of the values, which may be written to."""

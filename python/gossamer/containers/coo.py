@@ -113,8 +113,8 @@ class COOArray(SparseArray):
     def _stored(self) -> tuple[Pattern, Array, bool]:
         return *self._by_rows(), False
 
-    def _with_data(self, data: Array) -> COOArray:
-        return COOArray(self._pattern, data, self._arrays)
+    def _with_data(self, data: Array, arrays: Adapter | None = None) -> COOArray:
+        return COOArray(self._pattern, data, arrays or self._arrays)
 
     def _index_arrays(self) -> tuple[Indices, Indices]:
         return self.coords

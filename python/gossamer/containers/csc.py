@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Adapter, Array
 from ..structure import Indices, Pattern
 from .base import SparseArray
 
@@ -89,8 +89,8 @@ class CSCArray(SparseArray):
     def _stored(self) -> tuple[Pattern, Array, bool]:
         return self._transpose._pattern, self._data, True
 
-    def _with_data(self, data: Array) -> CSCArray:
-        return CSCArray(self._transpose._with_data(data))
+    def _with_data(self, data: Array, arrays: Adapter | None = None) -> CSCArray:
+        return CSCArray(self._transpose._with_data(data, arrays))
 
     def _index_arrays(self) -> tuple[Indices, Indices]:
         return self.indices, self.indptr

@@ -113,8 +113,8 @@ class CSRArray(SparseArray):
             self._transposed_data = data
         return pattern, data
 
-    def _with_data(self, data: Array) -> CSRArray:
-        return CSRArray(self._pattern, data, self._arrays)
+    def _with_data(self, data: Array, arrays: Adapter | None = None) -> CSRArray:
+        return CSRArray(self._pattern, data, arrays or self._arrays)
 
     def _made(self, pattern: Pattern, data: Array) -> CSRArray:
         """Return a CSRArray over values that an operation made, read-only from now on."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..cuda import memory_of
+
 #: int32 or int64, contiguous, read-only.
 Indices = np.ndarray[Any, np.dtype[Any]]
 
@@ -61,12 +63,13 @@ def index_arrays(
 
 
 def _integers(x: Any, argument: str) -> Indices:
+    memory = memory_of(x)
     try:
-        array = np.asarray(x)
+        array = np.asarray(x) if memory is None else memory.to_host(x)
     except Exception as error:
         raise TypeError(
             f"{argument} is a {type(x).__module__}.{type(x).__qualname__} whose elements cannot be "
-            f"read ({str(error).splitlines()[0]}); indices are integers in the memory of the CPU, "
+            f"read ({str(error).splitlines()[0]}); indices are integers, "
             f"not traced and without gradients"
         ) from error
     if array.ndim != 1:

@@ -9,41 +9,6 @@
 namespace gossamer::cuda {
 namespace {
 
-/// The dense operands, with as few axes as describe them. Single columns of a batch become columns.
-DenseColumns describe(const ArrayView& x, const ArrayView& y) {
-  DenseColumns dense;
-  const int row_axis = x.rank == 1 ? 0 : x.rank - 2;
-  dense.x = x.data;
-  dense.y = y.data;
-  dense.x_row_stride = x.strides[row_axis];
-  dense.y_row_stride = y.strides[row_axis];
-  dense.cols = x.rank == 1 ? 1 : x.shape[row_axis + 1];
-  dense.x_col_stride = x.rank == 1 ? 1 : x.strides[row_axis + 1];
-  dense.y_col_stride = x.rank == 1 ? 1 : y.strides[row_axis + 1];
-  for (int axis = 0; axis < row_axis; ++axis) {
-    const std::int64_t extent = x.shape[axis];
-    dense.members *= extent;
-    if (extent == 1) continue;
-    const int before = dense.axes - 1;
-    if (before >= 0 && dense.x_stride[before] == extent * x.strides[axis] &&
-        dense.y_stride[before] == extent * y.strides[axis]) {
-      dense.extent[before] *= extent;
-    } else {
-      dense.extent[dense.axes++] = extent;
-    }
-    dense.x_stride[dense.axes - 1] = x.strides[axis];
-    dense.y_stride[dense.axes - 1] = y.strides[axis];
-  }
-  if (dense.cols == 1 && dense.axes > 0) {
-    const int last = --dense.axes;
-    dense.cols = dense.extent[last];
-    dense.members /= dense.cols;
-    dense.x_col_stride = dense.x_stride[last];
-    dense.y_col_stride = dense.y_stride[last];
-  }
-  return dense;
-}
-
 /// Kernels make addresses in X of the index's width.
 void check_row_stride(const CsrView& a, const DenseColumns& dense) {
   const std::int64_t bytes = dense.x_row_stride * static_cast<std::int64_t>(item_size(a.dtype));
@@ -64,8 +29,8 @@ std::size_t matmul_workspace(const RowSchedule& schedule, const ArrayView& y) {
   return accumulator * static_cast<std::size_t>(schedule.pieces * columns);
 }
 
-void matmul(Stream stream, Workspace workspace, const CsrView& a, const RowSchedule& schedule,
-            const ArrayView& x, const ArrayView& y, bool conjugate) {
+void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
+            bool conjugate, Workspace workspace, Stream stream) {
   check_matmul_shapes(a, x, y);
   check_workspace(workspace, matmul_workspace(schedule, y), "matmul");
   const DenseColumns dense = describe(x, y);
@@ -73,8 +38,8 @@ void matmul(Stream stream, Workspace workspace, const CsrView& a, const RowSched
   if (a.pattern.rows == 0 || dense.cols == 0 || dense.members == 0) return;
   const DeviceScope scope(stream, "matmul");
   const bool single = dense.cols == 1 && dense.members == 1;
-  if (single && schedule.even && multiply_stream(stream, a, dense, conjugate)) return;
-  multiply_rows(stream, workspace, a, schedule, dense, conjugate);
+  if (single && schedule.even && multiply_stream(a, dense, conjugate, stream)) return;
+  multiply_rows(a, schedule, dense, conjugate, workspace, stream);
 }
 
 }  // namespace gossamer::cuda

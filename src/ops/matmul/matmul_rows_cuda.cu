@@ -285,8 +285,8 @@ unsigned limited(std::int64_t blocks) {
 
 }  // namespace
 
-void multiply_rows(Stream stream, Workspace workspace, const CsrView& a, const RowSchedule& rows,
-                   const DenseColumns& dense, bool conjugate) {
+void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns& dense,
+                   bool conjugate, Workspace workspace, Stream stream) {
   const std::int64_t wanted =
       device_properties(stream.device).multiprocessors * tuning::matmul_cuda_threads;
   visit_value(a.dtype, "A", [&](auto value) {

@@ -86,7 +86,7 @@ int log_lanes(const CsrPattern& pattern, int multiprocessors) {
 
 }  // namespace
 
-bool multiply_stream(Stream stream, const CsrView& a, const DenseColumns& dense, bool conjugate) {
+bool multiply_stream(const CsrView& a, const DenseColumns& dense, bool conjugate, Stream stream) {
   const int log = log_lanes(a.pattern, device_properties(stream.device).multiprocessors);
   if (log < 0) return false;
   const auto blocks = static_cast<unsigned>(

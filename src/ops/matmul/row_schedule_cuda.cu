@@ -101,7 +101,7 @@ std::int64_t RowSchedule::elements() const {
   return pieces == 0 ? rows : rows + class_rows[last_class] + 1 + pieces;
 }
 
-RowSchedule plan_rows(Stream stream, Workspace workspace, const CsrPattern& pattern) {
+RowSchedule plan_rows(const CsrPattern& pattern, Workspace workspace, Stream stream) {
   const DeviceScope scope(stream, "plan_rows");
   check_workspace(workspace, 256, "plan_rows");
   RowSchedule schedule;
@@ -138,8 +138,8 @@ std::size_t row_schedule_workspace(const CsrPattern& pattern) {
   });
 }
 
-void fill_row_schedule(Stream stream, Workspace workspace, const CsrPattern& pattern,
-                       const RowSchedule& schedule, void* memory) {
+void fill_row_schedule(const CsrPattern& pattern, const RowSchedule& schedule, void* memory,
+                       Workspace workspace, Stream stream) {
   const DeviceScope scope(stream, "fill_row_schedule");
   check_workspace(workspace, row_schedule_workspace(pattern), "fill_row_schedule");
   visit_index(pattern.index_dtype, "indptr", [&](auto index) {

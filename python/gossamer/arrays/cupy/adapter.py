@@ -4,19 +4,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import cupy
 
+from ...cuda import sparse
 from ...devices import Device
-from ...dtypes import accumulator, check_value_dtype
+from ...dtypes import accumulator, check_value_dtype, promote
+from ...structure import CooPattern, Indices, Pattern, Selection
+from .. import kernels
 from ..adapter import Adapter, Array
 from ..numpy import adapter as numpy_adapter
+from ..numpy import misfit
 from .memory import device_dtype, memory
 
 if TYPE_CHECKING:
+    from ...containers import SparseArray
     from ...packed.storage import Storage
-    from ...structure import Pattern
 
 
 class CuPyAdapter(Adapter):
@@ -101,14 +105,77 @@ class CuPyAdapter(Adapter):
             return DenseCuPyStorage(parts["values"])
         return CuPyStorage(format, dtype, shape, **parts)
 
-    def _refuse(self, *arguments: Any, **keywords: Any) -> NoReturn:
-        raise TypeError(
-            "sparse containers do not hold CuPy arrays; take NumPy's, as with cupy.asnumpy, or "
-            "pack the matrix with gossamer.compress"
-        )
+    # ---- operations of the engine --------------------------------------------------------------
 
-    matmul = rmatmul = spgemm = sddmm = compress = _refuse
-    gather = segment_sum = todense = _refuse
+    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
+        return self._product(a, x, conjugate, swapped=False)
+
+    def rmatmul(self, a: SparseArray, x: Array) -> Array:
+        return self._product(a, x, conjugate=False, swapped=True)
+
+    def _product(self, a: SparseArray, x: Array, conjugate: bool, swapped: bool) -> Array:
+        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
+        pattern, values, transpose = a._stored()
+        values, x = self._promoted(values, self.asarray(x, "x"))
+        if memory.device(x) != memory.device(values):
+            raise ValueError(
+                f"x is on GPU {memory.device(x)} and A on GPU {memory.device(values)}; move one"
+            )
+        outputs, inputs = a.shape[:: -1 if swapped else 1]
+        row_axis = -1 if swapped or x.ndim == 1 else -2
+        if x.ndim == 0 or x.shape[row_axis] != inputs:
+            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
+        y = self._made(kernels.matmul_shape(x.shape, pattern, transpose != swapped, swapped), x)
+        values = self.conj(values) if conjugate else values
+        sparse.matmul(memory, values, x, pattern, transpose != swapped, swapped, y)
+        return y
+
+    def spgemm(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
+    ) -> tuple[Pattern, Array]:
+        a_values, b_values = self._promoted(a_values, b_values)
+        c = kernels.spgemm_pattern(a, b)
+        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
+        values = self._made((c.nnz,), a_values)
+        sparse.spgemm(memory, a_values, b_values, a, b, c, False, values)
+        return c, values
+
+    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
+        u, v = self._promoted(u, v)
+        values = self._made((pattern.nnz,), u)
+        sparse.sddmm(memory, u, v, pattern, values)
+        return values
+
+    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
+        pattern, index_map = coo.compress()
+        return pattern, values if index_map is None else self.gather(values, index_map)
+
+    def gather(self, values: Array, index_map: Indices) -> Array:
+        return self._selected(values, Selection(len(values), index_map))
+
+    def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
+        return self._selected(values, Selection(len(values), index_map, segments))
+
+    def _selected(self, values: Array, selection: Selection) -> Array:
+        sums = self._made((selection.rows,), values)
+        sparse.segment_sum(memory, values, selection, sums)
+        return sums
+
+    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
+        shape = pattern.rows, pattern.cols
+        dense = self._made(shape[::-1] if transposed else shape, values)
+        sparse.todense(memory, values, pattern, transposed, dense)
+        return dense
+
+    def _promoted(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """Both in the dtype that they meet in."""
+        if a.dtype == b.dtype:
+            return a, b
+        dtype = promote(memory.dtype_name(a), memory.dtype_name(b))
+        return memory.astype(a, dtype), memory.astype(b, dtype)
+
+    def _made(self, shape: tuple[int, ...], like: Array) -> Array:
+        return memory.empty(shape, memory.dtype_name(like), memory.device(like))
 
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
         pattern, values = numpy_adapter.fromdense(memory.to_host(dense), threshold)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch tensors, by operations that are registered with ``torch.library``."""
 
+from . import sparse_cuda  # noqa: F401 - registers its kernels
 from .adapter import adapter
 
 __all__ = ["adapter"]

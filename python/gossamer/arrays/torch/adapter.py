@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from ... import _engine
 from ...devices import CPU, Device
 from ...dtypes import accumulator, check_value_dtype, promote
 from ...structure import (
@@ -17,10 +15,9 @@ from ...structure import (
     Indices,
     Pattern,
     Selection,
-    common_index_dtype,
-    index_dtype,
 )
 from ..adapter import Adapter, Array
+from ..kernels import spgemm_pattern
 from ..numpy import adapter as numpy_adapter
 from ..numpy import misfit
 from . import operations
@@ -164,12 +161,7 @@ class TorchAdapter(Adapter):
         dtype = promote(NAMES[a_values.dtype], NAMES[b_values.dtype])
         a_values, b_values = self.astype(a_values, dtype), self.astype(b_values, dtype)
         check_same_device(b_values, a_values, "A")
-        a, b = common_index_dtype(a, b)
-        offsets = np.empty(a.rows + 1, np.int64)
-        nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
-        indices = np.empty(nnz, index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype))
-        _engine.spgemm_fill(a.handle, None, b.handle, None, offsets, indices, None)
-        c = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
+        c = spgemm_pattern(a, b)
         a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
         return c, operations.spgemm(a_values, b_values, a, b, c, False)
 
@@ -203,7 +195,7 @@ class TorchAdapter(Adapter):
         pattern, values = numpy_adapter.fromdense(to_numpy(dense), threshold)
         if dense.requires_grad:
             return pattern, operations.sample(dense, pattern, False)
-        return pattern, to_tensor(values)
+        return pattern, to_tensor(values).to(dense.device)
 
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]

@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from gossamer.cli.extras import require
+
 # Idle OpenMP threads of one library would otherwise spin through the sample of the next.
 _OPENMP_SETTINGS = {"KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"}
 
@@ -56,6 +58,15 @@ def progress() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as display:
         task = display.add_task("")
         yield lambda text: display.update(task, description=text)
+
+
+def require_gpu(plot: bool) -> None:
+    """Leave with what is missing for a benchmark on a GPU."""
+    require("bench", "torch", "scipy", *(["matplotlib"] if plot else []))
+    from gossamer.cuda import unavailable
+
+    if reason := unavailable():
+        raise typer.BadParameter(f"--device cuda: {reason}")
 
 
 def finish(

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registered operations on sparse matrices, for CUDA tensors."""
+
+from __future__ import annotations
+
+import torch
+
+from ...cuda import sparse
+from ...structure.registry import structure_of
+from ..kernels import matmul_shape
+from . import operations  # noqa: F401 - defines what is implemented here
+from .cuda import memory
+from .library import LIBRARY
+
+
+def _matmul(
+    values: torch.Tensor, x: torch.Tensor, number: int, transpose: bool, swapped: bool
+) -> torch.Tensor:
+    pattern = structure_of(number)
+    y = x.new_empty(matmul_shape(x.shape, pattern, transpose, swapped))
+    sparse.matmul(memory, values.contiguous(), x, pattern, transpose, swapped, y)
+    return y
+
+
+def _sddmm(u: torch.Tensor, v: torch.Tensor, number: int) -> torch.Tensor:
+    pattern = structure_of(number)
+    values = u.new_empty((pattern.nnz,))
+    sparse.sddmm(memory, u, v, pattern, values)
+    return values
+
+
+def _spgemm(
+    a_values: torch.Tensor, b_values: torch.Tensor, a: int, b: int, c: int, transpose_b: bool
+) -> torch.Tensor:
+    left, right, product = (structure_of(number) for number in (a, b, c))
+    values = a_values.new_empty((product.nnz,))
+    data = a_values.contiguous(), b_values.contiguous()
+    sparse.spgemm(memory, *data, left, right, product, transpose_b, values)
+    return values
+
+
+def _segment_sum(values: torch.Tensor, number: int) -> torch.Tensor:
+    selection = structure_of(number)
+    sums = values.new_empty((selection.rows,))
+    sparse.segment_sum(memory, values.contiguous(), selection, sums)
+    return sums
+
+
+def _todense(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
+    pattern = structure_of(number)
+    shape = pattern.rows, pattern.cols
+    dense = values.new_empty(shape[::-1] if transposed else shape)
+    sparse.todense(memory, values.contiguous(), pattern, transposed, dense)
+    return dense
+
+
+def _sample(dense: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
+    pattern = structure_of(number)
+    values = dense.new_empty((pattern.nnz,))
+    sparse.sample(memory, dense, pattern, transposed, values)
+    return values
+
+
+for _name, _kernel in {
+    "matmul": _matmul,
+    "sddmm": _sddmm,
+    "spgemm": _spgemm,
+    "segment_sum": _segment_sum,
+    "todense": _todense,
+    "sample": _sample,
+}.items():
+    LIBRARY.impl(_name, _kernel, "CUDA")
