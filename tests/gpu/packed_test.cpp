@@ -123,6 +123,11 @@ void check_product(const Case& c, PackedFormat format, PackedDType dtype, bool t
   std::unique_ptr<DeviceMemory<std::uint8_t>> memory;
   const auto arrangement = arrange(tiles, packed, memory);
 
+  const DeviceMemory<float> dense_again(exact.data.size());
+  arrangement->unpack(ArrayView::contiguous(dense_again.data(), DType::float32, {c.rows, c.cols}),
+                      stream);
+  REQUIRE(dense_again.host() == exact.data);
+
   const DenseMatrix<X> x = random_matrix<X>({vectors, c.cols, 1.0}, 11);
   const DeviceMemory<X> x_device(x.data);
   const DeviceMemory<X> y_device(static_cast<std::size_t>(vectors * c.rows));

@@ -179,6 +179,23 @@ def test_packed_linear_moves_to_the_gpu():
     torch.testing.assert_close(y.float().cpu(), expected, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_an_offloaded_layer_keeps_one_arrangement_on_the_gpu(dtype):
+    from gossamer.nn import PackedLinear
+
+    W = matrix((1000, 3000), 0.5, torch.float16)
+    P = gs.compress(W, dtype=dtype)
+    layer = PackedLinear(P, torch.zeros(1000, dtype=torch.float16)).offload().cuda()
+    assert not layer.values.is_cuda
+    assert layer.bias.is_cuda
+    x = vectors((100, 3000), torch.float16)
+    dense = P.decompress("float32")
+    before = torch.cuda.memory_allocated()
+    for k in (1, 3, 17, 100):
+        assert_product(layer(x[:k].cuda()), dense, x[:k])
+    assert torch.cuda.memory_allocated() - before < 1.2 * P.nbytes + (1 << 20)
+
+
 def test_errors_leave_the_process_usable():
     P = gs.compress(matrix((8, 8), 0.5).cuda())
     with pytest.raises(ValueError, match="x is on cpu"):

@@ -62,6 +62,10 @@ class Arrangement {
   /// the factory left it.
   virtual void fill(const PackedView& packed, void* memory, Workspace workspace, Stream stream) = 0;
 
+  /// Writes the matrix into dense, as gossamer::cuda::unpack does: the packed matrix need not be
+  /// kept.
+  virtual void unpack(const ArrayView& dense, Stream stream, bool scaled = true) const = 0;
+
   /// Bytes of workspace of a product with that many vectors.
   virtual std::size_t workspace_bytes(std::int64_t vectors) const = 0;
 

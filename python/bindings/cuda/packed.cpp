@@ -121,6 +121,8 @@ void bind_cuda_packed(nb::module_& m) {
           },
           nb::arg("packed"), nb::arg("memory"), nb::arg("workspace"), nb::arg("stream"),
           "Write the arrangement into nbytes bytes of memory; waits for the stream.")
+      .def("unpack", &Arrangement::unpack, nb::arg("dense"), nb::arg("stream"),
+           nb::arg("scaled") = true, "Write the dense matrix.")
       .def("matmul", &Arrangement::matmul, nb::arg("x"), nb::arg("y"), nb::arg("workspace"),
            nb::arg("stream"), nb::arg("overlap") = false,
            "Write the product with each row of x (k, n) into y (k, m), both C-contiguous.");

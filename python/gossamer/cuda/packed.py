@@ -129,10 +129,19 @@ class DeviceMatrix:
     them is made, and in a third one for up to 64 vectors of 16-bit values on Hopper: about as many
     bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
     product of each kind cannot be captured in a graph.
+
+    Without ``keep_packed`` the first layout is made at once and is all that stays: its owner need
+    not keep the packed arrays on the GPU.
     """
 
     def __init__(
-        self, memory: Memory, format: str, dtype: str, shape: tuple[int, int], parts: Parts
+        self,
+        memory: Memory,
+        format: str,
+        dtype: str,
+        shape: tuple[int, int],
+        parts: Parts,
+        keep_packed: bool = True,
     ) -> None:
         self.memory = memory
         self.dtype = dtype
@@ -140,12 +149,14 @@ class DeviceMatrix:
         self.device = memory.device(parts.values)
         self.scales = parts.scales
         _refuse_capture(memory.stream(self.device))
-        self.slots = int(memory.to_host(parts.row_offsets[-1:])[0])
-        self.handle = handle(memory, format, dtype, shape, parts, self.slots)
+        slots = int(memory.to_host(parts.row_offsets[-1:])[0])
+        self._packed = handle(memory, format, dtype, shape, parts, slots)
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
-        self.has_tiles: bool = engine().has_bitmap_tiles(self.handle, self.device)
-        density = self.slots / max(1, self.rows * self.cols)
-        self.few = delta_rows_vectors(density, dtype, self.has_tiles)
+        self.has_tiles: bool = keep_packed and engine().has_bitmap_tiles(self._packed, self.device)
+        self.few = delta_rows_vectors(slots / max(1, self.rows * self.cols), self.has_tiles)
+        if not keep_packed:
+            self._arrangement("delta_rows")
+            self._packed = None
 
     @property
     def nbytes(self) -> int:
@@ -156,7 +167,10 @@ class DeviceMatrix:
         """Return the matrix as float32, float16 or bfloat16; 8-bit values also without scales."""
         dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
         stream = self.memory.stream(self.device)
-        engine().unpack(self.handle, self.memory.view(dense), stream, scaled)
+        if self._packed is None:
+            self._arrangement("delta_rows").unpack(self.memory.view(dense), stream, scaled)
+        else:
+            engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
 
     def matmul(self, x: DeviceArray, transpose: bool, overlap: bool = False) -> DeviceArray:
@@ -202,10 +216,10 @@ class DeviceMatrix:
     def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:
         memory, stream = self.memory, self.memory.stream(self.device)
         _refuse_capture(stream)
-        nbytes = getattr(engine(), f"{kind}_workspace")(self.handle)
+        nbytes = getattr(engine(), f"{kind}_workspace")(self._packed)
         kept, workspace = memory.workspace(nbytes, self.device)
-        arrangement = getattr(engine(), f"arrange_{kind}")(self.handle, workspace, stream)
+        arrangement = getattr(engine(), f"arrange_{kind}")(self._packed, workspace, stream)
         array = memory.empty((arrangement.nbytes,), "uint8", self.device)
-        arrangement.fill(self.handle, memory.pointer(array), workspace, stream)
+        arrangement.fill(self._packed, memory.pointer(array), workspace, stream)
         del kept
         return arrangement, array

@@ -14,7 +14,7 @@ _DELTA_ROWS = ((0.6, 0.83), (0.4, 0.65), (0.25, 0.47), (0.15, 0.38), (0.075, 0.2
 _TILES, _UNPACKED = 1.1, 3.5
 
 
-def delta_rows_vectors(density: float, dtype: str, tiles: bool) -> int:
+def delta_rows_vectors(density: float, tiles: bool) -> int:
     """Vectors up to which delta rows, one vector after the other, are the fastest."""
     one = next(time for at_least, time in _DELTA_ROWS if density >= at_least)
     return max(1, int((_TILES if tiles else _UNPACKED) / one))

@@ -92,18 +92,25 @@ def device_matrix(
     positions: torch.Tensor,
     row_offsets: torch.Tensor,
     scales: torch.Tensor | None,
+    device: int,
 ) -> DeviceMatrix:
-    """Return what products need of a packed matrix, anew after a write to its values."""
+    """Return what products on a GPU need of a packed matrix, anew after a write to its values.
+
+    Tensors on the CPU are copied there, and only the layout that products walk stays.
+    """
     storage = values.untyped_storage()
-    key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
+    key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape, device
     version = 0 if values.is_inference() else values._version
     found = _matrices.get(key)
     if found is not None and found[1] == version and not found[0].expired():
         return found[2]
     for old in [key for key, (owner, *_) in _matrices.items() if owner.expired()]:
         del _matrices[old]
-    parts = Parts(values, positions, row_offsets, scales)
-    matrix = DeviceMatrix(memory, format, _VALUE_TYPES[values.dtype], shape, parts)
+    target = torch.device("cuda", device)
+    moved = None if scales is None else scales.to(target)
+    parts = Parts(values.to(target), positions.to(target), row_offsets.to(target), moved)
+    dtype = _VALUE_TYPES[values.dtype]
+    matrix = DeviceMatrix(memory, format, dtype, shape, parts, keep_packed=values.is_cuda)
     _matrices[key] = StorageWeakRef(storage), version, matrix
     return matrix
 
@@ -120,8 +127,10 @@ def packed_matmul(
     transpose: bool,
     swapped: bool,
 ) -> torch.Tensor:
-    """P X for tensors of one GPU; arguments as of the registered operation."""
-    matrix = device_matrix(format, (rows, cols), values, positions, row_offsets, scales)
+    """P X for x on a GPU, its parts there or on the CPU; arguments as of the operation."""
+    matrix = device_matrix(
+        format, (rows, cols), values, positions, row_offsets, scales, x.device.index
+    )
     inputs, outputs = (rows, cols) if transpose else (cols, rows)
     dtype = _NAMES[x.dtype]
     if not has_scales(matrix.dtype):

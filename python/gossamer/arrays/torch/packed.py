@@ -194,7 +194,9 @@ class TensorStorage(Storage):
         if self.values.is_cuda:
             shape = self.rows, self.cols
             parts = self.values, self.positions, self.row_offsets, self.scales
-            return device_matrix(self.format, shape, *parts).todense(dtype_name)
+            return device_matrix(self.format, shape, *parts, self.values.device.index).todense(
+                dtype_name
+            )
         return to_tensor(self.host.todense(dtype_name)).to(self.values.device)
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packed matrices to dense ones, a warp a row.
-#include "core/message.hpp"
 #include "cuda/packed_rows.cuh"
 #include "cuda/packed_values.cuh"
 #include "cuda/runtime.hpp"
 #include "formats/packed.hpp"
 #include "gossamer/cuda/packed.hpp"
+#include "ops/packed_matmul/cuda/vectors.hpp"
 
 namespace gossamer::cuda {
 namespace {
@@ -47,11 +47,7 @@ __global__ void unpack_rows(PackedView packed, T* dense, std::int64_t row_stride
 void unpack(const PackedView& matrix, const ArrayView& dense, Stream stream, bool scaled) {
   PackedView packed = matrix;
   if (!scaled) packed.scales = nullptr;
-  if (dense.rank != 2 || dense.shape[0] != packed.rows || dense.shape[1] != packed.cols) {
-    throw InvalidArgument(message("unpack: dense has rank ", dense.rank, " and shape (",
-                                  dense.shape[0], ", ", dense.shape[1], ", ...); it must be (",
-                                  packed.rows, ", ", packed.cols, ")"));
-  }
+  check_dense(dense, packed.rows, packed.cols);
   const DeviceScope scope(stream, "unpack");
   visit_dense(dense.dtype, "dense", [&](auto tag) {
     using T = typename decltype(tag)::type;

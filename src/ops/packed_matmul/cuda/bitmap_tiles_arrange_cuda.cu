@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "core/message.hpp"
+#include "cuda/packed_values.cuh"
 #include "cuda/runtime.hpp"
+#include "formats/packed.hpp"
 #include "gossamer/cuda/packed.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/packed_matmul/cuda/bitmap_tiles.hpp"
@@ -74,6 +76,34 @@ __global__ void fill_tiles(Dense dense, const std::uint32_t* offset, std::uint8_
   }
 }
 
+/// The way back: the dense matrix, by a warp a tile.
+template <class T>
+__global__ void unpack_tiles(View a, Dense shape, DType dtype, T* dense, std::int64_t row_stride,
+                             std::int64_t col_stride) {
+  const int tile = tile_of_warp(), lane = threadIdx.x % 32;
+  if (tile >= shape.row_tiles * shape.col_tiles) return;
+  const std::uint8_t* from = a.stream + 16 * std::size_t(a.offset[tile]);
+  const auto* masks = reinterpret_cast<const std::uint32_t*>(from);
+  const auto* values = reinterpret_cast<const std::uint16_t*>(from + mask_bytes);
+  const int shift = 2 * (lane % 16);
+  int before = 0;
+  for (int reg = 0; reg < 16; ++reg) {
+    const unsigned first = masks[reg], second = masks[16 + reg];
+    const unsigned word = lane < 16 ? first : second;
+    int at = before + (lane < 16 ? 0 : __popc(first)) + __popc(word & ((1u << shift) - 1));
+    const int row = tile / shape.col_tiles * tile_rows + register_row(lane, reg);
+    for (int e = 0; e < 2; ++e) {
+      const int col = tile % shape.col_tiles * tile_cols + register_col(lane, reg) + e;
+      const std::uint16_t bits = word >> (shift + e) & 1 ? values[at++] : 0;
+      if (row >= a.rows || col >= a.cols) continue;
+      const float value =
+          dtype == DType::float16 ? widened(float16{bits}) : widened(bfloat16{bits});
+      dense[row * row_stride + col * col_stride] = narrowed<T>(value);
+    }
+    before += __popc(first) + __popc(second);
+  }
+}
+
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 std::int64_t tiles_of(const PackedView& packed) {
@@ -102,8 +132,8 @@ class BitmapTiles final : public Arrangement {
     multiprocessors_ = device_properties(stream.device).multiprocessors;
     const std::int64_t tiles = tiles_of(packed);
     if (tiles == 0) return;
-    unpack(packed, ArrayView::contiguous(workspace.data, dtype_, {packed.rows, packed.cols}),
-           stream);
+    cuda::unpack(packed, ArrayView::contiguous(workspace.data, dtype_, {packed.rows, packed.cols}),
+                 stream);
     const Dense dense = dense_in(workspace);
     auto* counts = reinterpret_cast<int*>(static_cast<char*>(workspace.data) + dense_bytes(packed));
     count_tiles<<<blocks(), 32 * tiles_a_block, 0, native(stream)>>>(dense, counts);
@@ -144,6 +174,19 @@ class BitmapTiles final : public Arrangement {
     check(cudaStreamSynchronize(native(stream)), "arrange_bitmap_tiles");
     view_.stream = values;
     view_.offset = offset;
+  }
+
+  void unpack(const ArrayView& dense, Stream stream, bool) const override {
+    check_dense(dense, view_.rows, view_.cols);
+    if (offset_.empty()) return;
+    const DeviceScope scope(stream, "unpack");
+    visit_dense(dense.dtype, "dense", [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      unpack_tiles<<<blocks(), 32 * tiles_a_block, 0, native(stream)>>>(
+          view_, dense_in({}), dtype_, static_cast<T*>(dense.data), dense.strides[0],
+          dense.strides[1]);
+    });
+    check_launch("unpack");
   }
 
   std::size_t workspace_bytes(std::int64_t vectors) const override {

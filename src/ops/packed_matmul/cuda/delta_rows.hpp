@@ -30,7 +30,8 @@ inline constexpr int max_blocks = 264;      ///< of a grid
 inline constexpr int widths[] = {3, 4, 8};  ///< of a distance, in bits
 
 /// How the eight distances of a lane and step are packed: `steps` steps share `words` words of a
-/// lane. put sets a distance in byte j of every word, for register `reg` of the unit.
+/// lane. put sets a distance in the same byte of each word, for register `reg` of the unit; get
+/// reads it from these bytes.
 template <int Bits>
 struct DistanceCode;
 template <>
@@ -39,12 +40,16 @@ struct DistanceCode<8> {
   static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
     word[reg] = distance;
   }
+  static constexpr unsigned get(const std::uint8_t (&byte)[words], int reg) { return byte[reg]; }
 };
 template <>
 struct DistanceCode<4> {
   static constexpr int steps = 2, words = 2;
   static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
     word[reg / 2] = distance << 4 * (reg % 2);
+  }
+  static constexpr unsigned get(const std::uint8_t (&byte)[words], int reg) {
+    return byte[reg / 2] >> 4 * (reg % 2) & 15;
   }
 };
 template <>
@@ -57,6 +62,10 @@ struct DistanceCode<3> {  // two registers a word; the last two in the top two b
       word[reg - 6] = (distance & 3) << 6;
       word[2] |= (distance >> 2) << reg;
     }
+  }
+  static constexpr unsigned get(const std::uint8_t (&byte)[words], int reg) {
+    return reg < 6 ? byte[reg % 3] >> 3 * (reg / 3) & 7
+                   : byte[reg - 6] >> 6 | (byte[2] >> reg & 1) << 2;
   }
 };
 

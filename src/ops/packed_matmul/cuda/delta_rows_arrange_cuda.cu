@@ -6,7 +6,9 @@
 
 #include "core/message.hpp"
 #include "cuda/packed_rows.cuh"
+#include "cuda/packed_values.cuh"
 #include "cuda/runtime.hpp"
+#include "formats/packed.hpp"
 #include "gossamer/cuda/packed.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/packed_matmul/cuda/delta_rows.hpp"
@@ -29,28 +31,79 @@ __global__ void count_slots(PackedView packed, unsigned ignored, int* slots) {
   if (threadIdx.x % 32 == 0) slots[row] = static_cast<int>(distances.slots);
 }
 
+/// Where a slot of a row lies in the stream.
+template <class Item, int Bits>
+struct SlotPlace {
+  using Code = DistanceCode<Bits>;
+  static constexpr int planes = Code::steps * 8 * sizeof(Item) / 16;
+
+  std::int64_t value;      ///< byte of the value
+  std::int64_t distances;  ///< byte of the unit's distances
+  int reg, byte;           ///< of the distance, in the words of
+  int lane;                ///< this lane
+
+  __device__ SlotPlace(std::int64_t step, int slot, int place) {
+    const std::int64_t unit = step / Code::steps * unit_bytes<Item, Bits>;
+    const int in_unit = static_cast<int>(step % Code::steps);
+    const int at = (8 * in_unit + 4 * (slot / 8) + 2 * (place / 8) + slot % 2) *
+                   static_cast<int>(sizeof(Item));
+    const int value_lane = 4 * (place % 8) + slot % 8 / 2;
+    value = unit + at / 16 * 512 + value_lane * 16 + at % 16;
+    distances = unit + planes * 512;
+    reg = 2 * in_unit + place / 8;
+    byte = slot % 4;
+    lane = 4 * (place % 8) + slot / 4;
+  }
+  /// Number of a word of the lane: 16 or 8 bytes a lane; of three words the third has a plane of
+  /// its own.
+  __device__ int word(int k) const {
+    return Code::words == 3 ? (k < 2 ? lane * 2 + k : 64 + lane) : lane * Code::words + k;
+  }
+};
+
 /// Writes a slot of a row into the stream; words are combined, for lanes and groups share them.
 template <class Item, int Bits>
 __device__ void put_slot(std::uint8_t* stream, std::int64_t step, int slot, int place,
                          unsigned distance, Item value) {
   using Code = DistanceCode<Bits>;
-  constexpr int planes = Code::steps * 8 * sizeof(Item) / 16;
-  std::uint8_t* unit = stream + step / Code::steps * unit_bytes<Item, Bits>;
-  const int in_unit = static_cast<int>(step % Code::steps);
-  const int lane = 4 * (place % 8) + slot % 8 / 2;
-  const int byte =
-      (8 * in_unit + 4 * (slot / 8) + 2 * (place / 8) + slot % 2) * static_cast<int>(sizeof(Item));
-  *reinterpret_cast<Item*>(unit + byte / 16 * 512 + lane * 16 + byte % 16) = value;
-
+  const SlotPlace<Item, Bits> to(step, slot, place);
+  *reinterpret_cast<Item*>(stream + to.value) = value;
   unsigned word[Code::words] = {};
-  Code::put(word, 2 * in_unit + place / 8, distance);
-  auto* words = reinterpret_cast<unsigned*>(unit + planes * 512);
-  const int reader = 4 * (place % 8) + slot / 4;  // the lane that loads it
+  Code::put(word, to.reg, distance);
+  auto* words = reinterpret_cast<unsigned*>(stream + to.distances);
   for (int k = 0; k < Code::words; ++k) {
-    // 16 or 8 bytes a lane; of three words the third has a plane of its own.
-    const int at =
-        Code::words == 3 ? (k < 2 ? reader * 2 + k : 64 + reader) : reader * Code::words + k;
-    if (word[k] != 0) atomicOr(words + at, word[k] << slot % 4 * 8);
+    if (word[k] != 0) atomicOr(words + to.word(k), word[k] << 8 * to.byte);
+  }
+}
+
+/// The way back: the dense matrix. grid: as fill_group.
+template <class V, int Bits, class T>
+__global__ void __launch_bounds__(512)
+    unpack_group(const __grid_constant__ View a, bool scaled, T* dense, std::int64_t row_stride,
+                 std::int64_t col_stride) {
+  using Code = DistanceCode<Bits>;
+  const int group = blockIdx.x, place = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const Place of = a.place[16 * group + place];
+  if (of.row < 0) return;
+  T* to = dense + of.row * row_stride;
+  for (int column = lane; column < a.cols; column += 32) to[column * col_stride] = T{};
+  __syncwarp();
+  const int end = a.group_step[group + 1];
+  int column = -1;
+  for (int step = a.group_step[group]; step < end; step += 2) {
+    const bool valid = step + lane / 16 < end;
+    const SlotPlace<V, Bits> from(step + lane / 16, lane % 16, place);
+    std::uint8_t bytes[Code::words] = {};
+    float value = 0;
+    if (valid) {
+      for (int k = 0; k < Code::words; ++k) {
+        bytes[k] = a.stream[from.distances + 4 * from.word(k) + from.byte];
+      }
+      value = widened(*reinterpret_cast<const V*>(a.stream + from.value));
+    }
+    const int through = column + inclusive_scan(static_cast<int>(Code::get(bytes, from.reg)));
+    if (value != 0) to[through * col_stride] = narrowed<T>(scaled ? value * of.scale : value);
+    column = __shfl_sync(all_lanes, through, 31);
   }
 }
 
@@ -118,11 +171,15 @@ __global__ void __launch_bounds__(512)
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /// The distances' width for a matrix of that density.
-int choose_width(double density) {
-  for (const auto& [at_least, bits] : tuning::delta_rows_widths) {
-    if (density >= at_least) return bits;
-  }
-  return 8;
+int choose_width(double density, PackedDType dtype) {
+  const auto first = [&](const auto& widths) {
+    for (const auto& [at_least, bits] : widths) {
+      if (density >= at_least) return bits;
+    }
+    return 8;
+  };
+  return item_size(dtype) == 4 ? first(tuning::delta_rows_wide_values)
+                               : first(tuning::delta_rows_widths);
 }
 
 class DeltaRows final : public Arrangement {
@@ -135,7 +192,7 @@ class DeltaRows final : public Arrangement {
     check_workspace(workspace, delta_rows_workspace(packed), "arrange_delta_rows");
     const DeviceScope scope(stream, "arrange_delta_rows");
     const double size = static_cast<double>(packed.rows) * static_cast<double>(packed.cols);
-    bits_ = choose_width(size > 0 ? static_cast<double>(packed.slots) / size : 0.0);
+    bits_ = choose_width(size > 0 ? static_cast<double>(packed.slots) / size : 0.0, packed.dtype);
     view_.rows = static_cast<int>(packed.rows);
     view_.cols = static_cast<int>(packed.cols);
     if (packed.rows == 0) return;
@@ -208,6 +265,23 @@ class DeltaRows final : public Arrangement {
     check_launch("arrange_delta_rows");
     // An overlapped product reads the stream before it waits for the kernels before it.
     check(cudaStreamSynchronize(native(stream)), "arrange_delta_rows");
+  }
+
+  void unpack(const ArrayView& dense, Stream stream, bool scaled) const override {
+    check_dense(dense, view_.rows, view_.cols);
+    if (view_.rows == 0) return;
+    const DeviceScope scope(stream, "unpack");
+    visit_dense(dense.dtype, "dense", [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      visit_packed(dtype_, [&](auto value) {
+        visit_width(bits_, [&](auto bits) {
+          unpack_group<typename decltype(value)::type, bits>
+              <<<plan_.groups, 512, 0, native(stream)>>>(view_, scaled, static_cast<T*>(dense.data),
+                                                         dense.strides[0], dense.strides[1]);
+        });
+      });
+    });
+    check_launch("unpack");
   }
 
   std::size_t workspace_bytes(std::int64_t) const override {

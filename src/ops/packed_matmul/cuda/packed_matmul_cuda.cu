@@ -28,6 +28,14 @@ std::int64_t check_vectors(const ArrayView& x, const ArrayView& y, std::int64_t 
   return x.shape[0];
 }
 
+void check_dense(const ArrayView& dense, std::int64_t rows, std::int64_t cols) {
+  if (dense.rank != 2 || dense.shape[0] != rows || dense.shape[1] != cols) {
+    throw InvalidArgument(message("unpack: dense has rank ", dense.rank, " and shape (",
+                                  dense.shape[0], ", ", dense.shape[1], ", ...); it must be (",
+                                  rows, ", ", cols, ")"));
+  }
+}
+
 namespace delta_rows {
 
 cudaError_t matvec(PackedDType values, DType vectors, const Launch& launch) {

@@ -12,4 +12,7 @@ namespace gossamer::cuda {
 std::int64_t check_vectors(const ArrayView& x, const ArrayView& y, std::int64_t rows,
                            std::int64_t cols);
 
+/// Throws InvalidArgument unless dense has that shape.
+void check_dense(const ArrayView& dense, std::int64_t rows, std::int64_t cols);
+
 }  // namespace gossamer::cuda

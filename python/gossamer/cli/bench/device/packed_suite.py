@@ -97,7 +97,7 @@ class _Suite:
                 "format": packed.format,
                 "packed_bytes": packed.nbytes,
                 "arranged_bytes": arranged,
-                "memory_gain": size * torch.finfo(x.dtype).bits / 8 / max(arranged, 1),
+                "memory_gain": size * x.itemsize / (arranged or packed.nbytes),
                 "us": us,
                 "us_overlap": overlapped,
                 "peer_us": peers,
@@ -168,7 +168,7 @@ def random_mask(shape: tuple[int, int], density: float) -> Any:
 def _matrix(packed: Any) -> Any:
     stored = packed._storage
     parts = stored.values, stored.positions, stored.row_offsets, stored.scales
-    return device_matrix(stored.format, (stored.rows, stored.cols), *parts)
+    return device_matrix(stored.format, (stored.rows, stored.cols), *parts, 0)
 
 
 def run_device_packed_benchmark(
