@@ -14,6 +14,9 @@ from transformers import DynamicCache, StaticCache
 
 from .memory import peak_bytes, reset_peak
 
+#: Steps before one is captured.
+_EAGER_STEPS = 2
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -52,32 +55,56 @@ class Decoder:
     length
         Tokens that the cache can hold.
     compiled
-        Compile the step of one token, over a cache of fixed size; on a GPU each step is then one
-        graph.
+        Compile the step of one token, over a cache of fixed size; on a GPU each step is then the
+        replay of one CUDA graph, whose result the next step overwrites.
+    mode
+        As of ``torch.compile``. With "reduce-overhead" the graphs are PyTorch's own, which do not
+        allow what packed layers keep between products.
     """
 
-    def __init__(self, model: Any, length: int, compiled: bool = False) -> None:
+    def __init__(
+        self, model: Any, length: int, compiled: bool = False, mode: str = "default"
+    ) -> None:
         self._model = model
-        self._step = self._forward
+        self._forward = self._logits
+        self._graphed = compiled and model.device.type == "cuda" and mode == "default"
         self._cache: Any = DynamicCache(config=model.config)
         if compiled:
             self._cache = StaticCache(config=model.config, max_cache_len=length)
-            mode = "reduce-overhead" if model.device.type == "cuda" else "default"
-            self._step = torch.compile(self._forward, mode=mode, fullgraph=True)
+            self._forward = torch.compile(self._logits, mode=mode, fullgraph=True)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._tokens: Tensor | None = None
+        self._eager_steps = 0
 
     def read(self, prompt: Tensor) -> Tensor:
         """Logits after a prompt of shape (batch, n), shape (batch, vocabulary)."""
         with torch.inference_mode():
-            return self._forward(prompt)
+            return self._logits(prompt)
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits after one more token for each of the batch, shape (batch, 1)."""
         with torch.inference_mode():
-            return self._step(tokens)
+            return self._replay(tokens) if self._graphed else self._forward(tokens)
 
-    def _forward(self, tokens: Tensor) -> Tensor:
+    def _logits(self, tokens: Tensor) -> Tensor:
         output = self._model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-        return output.logits[:, -1]
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def _replay(self, tokens: Tensor) -> Tensor:
+        """Run a step: the first ones to compile and to make what is made once, then as a graph."""
+        if self._tokens is None:
+            self._tokens = tokens.clone()
+        self._tokens.copy_(tokens)
+        if self._eager_steps < _EAGER_STEPS:
+            self._eager_steps += 1
+            return self._forward(self._tokens)
+        if self._graph is None:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._result = self._forward(self._tokens)
+        self._graph.replay()
+        return self._result
 
 
 def generate(

@@ -129,8 +129,10 @@ class UnreadLinear(nn.Module):  # type: ignore[misc]
             )
         self._name = name
         self._layout = layout
+        self._lengths = {}
         for part, tensor in layout.empty_parts().items():
             self.register_buffer(part, tensor)
+            self._lengths[part] = len(tensor)
         self.bias = linear.bias
 
     def packed(self) -> PackedLinear:
@@ -142,12 +144,18 @@ class UnreadLinear(nn.Module):  # type: ignore[misc]
             Naming what is wrong with them.
         """
         layout = self._layout
-        names = part_names(layout.format, layout.dtype)
-        parts = {part: self._buffers[checkpoint_name(part)] for part in names}
-        for part, tensor in parts.items():
+        parts = {}
+        for part in part_names(layout.format, layout.dtype):
+            name = checkpoint_name(part)
+            tensor = parts[part] = self._buffers[name]
             # transformers marks what it has read, and fills in at random what was missing.
             if not getattr(tensor, "_is_hf_initialized", False):
-                raise ValueError(f"'{self._name}.{checkpoint_name(part)}' is missing")
+                raise ValueError(f"'{self._name}.{name}' is missing")
+            if tensor.shape != (self._lengths[name],):
+                raise ValueError(
+                    f"'{self._name}.{name}' has shape {tuple(tensor.shape)}, mismatched with the "
+                    f"{self._lengths[name]} elements of the configuration"
+                )
         try:
             array = packed_array(layout.format, layout.dtype, layout.shape, parts, copy=False)
         except (TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
 from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
@@ -74,6 +75,14 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
         for name, layer in list(model.named_modules()):
             if isinstance(layer, UnreadLinear):
                 model.set_submodule(name, layer.packed())
+            elif isinstance(layer, nn.Linear):
+                # Not every transformers compares the shapes of a model that has a quantizer.
+                expected = layer.out_features, layer.in_features
+                if tuple(layer.weight.shape) != expected:
+                    raise ValueError(
+                        f"'{name}.weight' has shape {tuple(layer.weight.shape)}, mismatched with "
+                        f"the {expected} of the configuration"
+                    )
 
     def get_state_dict_and_metadata(self, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors to save, and no metadata."""

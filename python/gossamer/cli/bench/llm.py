@@ -80,7 +80,9 @@ def _print(console: Console, results: dict[str, Any]) -> None:
         table.add_column(heading, justify="right")
     for case in results["cases"]:
         formats = ", ".join(case["formats"]) or "dense"
-        name = "dense" if case["density"] is None else f"{case['density']:.0%}: {formats}"
+        name = f"{case['density'] or 1:.0%}: {formats}"
+        if case["mode"] != "default":
+            name += f", {case['mode']}"
         packed = case["compress_seconds"]
         table.add_row(
             name,
