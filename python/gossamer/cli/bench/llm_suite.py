@@ -113,7 +113,7 @@ def _measure_density(
     facts: dict[str, Any] = {"density": density, "compress_seconds": None, "error": 0.0}
     if density is not None:
         _keep_at_random(model, density)
-        prompt = _prompt(model, 1)
+        prompt = _prompt(model, 1)[:, :1]
         expected = _logits(model, prompt)
         _synchronize(device)
         start = time.perf_counter()
@@ -127,7 +127,6 @@ def _measure_density(
     cases = []
     for batch in batches:
         say(f"density {density or 1:.0%}, batch {batch}")
-        gc.collect()
         modes = ["default"]
         if density is None and compiled and device.type == "cuda":
             modes.append("reduce-overhead")  # the peer: PyTorch's own graphs
@@ -165,8 +164,9 @@ def _logits(model: Any, prompt: torch.Tensor) -> torch.Tensor:
 def _decode(model: Any, batch: int, steps: int, compiled: bool, mode: str) -> dict[str, Any]:
     """Seconds a step, and the most memory, with the model and its cache."""
     device = model.device
-    reset_peak(device)
     torch.compiler.reset()
+    gc.collect()  # what the model before left
+    reset_peak(device)
     start = time.perf_counter()
     decoder = Decoder(model, PROMPT + WARM_UP + steps * ROUNDS, compiled, mode)
     logits = decoder.read(_prompt(model, batch))

@@ -12,12 +12,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gossamer.cli.bench.command import settle_threads
 from gossamer.cli.extras import require
 
 
 def require_transformers() -> None:
-    """Leave with advice unless what these commands need is installed; quieten its progress bars."""
+    """Leave with advice unless what these commands need is installed, and prepare for it.
+
+    To be called before PyTorch is imported: its idle threads then sleep soon, beside Gossamer's.
+    """
     require("llm", "torch", "transformers", "safetensors")
+    settle_threads()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from transformers.utils import logging
 
