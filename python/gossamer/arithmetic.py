@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .dtypes import check_value_dtype, promote
-from .products import sparse_operand
+from .products import check_same_framework, sparse_operand
 
 if TYPE_CHECKING:
     from .containers import CSRArray, SparseArray
@@ -31,6 +31,7 @@ def add(a: SparseArray, other: Any, sign: int) -> Any:
         )
     if a.shape != b.shape:
         raise ValueError(f"A {operator} B: A has shape {a.shape} and B {b.shape}")
+    check_same_framework(a, b)
     if a.format == "csc":
         return add(a.T, b.T, sign).T
     return _add(a.tocsr(canonical=True), b.tocsr(canonical=True), sign).asformat(a.format)
@@ -53,7 +54,7 @@ def scale(a: S, factor: Any, divide: bool) -> S:
     promote.
     Raises TypeError for what is no scalar.
     """
-    if isinstance(factor, np.integer | np.bool_):
+    if isinstance(factor, (np.integer, np.bool_)):
         factor = factor.item()
     if not isinstance(factor, Number) and getattr(factor, "shape", None) != ():
         raise TypeError(

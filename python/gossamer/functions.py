@@ -26,7 +26,7 @@ def _matmul(A: SparseArray, X: Array) -> Array:
 
 def _batched_matvec(A: SparseArray, X: Array) -> Array:
     """Product A @ x for every vector of X; X has shape (..., columns), the result (..., rows)."""
-    return _dense(A, X, "X", at_least=2) @ A.T
+    return A.T.__rmatmul__(_dense(A, X, "X", at_least=2))  # MLX refuses X @ A
 
 
 def _batched_matmul(A: SparseArray, X: Array) -> Array:

@@ -5,7 +5,7 @@ Each operation is linear in each of its operands, and its adjoint by one operand
 the same few: so these rules serve every order of differentiation. ``ops`` is a framework's module
 or object with the operations ``matmul``, ``sddmm``, ``spgemm``, ``segment_sum``, ``todense``,
 ``sample``, and with ``conj``: the complex conjugate where the framework's gradients are by
-convention conjugated (PyTorch), the identity where they are not (JAX).
+convention conjugated (PyTorch, MLX), the identity where they are not (JAX).
 
 Every function takes the number of the operand, the gradient of the result, then the operation's
 arguments, and returns the operand's gradient.
@@ -91,3 +91,17 @@ def sample(
 ) -> Array:
     """Of the elements of a dense matrix, or its transpose, at the positions."""
     return ops.todense(gradient, pattern, transposed)
+
+
+def packed_matmul(
+    ops: Any,
+    operand: int,
+    gradient: Array,
+    x: Array,
+    matrix: Any,
+    transpose: bool,
+    swapped: bool,
+) -> Array:
+    """Of P X, or Pᵀ X, by X."""
+    by_x = ops.packed_matmul(gradient, matrix, not transpose, swapped)
+    return ops.cast_like(by_x, x)

@@ -58,6 +58,15 @@ def sparse_operand(x: Any) -> SparseArray | None:
     return from_scipy(x) if is_scipy_sparse(x) else None
 
 
+def check_same_framework(a: SparseArray, b: SparseArray) -> None:
+    """Raise TypeError with advice if two containers hold arrays of different frameworks."""
+    if a._arrays is not b._arrays:
+        raise TypeError(
+            f"B holds {type(b.data).__module__} arrays and A {type(a.data).__module__} ones; "
+            f"convert one of them, making it anew from its data, indices and indptr"
+        )
+
+
 def spgemm(a: SparseArray, b: SparseArray) -> SparseArray:
     """Sparse product of two containers, canonical, in a's format.
 
@@ -68,6 +77,7 @@ def spgemm(a: SparseArray, b: SparseArray) -> SparseArray:
             f"A @ B: A has shape {a.shape} and B {b.shape}; "
             f"B must have A's {a.shape[1]} columns as rows"
         )
+    check_same_framework(a, b)
     if a.format == "csc":
         return spgemm(b.T.tocsr(), a.T).T
     left = a._csr()

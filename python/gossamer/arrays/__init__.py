@@ -17,6 +17,8 @@ _FRAMEWORKS = (
     ("numpy", "ndarray", "gossamer.arrays.numpy"),
     ("torch", "Tensor", "gossamer.arrays.torch"),
     ("cupy", "ndarray", "gossamer.arrays.cupy"),
+    ("mlx.core", "array", "gossamer.arrays.mlx"),
+    ("jax", "Array", "gossamer.arrays.jax"),
 )
 
 _adapters: dict[type, Adapter] = {}

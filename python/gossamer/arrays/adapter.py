@@ -161,4 +161,7 @@ class Adapter(ABC):
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
     ) -> Storage:
-        """Return a packed matrix over its parts, whose contents are not looked at."""
+        """Return a packed matrix over its parts, whose contents are not looked at.
+
+        They are arrays of the framework, or NumPy's that nobody else has.
+        """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine's operations on NumPy arrays, as adapters of other frameworks call them.
 
-Arrays are given as the engine takes them: bfloat16 as its bits. Those of rank 1 that hold a
-matrix's values are contiguous; every other may have any strides. ``out`` is written.
+bfloat16 may come as ml_dtypes' type or as its bits; strides may be any. Results are written into
+``out`` where it is given, and returned.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _engine
 from ..structure import Pattern, Selection, common_index_dtype, index_dtype
+from .numpy import bits
 
 #: Axes that the engine's views have at most.
 MAX_RANK = 8
@@ -29,22 +30,45 @@ def matmul_shape(
     return (*shape[:-1], outputs) if swapped else (*shape[:-2], outputs, shape[-1])
 
 
-def matmul(values: Any, x: Any, pattern: Pattern, transpose: bool, swapped: bool, out: Any) -> None:
-    """Write Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
+def dense_shape(pattern: Pattern, transposed: bool) -> tuple[int, int]:
+    """Shape of the dense matrix, or of its transpose."""
+    return (pattern.cols, pattern.rows) if transposed else (pattern.rows, pattern.cols)
+
+
+def matmul(
+    values: Any, x: Any, pattern: Pattern, transpose: bool, swapped: bool, out: Any = None
+) -> Any:
+    """Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
+    if out is None:
+        out = np.empty(matmul_shape(x.shape, pattern, transpose, swapped), x.dtype)
+    values = _vector(values)
     if transpose:
         pattern, index_map = pattern.transpose()
         moved = np.empty_like(values)
         _engine.gather(values, index_map, moved)
         values = moved
-    x, out = within_rank(x), within_rank(out)
+    x, y = _within_rank(x), _within_rank(out)
     if swapped and x.ndim > 1:
-        x, out = x.swapaxes(-1, -2), out.swapaxes(-1, -2)
-    _engine.matmul(pattern.handle, values, x, out, False)
+        x, y = x.swapaxes(-1, -2), y.swapaxes(-1, -2)
+    _engine.matmul(pattern.handle, values, x, y, False)
+    return out
 
 
-def sddmm(u: Any, v: Any, pattern: Pattern, out: Any) -> None:
-    """Write the values of U Vᵀ at the positions, summed over batches."""
-    _engine.sddmm(pattern.handle, within_rank(u), within_rank(v), out)
+def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
+    """Values of U Vᵀ at the positions, summed over batches."""
+    out = np.empty(pattern.nnz, u.dtype) if out is None else out
+    _engine.sddmm(pattern.handle, _within_rank(u), _within_rank(v), bits(out))
+    return out
+
+
+def check_sddmm(pattern: Pattern, u: tuple[int, ...], v: tuple[int, ...]) -> None:
+    """Raise ValueError if the shapes of U and V do not fit."""
+    for name, shape, length in (("U", u, pattern.rows), ("V", v, pattern.cols)):
+        if not shape or shape[-1 if len(shape) == 1 else -2] != length or len(u) != len(v):
+            raise ValueError(
+                f"sddmm: {name} has shape {tuple(shape)}, expected ({length},) or "
+                f"(..., {length}, k), of the other's rank"
+            )
 
 
 def spgemm(
@@ -54,44 +78,66 @@ def spgemm(
     b: Pattern,
     c: Pattern,
     transpose_b: bool,
-    out: Any,
-) -> None:
-    """Write the values of A B, or A Bᵀ, at c's positions."""
-    _engine.spgemm_masked(a.handle, a_values, b.handle, b_values, c.handle, out, transpose_b)
+    out: Any = None,
+) -> Any:
+    """Values of A B, or A Bᵀ, at c's positions."""
+    out = np.empty(c.nnz, a_values.dtype) if out is None else out
+    left, right = _vector(a_values), _vector(b_values)
+    _engine.spgemm_masked(a.handle, left, b.handle, right, c.handle, bits(out), transpose_b)
+    return out
 
 
-def spgemm_pattern(a: Pattern, b: Pattern) -> Pattern:
-    """Pattern of A B, in an index dtype that holds it."""
+def spgemm_pattern(a: Pattern, b: Pattern) -> tuple[Pattern, Pattern, Pattern]:
+    """Both patterns and that of their product, canonical, in one index dtype."""
     a, b = common_index_dtype(a, b)
     offsets = np.empty(a.rows + 1, np.int64)
     nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
     indices = np.empty(nnz, index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype))
     _engine.spgemm_fill(a.handle, None, b.handle, None, offsets, indices, None)
-    return Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
+    c = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
+    return a.astype(c.index_dtype), b.astype(c.index_dtype), c
 
 
-def segment_sum(values: Any, selection: Selection, out: Any) -> None:
-    """Write sums of selected values."""
+def packed_matmul(x: Any, matrix: Any, transpose: bool, swapped: bool) -> Any:
+    """P X, or Pᵀ X, for a packed matrix over NumPy arrays; swapped, X and the result transposed."""
+    return matrix.matmul(x, transpose, swapped)
+
+
+def segment_sum(values: Any, selection: Selection, out: Any = None) -> Any:
+    """Sums of selected values."""
+    out = np.empty(selection.rows, values.dtype) if out is None else out
     if selection.segments is not None:
-        _engine.segment_sum(values, selection.index_map, selection.segments, out)
+        _engine.segment_sum(_vector(values), selection.index_map, selection.segments, bits(out))
     else:
         assert selection.index_map is not None
-        _engine.gather(values, selection.index_map, out)
+        _engine.gather(_vector(values), selection.index_map, bits(out))
+    return out
 
 
-def todense(values: Any, pattern: Pattern, transposed: bool, out: Any) -> None:
-    """Write the dense matrix, or its transpose; duplicates are summed."""
-    _engine.todense(pattern.handle, values, out.T if transposed else out)
+def todense(values: Any, pattern: Pattern, transposed: bool, out: Any = None) -> Any:
+    """Return the dense matrix, or its transpose; duplicates are summed."""
+    out = np.empty(dense_shape(pattern, transposed), values.dtype) if out is None else out
+    target = bits(out)
+    _engine.todense(pattern.handle, _vector(values), target.T if transposed else target)
+    return out
 
 
-def sample(dense: Any, pattern: Pattern, transposed: bool, out: Any) -> None:
-    """Write the elements of a dense matrix, or its transpose, at the positions."""
+def sample(dense: Any, pattern: Pattern, transposed: bool, out: Any = None) -> Any:
+    """Elements of a dense matrix, or its transpose, at the positions."""
     matrix = dense.T if transposed else dense
-    out[...] = matrix[pattern.row_indices(), pattern.indices]
+    sampled = matrix[pattern.row_indices(), pattern.indices]
+    if out is not None:
+        out[...] = sampled
+    return sampled
 
 
-def within_rank(x: Any) -> Any:
-    """Fold the leading axes of an array that has more than the engine's views."""
+def _vector(values: Any) -> Any:
+    return bits(np.ascontiguousarray(values))
+
+
+def _within_rank(x: Any) -> Any:
+    """Bits of an array, its leading axes folded where it has more than the engine's views."""
+    x = bits(x)
     if x.ndim <= MAX_RANK:
         return x
     return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])

@@ -144,7 +144,7 @@ class NumPyAdapter(Adapter):
         if x.ndim > _MAX_RANK:
             x = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
         y = np.empty((*x.shape[:-2], *shape[-2:]), x.dtype)
-        operands = _bits(values), _bits(x), _bits(y)
+        operands = bits(values), bits(x), bits(y)
         if swapped and x.ndim > 1:
             operands = operands[0], operands[1].swapaxes(-1, -2), operands[2].swapaxes(-1, -2)
         pattern.multiply(*operands, conjugate)
@@ -154,13 +154,13 @@ class NumPyAdapter(Adapter):
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, Array]:
         dtype = promote(_name(a_values.dtype), _name(b_values.dtype))
-        a_bits, b_bits = (_bits(self.astype(v, dtype)) for v in (a_values, b_values))
+        a_bits, b_bits = (bits(self.astype(v, dtype)) for v in (a_values, b_values))
         a, b = common_index_dtype(a, b)
         offsets = np.empty(a.rows + 1, np.int64)
         nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
         indices = np.empty(nnz, index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype))
         values = self.empty((nnz,), dtype)
-        _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, _bits(values))
+        _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
         product = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
         return product, values
 
@@ -168,7 +168,7 @@ class NumPyAdapter(Adapter):
         dtype = promote(_name(u.dtype), _name(v.dtype))
         u, v = self.astype(u, dtype), self.astype(v, dtype)
         values = self.empty((pattern.nnz,), dtype)
-        _engine.sddmm(pattern.handle, _bits(u), _bits(v), _bits(values))
+        _engine.sddmm(pattern.handle, bits(u), bits(v), bits(values))
         return values
 
     def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
@@ -180,39 +180,39 @@ class NumPyAdapter(Adapter):
             coo.cols,
             coo.row,
             coo.col,
-            _bits(values),
+            bits(values),
             True,
             indptr,
             indices,
-            _bits(moved),
+            bits(moved),
         )
         return Pattern(coo.rows, coo.cols, indptr, indices, *flags), moved
 
     def gather(self, values: Array, index_map: Indices) -> Array:
         out = np.empty(len(index_map), values.dtype)
-        _engine.gather(_bits(values), index_map, _bits(out))
+        _engine.gather(bits(values), index_map, bits(out))
         return out
 
     def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
         out = np.empty(len(segments) - 1, values.dtype)
-        _engine.segment_sum(_bits(values), index_map, segments, _bits(out))
+        _engine.segment_sum(bits(values), index_map, segments, bits(out))
         return out
 
     def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
         shape = (pattern.cols, pattern.rows) if transposed else (pattern.rows, pattern.cols)
         dense = np.empty(shape, values.dtype)
-        target = _bits(dense)
-        _engine.todense(pattern.handle, _bits(values), target.T if transposed else target)
+        target = bits(dense)
+        _engine.todense(pattern.handle, bits(values), target.T if transposed else target)
         return dense
 
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
         rows, cols = dense.shape
         offsets = np.empty(rows + 1, np.int64)
-        nnz = _engine.count_nonzeros(_bits(dense), threshold, offsets)
+        nnz = _engine.count_nonzeros(bits(dense), threshold, offsets)
         indices = np.empty(nnz, index_dtype(rows, cols, nnz))
         indptr = offsets.astype(indices.dtype)
         values = np.empty(nnz, dense.dtype)
-        _engine.fill_nonzeros(_bits(dense), threshold, indptr, indices, _bits(values))
+        _engine.fill_nonzeros(bits(dense), threshold, indptr, indices, bits(values))
         return Pattern(rows, cols, indptr, indices, True, True), values
 
     def packed_storage(
@@ -240,7 +240,7 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     return named
 
 
-def _bits(x: Array) -> Array:
+def bits(x: Array) -> Array:
     """View x as the engine takes it: bfloat16 as its bits."""
     return x.view(np.uint16) if x.dtype.kind == "V" else x
 

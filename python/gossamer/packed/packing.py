@@ -152,9 +152,8 @@ def _over(arrays: Adapter, storage: HostStorage) -> Storage:
     """Return what was packed over NumPy arrays as a matrix over a framework's arrays."""
     if arrays is storage.arrays:
         return storage
-    parts = {name: arrays.fromnumpy(part) for name, part in storage.parts().items()}
     shape = storage.rows, storage.cols
-    return arrays.packed_storage(storage.format, storage.dtype_name, shape, parts)
+    return arrays.packed_storage(storage.format, storage.dtype_name, shape, storage.parts())
 
 
 def _source(W: Any) -> _Source:

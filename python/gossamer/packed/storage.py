@@ -58,6 +58,10 @@ class Storage(ABC):
     def tocsr(self, dtype_name: str) -> tuple[Pattern, Any]:
         """Positions and values of the stored elements."""
 
+    def result_dtype(self, x: str) -> str:
+        """Dtype of the product with an operand of dtype x."""
+        return x if has_scales(self.dtype_name) else promote(self.dtype_name, x)
+
     @property
     @abstractmethod
     def arrays(self) -> Adapter:
@@ -87,9 +91,7 @@ class HostStorage(Storage):
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != inputs:
             raise ValueError(misfit(inputs, outputs, x.shape, swapped))
-        dtype_name = x.dtype.name
-        if not has_scales(self.dtype_name):
-            dtype_name = promote(self.dtype_name, dtype_name)
+        dtype_name = self.result_dtype(x.dtype.name)
         shape = list(x.shape)
         shape[row_axis] = outputs
         if x.ndim > _MAX_RANK:

@@ -16,8 +16,8 @@ from ...structure import (
     Pattern,
     Selection,
 )
+from .. import kernels
 from ..adapter import Adapter, Array
-from ..kernels import spgemm_pattern
 from ..numpy import adapter as numpy_adapter
 from ..numpy import misfit
 from . import operations
@@ -161,19 +161,12 @@ class TorchAdapter(Adapter):
         dtype = promote(NAMES[a_values.dtype], NAMES[b_values.dtype])
         a_values, b_values = self.astype(a_values, dtype), self.astype(b_values, dtype)
         check_same_device(b_values, a_values, "A")
-        c = spgemm_pattern(a, b)
-        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
+        a, b, c = kernels.spgemm_pattern(a, b)
         return c, operations.spgemm(a_values, b_values, a, b, c, False)
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> torch.Tensor:
         dtype = promote(NAMES[u.dtype], NAMES[v.dtype])
-        for x, length, name in ((u, pattern.rows, "U"), (v, pattern.cols, "V")):
-            axis = -1 if x.ndim == 1 else -2
-            if x.ndim == 0 or x.shape[axis] != length or u.ndim != v.ndim:
-                raise ValueError(
-                    f"sddmm: {name} has shape {tuple(x.shape)}, expected ({length},) or "
-                    f"(..., {length}, k), of the other's rank"
-                )
+        kernels.check_sddmm(pattern, u.shape, v.shape)
         return operations.sddmm(self.astype(u, dtype), self.astype(v, dtype), pattern)
 
     def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, torch.Tensor]:
@@ -202,6 +195,10 @@ class TorchAdapter(Adapter):
     ) -> Storage:
         from .packed import DenseTensorStorage, TensorStorage
 
+        parts = {
+            name: to_tensor(part) if isinstance(part, np.ndarray) else part
+            for name, part in parts.items()
+        }
         if format == "dense":
             return DenseTensorStorage(parts["values"])
         return TensorStorage(format, dtype, shape, **parts)

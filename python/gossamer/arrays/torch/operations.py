@@ -91,7 +91,7 @@ def _matmul_cpu(
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = _product_like(x, pattern, transpose, swapped)
-    kernels.matmul(_vector(values), bits(x), pattern, transpose, swapped, bits(y))
+    kernels.matmul(bits(values), bits(x), pattern, transpose, swapped, bits(y))
     return y
 
 
@@ -107,7 +107,7 @@ def _spgemm_cpu(
 ) -> torch.Tensor:
     left, right, product = (structure_of(number) for number in (a, b, c))
     values = a_values.new_empty((product.nnz,))
-    data = _vector(a_values), _vector(b_values)
+    data = bits(a_values), bits(b_values)
     kernels.spgemm(*data, left, right, product, transpose_b, bits(values))
     return values
 
@@ -115,20 +115,18 @@ def _spgemm_cpu(
 def _segment_sum_cpu(values: torch.Tensor, number: int) -> torch.Tensor:
     selection = structure_of(number)
     sums = values.new_empty((selection.rows,))
-    kernels.segment_sum(_vector(values), selection, bits(sums))
+    kernels.segment_sum(bits(values), selection, bits(sums))
     return sums
 
 
 def _todense_cpu(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
     dense = _todense_fake(values, number, transposed)
-    kernels.todense(_vector(values), structure_of(number), transposed, bits(dense))
+    kernels.todense(bits(values), structure_of(number), transposed, bits(dense))
     return dense
 
 
 def _todense_fake(values: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
-    pattern = structure_of(number)
-    shape = pattern.rows, pattern.cols
-    return values.new_empty(shape[::-1] if transposed else shape)
+    return values.new_empty(kernels.dense_shape(structure_of(number), transposed))
 
 
 def _sample_cpu(dense: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
@@ -136,10 +134,6 @@ def _sample_cpu(dense: torch.Tensor, number: int, transposed: bool) -> torch.Ten
     values = dense.new_empty((pattern.nnz,))
     kernels.sample(bits(dense), pattern, transposed, bits(values))
     return values
-
-
-def _vector(values: torch.Tensor) -> Any:
-    return bits(values.contiguous())
 
 
 def _batched_matmul(

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: D102 - what a method does is said in Adapter
+"""JAX arrays in the memory of the CPU.
+
+Every operation is a JAX primitive. Called on arrays it runs at once; inside ``jax.jit`` it is a
+callback into the engine. Sparse arrays are pytrees whose one leaf is ``data``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from .. import containers, gradients
+from ..dtypes import accumulator, check_value_dtype, promote
+from ..structure import CooPattern, Indices, Pattern, Selection
+from . import adapter_of, kernels
+from .adapter import Adapter, Array
+from .numpy import adapter as numpy_adapter
+from .numpy import misfit
+
+if TYPE_CHECKING:
+    from ..containers import SparseArray
+    from ..packed.storage import Storage
+
+
+class JAXAdapter(Adapter):
+    """Adapter of ``jax.Array``, traced ones included."""
+
+    array_type = type(jnp.zeros(0))
+
+    # ---- arrays --------------------------------------------------------------------------------
+
+    def asarray(self, x: Any, argument: str) -> Array:
+        x = jnp.asarray(x) if isinstance(x, list | tuple) else x
+        if not isinstance(x, jax.Array):
+            raise TypeError(
+                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds JAX "
+                f"arrays; convert one of them, as with jax.numpy.asarray(x)"
+            )
+        check_value_dtype(x.dtype.name, argument)
+        return x
+
+    def values(self, x: Any, argument: str) -> Array:
+        x = self.asarray(x, argument)
+        if x.ndim != 1:
+            raise ValueError(f"{argument} has shape {x.shape}, expected one axis")
+        return x
+
+    def dtype_name(self, dtype: Any) -> str:
+        return numpy_adapter.dtype_name(dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        return self.astype(jnp.zeros(shape), dtype)
+
+    def concatenate(self, arrays: list[Array]) -> Array:
+        return jnp.concatenate(arrays)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        if dtype in ("float64", "complex128") and not jax.config.jax_enable_x64:
+            raise TypeError(
+                f"JAX has no {dtype} unless it is told so: "
+                f"jax.config.update('jax_enable_x64', True)"
+            )
+        return x.astype(dtype)
+
+    def copy(self, x: Array) -> Array:
+        return x.copy()
+
+    def freeze(self, x: Array) -> Array:
+        return x
+
+    def is_frozen(self, x: Array) -> bool:
+        return False  # what is cached outlives a trace, and the arrays traced in it do not
+
+    def tonumpy(self, x: Array) -> Any:
+        if isinstance(x, jax.core.Tracer):
+            raise TypeError(
+                "the elements of an array that JAX traces cannot be read, and the structure of a "
+                "sparse array depends on them; make the sparse array outside jit, grad and vmap"
+            )
+        return np.asarray(x)
+
+    def fromnumpy(self, x: Any) -> Array:
+        return jnp.asarray(x)
+
+    # ---- elementwise ---------------------------------------------------------------------------
+
+    def conj(self, x: Array) -> Array:
+        return x.conj()
+
+    def absolute_square(self, x: Array) -> Array:
+        if jnp.iscomplexobj(x):
+            return x.real**2 + x.imag**2
+        return jnp.square(self.astype(x, accumulator(x.dtype.name)))
+
+    def sqrt(self, x: Array) -> Array:
+        return jnp.sqrt(x)
+
+    def sum(self, x: Array) -> Array:
+        return jnp.sum(self.astype(x, accumulator(x.dtype.name))).astype(x.dtype)
+
+    def take(self, x: Array, positions: Any) -> Array:
+        return x[positions]
+
+    # ---- operations of the engine --------------------------------------------------------------
+
+    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
+        return self._product(a, x, conjugate, swapped=False)
+
+    def rmatmul(self, a: SparseArray, x: Array) -> Array:
+        return self._product(a, x, conjugate=False, swapped=True)
+
+    def _product(self, a: SparseArray, x: Array, conjugate: bool, swapped: bool) -> Array:
+        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
+        pattern, values, transpose = a._stored()
+        values = values.conj() if conjugate else values
+        values, x = self._promoted(values, self.asarray(x, "x"))
+        outputs, inputs = a.shape[:: -1 if swapped else 1]
+        row_axis = -1 if swapped or x.ndim == 1 else -2
+        if x.ndim == 0 or x.shape[row_axis] != inputs:
+            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
+        return matmul(values, x, pattern, transpose != swapped, swapped)
+
+    def _promoted(self, x: Array, y: Array) -> tuple[Array, Array]:
+        dtype = promote(x.dtype.name, y.dtype.name)
+        return self.astype(x, dtype), self.astype(y, dtype)
+
+    def spgemm(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
+    ) -> tuple[Pattern, Array]:
+        a_values, b_values = self._promoted(a_values, b_values)
+        a, b, c = kernels.spgemm_pattern(a, b)
+        return c, spgemm(a_values, b_values, a, b, c, False)
+
+    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
+        kernels.check_sddmm(pattern, u.shape, v.shape)
+        return sddmm(*self._promoted(u, v), pattern)
+
+    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
+        pattern, index_map = coo.compress()
+        return pattern, values if index_map is None else self.gather(values, index_map)
+
+    def gather(self, values: Array, index_map: Indices) -> Array:
+        return segment_sum(values, Selection(len(values), index_map))
+
+    def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
+        return segment_sum(values, Selection(len(values), index_map, segments))
+
+    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
+        return todense(values, pattern, transposed)
+
+    def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
+        pattern, _ = numpy_adapter.fromdense(self.tonumpy(dense), threshold)
+        return pattern, sample(dense, pattern, False)
+
+    def packed_storage(
+        self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
+    ) -> Storage:
+        from ..packed.foreign import ForeignStorage
+
+        host = {name: np.asarray(part) for name, part in parts.items()}
+        matrix = numpy_adapter.packed_storage(format, dtype, shape, host)
+        return ForeignStorage(self, matrix, packed_matmul)
+
+
+def conj(x: Array) -> Array:
+    """Return x itself: JAX's gradients are transposed, not conjugated."""
+    return x
+
+
+def cast_like(x: Array, other: Any) -> Array:
+    """Cast to the dtype of an array, or of the place of one while JAX transposes."""
+    return x.astype(getattr(other, "aval", other).dtype)
+
+
+class _Operation:
+    """A JAX primitive that is linear in each of its arrays.
+
+    Parameters
+    ----------
+    tensors
+        Number of arrays; they are the first arguments, the others are static.
+    run
+        Computes it on NumPy arrays by the engine.
+    shape
+        Shape of the result, from the same arguments.
+    rule
+        Its adjoint in `gossamer.gradients`.
+    batch
+        Result for one batched operand, whose batch axis comes first, or None if it does not know
+        how; called with the number of the operand and the arguments.
+    """
+
+    def __init__(
+        self,
+        tensors: int,
+        run: Callable[..., Any],
+        shape: Callable[..., tuple[int, ...]],
+        rule: Callable[..., Array],
+        batch: Callable[..., Array | None] | None = None,
+    ) -> None:
+        self._tensors = tensors
+        self._run = run
+        self._shape = shape
+        self._rule = rule
+        self._batch = batch
+        self._primitive = primitive = Primitive(f"gossamer_{run.__name__}")
+        primitive.def_impl(self._now)
+        primitive.def_abstract_eval(self._abstract)
+        mlir.register_lowering(primitive, mlir.lower_fun(self._callback, multiple_results=False))
+        ad.primitive_jvps[primitive] = self._jvp
+        ad.primitive_transposes[primitive] = self._transpose
+        batching.primitive_batchers[primitive] = self._batched
+
+    def __call__(self, *arguments: Any) -> Array:
+        arrays, static = arguments[: self._tensors], arguments[self._tensors :]
+        return self._primitive.bind(*arrays, static=static)
+
+    def _now(self, *arrays: Array, static: tuple[Any, ...]) -> Array:
+        return jnp.asarray(self._on_host(static, *arrays))
+
+    def _on_host(self, static: tuple[Any, ...], *arrays: Any) -> Any:
+        return self._run(*(np.asarray(x) for x in arrays), *static)
+
+    def _abstract(self, *arrays: Any, static: tuple[Any, ...]) -> Any:
+        dtype = arrays[0].dtype
+        if self._run is kernels.packed_matmul:
+            dtype = jnp.dtype(static[0].result_dtype(dtype.name))
+        return jax.core.ShapedArray(self._shape(*arrays, *static), dtype)
+
+    def _callback(self, *arrays: Array, static: tuple[Any, ...]) -> Array:
+        result = self._abstract(*arrays, static=static)
+        result = jax.ShapeDtypeStruct(result.shape, result.dtype)
+        return jax.pure_callback(partial(self._on_host, static), result, *arrays)
+
+    def _jvp(self, arrays: Any, tangents: Any, static: tuple[Any, ...]) -> tuple[Array, Any]:
+        terms = [
+            self(*arrays[:i], tangent, *arrays[i + 1 :], *static)
+            for i, tangent in enumerate(tangents)
+            if type(tangent) is not ad.Zero
+        ]
+        return self(*arrays, *static), sum(terms[1:], terms[0])
+
+    def _transpose(self, cotangent: Any, *arrays: Any, static: tuple[Any, ...]) -> list[Any]:
+        if type(cotangent) is ad.Zero:
+            return [ad.Zero(x.aval) if ad.is_undefined_primal(x) else None for x in arrays]
+        ops = sys.modules[__name__]
+        return [
+            self._rule(ops, i, cotangent, *arrays, *static) if ad.is_undefined_primal(x) else None
+            for i, x in enumerate(arrays)
+        ]
+
+    def _batched(self, arrays: Any, axes: Any, static: tuple[Any, ...]) -> tuple[Array, int]:
+        first = [
+            x if axis is None else jnp.moveaxis(x, axis, 0)
+            for x, axis in zip(arrays, axes, strict=True)
+        ]
+        mapped = [i for i, axis in enumerate(axes) if axis is not None]
+        if self._batch is not None and len(mapped) == 1:
+            result = self._batch(mapped[0], *first, *static)
+            if result is not None:
+                return result, 0
+        members = [
+            self(*(x[k] if i in mapped else x for i, x in enumerate(first)), *static)
+            for k in range(len(first[mapped[0]]))
+        ]
+        return jnp.stack(members), 0
+
+
+def _batched_matmul(
+    operand: int, values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: bool
+) -> Array | None:
+    # A batch of vectors is a matrix with a vector in each row.
+    return matmul(values, x, pattern, transpose, swapped or x.ndim == 2) if operand else None
+
+
+def _batched_packed(operand: int, x: Array, matrix: Any, transpose: bool, swapped: bool) -> Array:
+    return packed_matmul(x, matrix, transpose, swapped or x.ndim == 2)
+
+
+matmul = _Operation(
+    2,
+    kernels.matmul,
+    lambda values, x, *static: kernels.matmul_shape(x.shape, *static),
+    gradients.matmul,
+    _batched_matmul,
+)
+sddmm = _Operation(2, kernels.sddmm, lambda u, v, pattern: (pattern.nnz,), gradients.sddmm)
+spgemm = _Operation(
+    2, kernels.spgemm, lambda x, y, a, b, c, transpose_b: (c.nnz,), gradients.spgemm
+)
+segment_sum = _Operation(
+    1, kernels.segment_sum, lambda values, selection: (selection.rows,), gradients.segment_sum
+)
+todense = _Operation(
+    1, kernels.todense, lambda values, *static: kernels.dense_shape(*static), gradients.todense
+)
+sample = _Operation(
+    1, kernels.sample, lambda dense, pattern, transposed: (pattern.nnz,), gradients.sample
+)
+packed_matmul = _Operation(
+    1,
+    kernels.packed_matmul,
+    lambda x, matrix, *static: kernels.matmul_shape(x.shape, matrix, *static),
+    gradients.packed_matmul,
+    _batched_packed,
+)
+
+
+def _register_pytree(container: type[SparseArray]) -> None:
+    """Let JAX's transformations see the values of a container, and nothing else, as a leaf."""
+
+    def flatten(a: SparseArray) -> tuple[tuple[Array], Any]:
+        structure = a.T._pattern if isinstance(a, containers.CSCArray) else a._pattern  # type: ignore[attr-defined]
+        return (a.data,), structure
+
+    def unflatten(structure: Any, leaves: tuple[Array]) -> SparseArray:
+        arrays = adapter_of(leaves[0]) or adapter
+        if container is containers.CSCArray:
+            return containers.CSRArray(structure, leaves[0], arrays).T
+        return container(structure, leaves[0], arrays)  # type: ignore[call-arg]
+
+    jax.tree_util.register_pytree_node(container, flatten, unflatten)
+
+
+adapter = JAXAdapter()
+for _container in (containers.CSRArray, containers.CSCArray, containers.COOArray):
+    _register_pytree(_container)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is differentiable by the stored values where: tried out, and as the table of the docs.
+
+``python differentiability.py`` prints the table.
+"""
+
+from __future__ import annotations
+
+import gossamer
+import numpy as np
+from frameworks import FRAMEWORKS
+
+_RNG = np.random.default_rng(8)
+DENSE = _RNG.standard_normal((9, 7)) * (_RNG.random((9, 7)) < 0.4)
+X = _RNG.standard_normal((7, 3))
+
+_VECTOR = _RNG.standard_normal(7)
+_LEFT = _RNG.standard_normal((9, 3))
+_STORED = tuple(int(index[5]) for index in np.nonzero(DENSE))
+
+#: Function of a sparse array of 9 × 7, and of the dense X, x, Y and S, by what it shows.
+OPERATIONS = {
+    "`A @ x`, rank 1": lambda A, X, x, Y, S: A @ x,
+    "`A @ X`, rank 2 and more": lambda A, X, x, Y, S: A @ X,
+    "`A.T @ Y`": lambda A, X, x, Y, S: A.T @ Y,
+    "`x @ A`": lambda A, X, x, Y, S: A.T.__rmatmul__(x),
+    "`A.todense()`": lambda A, X, x, Y, S: A.todense(),
+    "`2 * A`, `-A`, `A.conj()`": lambda A, X, x, Y, S: (-(A * 2.0)).conj().data,
+    "`sddmm(S, U, V)` by U, V": lambda A, X, x, Y, S: gossamer.sddmm(S, A @ X, X).data,
+    "`A @ B`, sparse": lambda A, X, x, Y, S: (A @ A.T).data,
+    "`A + B`, sparse": lambda A, X, x, Y, S: (A + A.tocsc()).data,
+    "`A.tocsr()`, `A.tocsc()`": lambda A, X, x, Y, S: A.tocsc().data,
+    "`A.tocoo(canonical=True)`": lambda A, X, x, Y, S: A.tocoo(canonical=True).data,
+    "`coo_array(...).tocsr(canonical=True)`, duplicates": lambda A, X, x, Y, S: _summed(A.data),
+    "`A[i:j, k:l]`": lambda A, X, x, Y, S: A[1:6, 2:5].data,
+    "`A[i, j]`": lambda A, X, x, Y, S: A[_STORED],
+    "`A.sum()`, `A.trace()`": lambda A, X, x, Y, S: A.sum() + A.trace(),
+    "`A.sum(0)`, `A.sum(1)`": lambda A, X, x, Y, S: A.sum(0),
+    "`A.diagonal(k)`": lambda A, X, x, Y, S: A.diagonal(1),
+    "`A.row_norms()`": lambda A, X, x, Y, S: A[1:4].row_norms(),
+    "`diags(d)`": lambda A, X, x, Y, S: gossamer.diags([A.data], [0]).data,
+}
+MODES = ("reverse", "second order", "forward", "compiled")
+
+
+def _summed(values):
+    positions = np.arange(values.shape[0]) % 5
+    return gossamer.coo_array((values, (positions, positions[::-1])), (5, 5)).tocsr(True).data
+
+
+def scalar(name, framework, format="csr"):
+    """Return a smooth function of the stored values to a number, and the values."""
+    A = gossamer.fromdense(framework.array(DENSE), format=format)
+    dense = tuple(framework.array(x) for x in (X, _VECTOR, _LEFT))
+    operation = OPERATIONS[name]
+
+    def function(values):
+        result = operation(A._with_data(values), *dense, A)
+        return ((result + 0.5) ** 3).sum()
+
+    return function, A.data
+
+
+def derivative(function, framework, x, direction, step=1e-6):
+    """Derivative of a scalar function along a direction by a central difference in float64."""
+    up, down = (
+        float(framework.numpy(function(framework.array(framework.numpy(x) + sign * direction))))
+        for sign in (step, -step)
+    )
+    return (up - down) / (2 * step)
+
+
+def attempt(name, mode, framework):
+    """Gradient or derivative in a mode, and what it must be, along one direction."""
+    function, values = scalar(name, framework)
+    direction = np.random.default_rng(2).standard_normal(values.shape[0])
+    tangent = framework.array(direction)
+
+    def along(v):  # the derivative of function along the direction, as a function of the values
+        return (framework.gradient(function, v) * tangent).sum()
+
+    if mode == "forward":
+        got = framework.forward(function, values, tangent)
+        return framework.numpy(got), derivative(function, framework, values, direction)
+    if mode == "second order":
+        got = framework.gradient(along, values)
+        expected = derivative(along, framework, values, direction)
+        return (framework.numpy(got) * direction).sum(), expected
+    if mode == "compiled":
+        got = framework.compiled(function)(values)
+        return framework.numpy(got), float(framework.numpy(function(values)))
+    got = framework.gradient(function, values)
+    expected = derivative(function, framework, values, direction)
+    return (framework.numpy(got) * direction).sum(), expected
+
+
+#: Where it is not supported: there the structure would be made while the framework records.
+REFUSED = {
+    ("torch", "compiled"): tuple(OPERATIONS)[7:],
+    ("mlx", "compiled"): ("`A @ B`, sparse",),
+}
+
+
+def table() -> str:
+    """The table of the documentation, in Markdown."""
+    lines = ["| by the stored values of A | PyTorch | MLX | JAX |", "|---|---|---|---|"]
+    for name in OPERATIONS:
+        cells = []
+        for framework in FRAMEWORKS:
+            refused = [mode for mode in MODES if name in REFUSED.get((framework, mode), ())]
+            cells.append(f"not {', '.join(refused)}" if refused else "✓")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One suite for PyTorch, MLX and JAX: products within the error bound, gradients, refusals."""
+
+from pathlib import Path
+
+import gossamer
+import numpy as np
+import pytest
+from battery.battery import matrices
+from cases import build, every_format, every_matrix, named, operand, product
+from differentiability import MODES, OPERATIONS, REFUSED, attempt, table
+from error_bound import BFLOAT16, assert_within
+from frameworks import FRAMEWORKS, every_framework
+
+GUIDE = Path(__file__).parents[2] / "docs" / "frameworks.md"
+FLOAT32 = np.dtype(np.float32)
+
+
+def taken_over(A, framework):
+    """A container of NumPy arrays as one of the framework's."""
+    data, indices = framework.array(A.data), [framework.array(x) for x in A._index_arrays()]
+    if A.format == "coo":
+        return gossamer.coo_array((data, tuple(indices)), A.shape)
+    make = gossamer.csr_array if A.format == "csr" else gossamer.csc_array
+    return make((data, *indices), A.shape)
+
+
+@every_matrix
+@every_framework
+def test_products(framework, matrix):
+    x, X = operand((matrix.cols,), FLOAT32), operand((matrix.cols, 3), FLOAT32)
+    z = operand((matrix.rows,), FLOAT32)
+    A = taken_over(build(matrix, FLOAT32), framework)
+    for B in (A, A.tocsc(), A.tocoo()):
+        y = framework.numpy(B @ framework.array(x))
+        assert y.dtype == FLOAT32
+        assert_within(y, product(matrix, FLOAT32, x), FLOAT32)
+        assert_within(framework.numpy(B @ framework.array(X)), product(matrix, FLOAT32, X), FLOAT32)
+        assert_within(
+            framework.numpy(B.__rmatmul__(framework.array(z))),
+            product(matrix, FLOAT32, z, transpose=True),
+            FLOAT32,
+        )
+
+
+@every_format
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float64", "complex64", "complex128"])
+@every_framework
+def test_dtypes_and_ranks(framework, name, format):
+    if name not in framework.dtypes:
+        pytest.skip(f"{framework.name} has no {name}")
+    dtype = BFLOAT16 if name == "bfloat16" else np.dtype(name)
+    matrix = named("random_0.1")
+    A = taken_over(build(matrix, dtype, format), framework)
+    X = operand((2, 1, matrix.cols, 3), dtype)
+    Y = framework.numpy(A @ framework.array(X))
+    assert (Y.dtype, Y.shape) == (dtype, (2, 1, matrix.rows, 3))
+    for i in range(2):
+        assert_within(Y[i, 0], product(matrix, dtype, X[i, 0]), dtype)
+    Z = operand((2, 3, matrix.rows), dtype)
+    W = framework.numpy(A.__rmatmul__(framework.array(Z)))
+    for i in range(2):
+        expected = product(matrix, dtype, Z[i].T, transpose=True)
+        assert_within(W[i].T, expected, dtype)
+    dense = framework.numpy(A.todense())
+    np.testing.assert_array_equal(dense, build(matrix, dtype).todense())
+
+
+@every_framework
+def test_the_example_of_the_predecessor(framework):
+    """512 × 512 at 0.2%, a batch of 8: product and gradient against the dense result."""
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(7)
+    sp = scipy_sparse.random_array((512, 512), density=0.002, format="csr", rng=rng)
+    sp = sp.astype(np.float32)
+    parts = (sp.data, sp.indices.astype(np.int32), sp.indptr.astype(np.int32))
+    A = gossamer.csr_array(
+        tuple(framework.array(part) for part in parts),
+        shape=sp.shape,
+        sorted_indices=True,
+        canonical=True,
+    )
+    B = rng.standard_normal((8, 512, 16)).astype(np.float32)
+    coo = sp.tocoo()
+    matrix = named("unsorted")._replace(rows=512, cols=512, row=coo.row, col=coo.col, data=coo.data)
+    Y = framework.numpy(A @ framework.array(B))
+    gradient = framework.numpy(
+        framework.gradient(lambda B: ((A @ B) ** 2).sum(), framework.array(B))
+    )
+    for i in range(8):
+        assert_within(Y[i], product(matrix, FLOAT32, B[i]), FLOAT32)
+        # Of what the framework got: twice the product, exactly.
+        expected = product(matrix, FLOAT32, 2 * Y[i], transpose=True)
+        assert_within(gradient[i], expected, FLOAT32)
+
+
+# ---- gradients -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", OPERATIONS)
+@every_framework
+def test_differentiable_by_the_stored_values(framework, name, mode):
+    if name in REFUSED.get((framework.name, mode), ()):
+        with pytest.raises(Exception, match=r"\w"):
+            attempt(name, mode, framework)
+        return
+    got, expected = attempt(name, mode, framework)
+    assert got == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_table_of_the_docs_is_the_tested_one():
+    assert table() in GUIDE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 3), (2, 7, 3)])
+@every_framework
+def test_gradients_by_the_operand(framework, shape):
+    D = np.random.default_rng(0).standard_normal((9, 7))
+    D[D < 0.3] = 0
+    x = np.random.default_rng(1).standard_normal(shape)
+    A, given = gossamer.fromdense(framework.array(D)), framework.array(x)
+    loss = lambda x: ((A @ x) ** 2).sum()  # noqa: E731
+    expected = D.T @ (2 * (D @ x))
+    got = framework.numpy(framework.gradient(loss, given))
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    moved = framework.forward(lambda x: A @ x, given, given)
+    np.testing.assert_allclose(framework.numpy(moved), D @ x, rtol=1e-12)
+    compiled = framework.compiled(lambda x: A @ x)(given)
+    np.testing.assert_allclose(framework.numpy(compiled), D @ x, rtol=1e-12)
+
+
+@every_framework
+def test_batches_of_operands_and_of_values(framework):
+    D = np.random.default_rng(0).standard_normal((9, 7))
+    D[D < 0.3] = 0
+    A = gossamer.fromdense(framework.array(D))
+    X = np.random.default_rng(1).standard_normal((4, 7))
+    rows = framework.numpy(framework.batched(lambda x: A @ x, framework.array(X)))
+    np.testing.assert_allclose(rows, X @ D.T, rtol=1e-12)
+    V = np.random.default_rng(2).standard_normal((3, A.nnz))
+    x = framework.array(X[0])
+    many = framework.batched(lambda v: A._with_data(v) @ x, framework.array(V))
+    for i in range(3):
+        expected = framework.numpy(A._with_data(framework.array(V[i])) @ x)
+        np.testing.assert_allclose(framework.numpy(many)[i], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["complex64", "complex128"])
+@every_framework
+def test_complex_gradients_follow_the_framework(framework, name):
+    if name not in framework.dtypes:
+        pytest.skip(f"{framework.name} has no {name}")
+    rng = np.random.default_rng(3)
+    D = (rng.standard_normal((5, 4)) + 1j * rng.standard_normal((5, 4))).astype(name)
+    D[rng.random((5, 4)) < 0.5] = 0
+    x = framework.array((rng.standard_normal(4) + 1j * rng.standard_normal(4)).astype(name))
+    A, dense = gossamer.fromdense(framework.array(D)), framework.array(D)
+
+    def loss(y):
+        return ((y.real**3) + y.real * y.imag).sum()
+
+    for sparse, full, at in (
+        (lambda x: loss(A @ x), lambda x: loss(dense @ x), x),
+        (lambda v: loss(A._with_data(v) @ x), lambda d: loss(d @ x), None),
+    ):
+        got = framework.numpy(framework.gradient(sparse, A.data if at is None else at))
+        expected = framework.numpy(framework.gradient(full, dense if at is None else at))
+        if at is None:
+            expected = expected[D != 0]
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+# ---- packed --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x_dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "float8_e4m3"])
+@every_framework
+def test_packed_products_have_the_bits_of_numpy(framework, dtype, x_dtype):
+    W = np.random.default_rng(5).standard_normal((40, 70)).astype(np.float32)
+    W[np.abs(W) < 0.7] = 0
+    P, N = (
+        gossamer.compress(framework.array(W), "bitmap", dtype),
+        gossamer.compress(W, "bitmap", dtype),
+    )
+    cast = BFLOAT16 if x_dtype == "bfloat16" else np.dtype(x_dtype)
+    x = np.random.default_rng(6).standard_normal((2, 70, 3)).astype(cast)
+    y = framework.numpy(P @ framework.array(x))
+    np.testing.assert_array_equal(y, N @ x)
+    z = np.random.default_rng(6).standard_normal((3, 40)).astype(cast)
+    got = framework.numpy(P.__rmatmul__(framework.array(z)))
+    np.testing.assert_array_equal(got, z @ N)
+    gradient = framework.gradient(lambda x: (P @ x).sum(), framework.array(x))
+    ones = np.ones((2, 40, 3), (N @ x).dtype)
+    np.testing.assert_array_equal(framework.numpy(gradient), (N.T @ ones).astype(cast))
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", [*FRAMEWORKS, "numpy"])
+@every_framework
+def test_mixed_frameworks_are_refused_with_advice(framework, other):
+    if other == framework.name:
+        return
+    foreign = np.asarray if other == "numpy" else FRAMEWORKS[other]().array
+    A = gossamer.fromdense(framework.array(np.eye(3, dtype=np.float32)))
+    P = gossamer.compress(framework.array(np.eye(3, dtype=np.float32)))
+    x = foreign(np.ones(3, np.float32))
+    for mixed in (lambda: A @ x, lambda: P @ x, lambda: A.__rmatmul__(x)):
+        with pytest.raises(TypeError, match=r"x is a .* and [AP] holds .*; convert one of them"):
+            mixed()
+    B = gossamer.fromdense(x[:, None] * x[None])
+    for mixed in (lambda: A @ B, lambda: A + B):
+        with pytest.raises(TypeError, match=r"B holds .* and A .*; convert one of them"):
+            mixed()
+
+
+@every_framework
+def test_wrong_arrays(framework):
+    A = gossamer.fromdense(framework.array(np.eye(3)))
+    with pytest.raises(TypeError, match="x has dtype int32, expected one of float16"):
+        A @ framework.array(np.ones(3, np.int32))
+    with pytest.raises(ValueError, match=r"x has shape \(4,\), expected \(3,\)"):
+        A @ framework.array(np.ones(4))
+    with pytest.raises(ValueError, match=r"data has shape \(1, 1\), expected one axis"):
+        gossamer.csr_array((framework.array(np.ones((1, 1))), [0], [0, 1]), (1, 1))
+    indices = framework.array(np.zeros(1, np.float32))
+    with pytest.raises(TypeError, match="indices has dtype float32"):
+        gossamer.csr_array((framework.array(np.ones(1)), indices, [0, 1]), (1, 1))
+    with pytest.raises(ValueError, match=r"indices\[0\] = 7 is out of range for 1 columns"):
+        gossamer.csr_array((framework.array(np.ones(1)), [7], [0, 1]), (1, 1))
+
+
+@every_framework
+def test_structure_cannot_be_traced(framework):
+    def make(x):
+        return gossamer.fromdense(x).data.sum()
+
+    with pytest.raises(Exception, match=r"\w"):
+        framework.compiled(make)(framework.array(np.eye(3)))
+
+
+@pytest.mark.parametrize("matrix", matrices()[:14], ids=lambda m: m.name)
+@every_framework
+def test_to_scipy_and_back(framework, matrix):
+    pytest.importorskip("scipy")
+    A = build(matrix, FLOAT32)
+    back = taken_over(A, framework).to_scipy()
+    np.testing.assert_array_equal(back.data, A.data)
+    np.testing.assert_array_equal(back.indices, A.indices)
