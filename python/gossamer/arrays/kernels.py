@@ -47,7 +47,7 @@ def matmul(
         moved = np.empty_like(values)
         _engine.gather(values, index_map, moved)
         values = moved
-    x, y = _within_rank(x), _within_rank(out)
+    x, y = within_rank(x), within_rank(out)
     if swapped and x.ndim > 1:
         x, y = x.swapaxes(-1, -2), y.swapaxes(-1, -2)
     _engine.matmul(pattern.handle, values, x, y, False)
@@ -57,7 +57,7 @@ def matmul(
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
-    _engine.sddmm(pattern.handle, _within_rank(u), _within_rank(v), bits(out))
+    _engine.sddmm(pattern.handle, within_rank(u), within_rank(v), bits(out))
     return out
 
 
@@ -87,15 +87,14 @@ def spgemm(
     return out
 
 
-def spgemm_pattern(a: Pattern, b: Pattern) -> tuple[Pattern, Pattern, Pattern]:
-    """Both patterns and that of their product, canonical, in one index dtype."""
+def spgemm_pattern(a: Pattern, b: Pattern) -> Pattern:
+    """Pattern of A B, in an index dtype that holds it."""
     a, b = common_index_dtype(a, b)
     offsets = np.empty(a.rows + 1, np.int64)
     nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
     indices = np.empty(nnz, index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype))
     _engine.spgemm_fill(a.handle, None, b.handle, None, offsets, indices, None)
-    c = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
-    return a.astype(c.index_dtype), b.astype(c.index_dtype), c
+    return Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
 
 
 def packed_matmul(x: Any, matrix: Any, transpose: bool, swapped: bool) -> Any:
@@ -135,7 +134,7 @@ def _vector(values: Any) -> Any:
     return bits(np.ascontiguousarray(values))
 
 
-def _within_rank(x: Any) -> Any:
+def within_rank(x: Any) -> Any:
     """Bits of an array, its leading axes folded where it has more than the engine's views."""
     x = bits(x)
     if x.ndim <= MAX_RANK:

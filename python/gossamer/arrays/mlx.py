@@ -141,7 +141,8 @@ class MLXAdapter(Adapter):
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, Array]:
         a_values, b_values = self._promoted(a_values, b_values)
-        a, b, c = kernels.spgemm_pattern(a, b)
+        c = kernels.spgemm_pattern(a, b)
+        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
         return c, spgemm(a_values, b_values, a, b, c, False)
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:

@@ -161,7 +161,8 @@ class TorchAdapter(Adapter):
         dtype = promote(NAMES[a_values.dtype], NAMES[b_values.dtype])
         a_values, b_values = self.astype(a_values, dtype), self.astype(b_values, dtype)
         check_same_device(b_values, a_values, "A")
-        a, b, c = kernels.spgemm_pattern(a, b)
+        c = kernels.spgemm_pattern(a, b)
+        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
         return c, operations.spgemm(a_values, b_values, a, b, c, False)
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> torch.Tensor:
