@@ -14,6 +14,8 @@ from ..kernels import MAX_RANK as MAX_RANK
 
 LIBRARY = torch.library.Library("gossamer", "DEF")
 
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
 #: Gradient of one operand: its number, the gradient of the result, then the operation's arguments.
 Adjoint = Callable[..., torch.Tensor]
 
@@ -25,6 +27,13 @@ def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> Non
             f"x is on {x.device} and {matrix} on {values.device}; move one of them, as with "
             f"x.to({str(values.device)!r})"
         )
+
+
+def is_plain(tensors: tuple[Any, ...]) -> bool:
+    """Whether nothing but autograd looks at what happens to these tensors of the CPU."""
+    return torch._C._len_torch_dispatch_stack() == 0 and all(
+        type(x) in _PLAIN and x.is_cpu and not (x.is_conj() or x.is_neg()) for x in tensors
+    )
 
 
 class Operation:
@@ -64,6 +73,7 @@ class Operation:
         LIBRARY.impl(name, kernel, "CPU")
         self.overload = getattr(torch.ops.gossamer, name).default
         self.tensors = tensors
+        self._kernel = kernel
         self._adjoint = adjoint
         self._batch = batch
         qualified = f"gossamer::{name}"
@@ -73,18 +83,25 @@ class Operation:
         )
         torch.library.register_vmap(qualified, self._vmap, lib=LIBRARY)
         self._function = self._transformable(name)
+        self._tracked = self._trackable(name)
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         """Compute the result, differentiably."""
-        if forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
-            if torch.compiler.is_compiling():
-                if forward_ad._current_level >= 0:
-                    raise RuntimeError(
-                        "forward-mode differentiation of sparse operations is not supported inside "
-                        "torch.compile; call jvp outside, or use the reverse mode"
-                    )
-            else:
-                return self._function.apply(*arguments)
+        forward_mode = forward_ad._current_level >= 0
+        if torch.compiler.is_compiling():
+            if forward_mode:
+                raise RuntimeError(
+                    "forward-mode differentiation of sparse operations is not supported inside "
+                    "torch.compile; call jvp outside, or use the reverse mode"
+                )
+            return self.overload(*arguments)
+        if forward_mode or torch._C._are_functorch_transforms_active():
+            return self._function.apply(*arguments)
+        if is_plain(arguments[: self.tensors]):
+            # The dispatcher would come to the same, in twice the time.
+            if torch.is_grad_enabled() and any(x.requires_grad for x in arguments[: self.tensors]):
+                return self._tracked.apply(*arguments)
+            return self._kernel(*arguments)
         return self.overload(*arguments)
 
     def _pinning(self, fake: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -130,6 +147,23 @@ class Operation:
             for i in range(info.batch_size)
         ]
         return torch.stack(members), 0
+
+    def _trackable(self, name: str) -> Any:
+        """``autograd.Function`` for plain tensors and the reverse mode alone, the quickest one."""
+        operation = self
+
+        class Tracked(torch.autograd.Function):  # type: ignore[misc]
+            @staticmethod
+            def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
+                operation._setup_context(ctx, arguments, None)
+                return operation._kernel(*arguments)
+
+            @staticmethod
+            def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+                return operation._backward(ctx, gradient)
+
+        Tracked.__name__ = Tracked.__qualname__ = name
+        return Tracked
 
     def _transformable(self, name: str) -> Any:
         """``autograd.Function`` of the operation: ``torch.library`` knows no forward mode."""
