@@ -19,10 +19,11 @@ import time
 
 import gossamer
 import numpy as np
-from scipy.sparse.linalg import eigsh
+from backends import BACKENDS, load_backend
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 
-def transverse_field_ising(n_qubits, field, periodic=False, dtype=np.float64):
+def transverse_field_ising(n_qubits, field, periodic=False, dtype=np.float64, array=np.asarray):
     """Hamiltonian of an Ising chain in a transverse field.
 
     Parameters
@@ -35,6 +36,8 @@ def transverse_field_ising(n_qubits, field, periodic=False, dtype=np.float64):
         Whether the last spin couples to the first.
     dtype : dtype
         Of the matrix elements.
+    array : callable
+        Makes the framework's array of a NumPy array.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def transverse_field_ising(n_qubits, field, periodic=False, dtype=np.float64):
     rows = np.tile(states, n_qubits + 1)
     cols = np.concatenate([states, *flipped])
     shape = (states.size, states.size)
-    return gossamer.coo_array((values, (rows, cols)), shape=shape).tocsr(canonical=True)
+    return gossamer.coo_array((array(values), (rows, cols)), shape=shape).tocsr(canonical=True)
 
 
 def exact_ground_energy(n_qubits, field, periodic=False):
@@ -84,10 +87,18 @@ def exact_ground_energy(n_qubits, field, periodic=False):
     return -np.linalg.svd(form, compute_uv=False).sum()
 
 
-def ground_state_energy(H):
+def ground_state_energy(H, backend=None):
     """Lowest eigenvalue of H by SciPy's Lanczos iteration with Gossamer's product."""
-    start = np.random.default_rng(0).standard_normal(H.shape[0]).astype(H.dtype)
-    return eigsh(H, k=1, which="SA", v0=start, return_eigenvectors=False)[0]
+    operator = H
+    if backend is not None:  # SciPy's vectors are NumPy's
+        dtype = backend.numpy(H.data).dtype
+
+        def product(x):
+            return backend.numpy(H @ backend.array(np.ascontiguousarray(x.reshape(-1))))
+
+        operator = LinearOperator(H.shape, matvec=product, dtype=dtype)
+    start = np.random.default_rng(0).standard_normal(H.shape[0]).astype(operator.dtype)
+    return eigsh(operator, k=1, which="SA", v0=start, return_eigenvectors=False)[0]
 
 
 def main():
@@ -99,26 +110,28 @@ def main():
     parser.add_argument("--field", type=float, default=0.7, help="in units of the coupling")
     parser.add_argument("--periodic", action="store_true", help="couple the last spin to the first")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float64")
+    parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="whose arrays")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args = parser.parse_args()
     if not 1 <= args.qubits <= 26:
         parser.error(f"argument --qubits: {args.qubits} is not in 1..26")
     try:
         device = gossamer.use_gpu() if args.device == "gpu" else gossamer.use_cpu()
-    except RuntimeError as error:
+        backend = load_backend(args.backend)
+    except (ImportError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
 
     n, kind = args.qubits, "periodic" if args.periodic else "open"
     print(f"{kind} chain of {n} qubits, field {args.field:g}, on {device}")
     start = time.perf_counter()
-    H = transverse_field_ising(n, args.field, args.periodic, args.dtype)
+    H = transverse_field_ising(n, args.field, args.periodic, args.dtype, backend.array)
     print(f"built in {time.perf_counter() - start:.3f} s: {H}")
 
-    psi = np.full(H.shape[0], H.shape[0] ** -0.5, dtype=H.dtype)
-    print(f"uniform superposition <H> = {psi @ (H @ psi):.6f}")
+    psi = np.full(H.shape[0], H.shape[0] ** -0.5, dtype=args.dtype)
+    print(f"uniform superposition <H> = {psi @ backend.numpy(H @ backend.array(psi)):.6f}")
     start = time.perf_counter()
-    energy = ground_state_energy(H)
+    energy = ground_state_energy(H, None if args.backend == "numpy" else backend)
     seconds = time.perf_counter() - start
     print(f"ground state          E   = {energy:.6f}, {energy / n:.6f} a site, in {seconds:.3f} s")
     print(f"exact                 E   = {exact_ground_energy(n, args.field, args.periodic):.6f}")

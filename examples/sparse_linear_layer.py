@@ -3,7 +3,8 @@
 """A block-sparse linear layer on a batch of activations, forward and backward.
 
 The weight is block-diagonal, each block an identity with a quarter of the identity above its
-diagonal. ``W @ x`` takes activations of shape (batch, features, 1) as they are.
+diagonal. ``W @ x`` takes activations of shape (batch, features, 1) as they are. The gradient by
+them is the framework's own, or with NumPy's arrays written out.
 
     python examples/sparse_linear_layer.py --features 64 --blocks 8 --batch 4
 """
@@ -13,9 +14,10 @@ import sys
 
 import gossamer
 import numpy as np
+from backends import BACKENDS, load_backend
 
 
-def block_sparse_weight(features, blocks):
+def block_sparse_weight(features, blocks, array=np.asarray):
     """Block-diagonal weight with bidiagonal blocks.
 
     Parameters
@@ -24,6 +26,8 @@ def block_sparse_weight(features, blocks):
         Rows and columns of the weight.
     blocks : int
         Number of blocks; must divide ``features``.
+    array : callable
+        Makes the framework's array of a NumPy array.
 
     Returns
     -------
@@ -37,9 +41,8 @@ def block_sparse_weight(features, blocks):
     rows = np.concatenate([row, coupled])
     cols = np.concatenate([row, coupled + 1])
     values = np.repeat(np.array([1, 0.25], dtype=np.float32), [row.size, coupled.size])
-    return gossamer.coo_array((values, (rows, cols)), shape=(features, features)).tocsr(
-        canonical=True
-    )
+    weight = gossamer.coo_array((array(values), (rows, cols)), shape=(features, features))
+    return weight.tocsr(canonical=True)
 
 
 def main():
@@ -48,6 +51,7 @@ def main():
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=8, help="must divide the features")
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="whose arrays")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args = parser.parse_args()
     for name in ("features", "blocks", "batch"):
@@ -57,21 +61,26 @@ def main():
         parser.error(f"argument --blocks: {args.blocks} does not divide {args.features} features")
     try:
         device = gossamer.use_gpu() if args.device == "gpu" else gossamer.use_cpu()
-    except RuntimeError as error:
+        backend = load_backend(args.backend)
+    except (ImportError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
 
-    W = block_sparse_weight(args.features, args.blocks)
+    W = block_sparse_weight(args.features, args.blocks, backend.array)
     print(f"weight on {device}: {W}, density {W.nnz / (W.shape[0] * W.shape[1]):.2%}")
     x = np.random.default_rng(0).standard_normal((args.batch, args.features, 1), dtype=np.float32)
-    y = W @ x
+    activations = backend.array(x)
+    y = backend.numpy(W @ activations)
     print(f"y = W @ x: shape {y.shape}")
 
-    # The loss sum(y**2) has the gradient 2 y by y, and so 2 Wᵀ y by x.
-    grad_x = W.T @ (2 * y)
+    if backend.gradient is not None:
+        grad_x = backend.gradient(lambda x: ((W @ x) ** 2).sum(), activations)
+    else:  # the loss sum(y**2) has the gradient 2 y by y, and so 2 Wᵀ y by x
+        grad_x = W.T @ (2 * y)
+    grad_x = backend.numpy(grad_x)
     print(f"gradient by x: shape {grad_x.shape}")
 
-    dense = np.asarray(W.todense())
+    dense = backend.numpy(W.todense())
     print(f"largest difference from the dense layer: {np.abs(y - dense @ x).max():.1e} forward,")
     print(f"    {np.abs(grad_x - dense.T @ (2 * (dense @ x))).max():.1e} in the gradient")
     return 0
