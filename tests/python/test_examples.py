@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("scipy")
 EXAMPLES = Path(__file__).parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))  # as for a script, which finds its neighbours
 
 
 def load(name):
@@ -40,6 +41,15 @@ def missing_gpu():
 
 quantum = load("quantum_hamiltonian")
 layer = load("sparse_linear_layer")
+training = load("train_sparse_layer")
+
+every_backend = pytest.mark.parametrize("backend", ["torch", "mlx", "jax"])
+
+
+def backend_or_skip(name):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return training.load_backend(name)
 
 
 def pauli_chain(n_qubits, field, periodic):
@@ -138,3 +148,27 @@ def test_sparse_linear_layer_refuses_blocks_that_do_not_divide():
     result = run("sparse_linear_layer", "--features", "64", "--blocks", "7")
     assert result.returncode == 2
     assert "argument --blocks: 7 does not divide 64 features" in result.stderr
+
+
+@every_backend
+def test_examples_agree_with_every_backend(backend):
+    backend_or_skip(backend)
+    energy = run("quantum_hamiltonian", "--qubits", "8", "--backend", backend)
+    assert energy.returncode == 0, energy.stderr
+    assert energy.stdout.count(f"{quantum.exact_ground_energy(8, 0.7):.6f}") == 2
+    gradient = run("sparse_linear_layer", "--backend", backend)
+    assert gradient.returncode == 0, gradient.stderr
+    errors = [float(number) for number in re.findall(r"\d\.\de[+-]\d+", gradient.stdout)]
+    assert len(errors) == 2
+    assert max(errors) < 1e-5
+
+
+@every_backend
+def test_training_finds_the_values(backend):
+    truth = training.heat_step(np.full(30, 0.3))
+    np.testing.assert_allclose(truth.todense().sum(axis=1), 1)
+    fitted = training.fit(truth, 300, 0.01, 40, 0.8, backend_or_skip(backend))
+    losses, errors = zip(*(row[1:] for row in fitted), strict=True)
+    assert losses[-1] < 1e-3 * losses[0]
+    assert errors[0] > 0.3
+    assert errors[-1] < 0.01  # four standard errors, 0.01 / sqrt(300) each, and room

@@ -47,7 +47,7 @@ def matmul(
         moved = np.empty_like(values)
         _engine.gather(values, index_map, moved)
         values = moved
-    x, y = within_rank(x), within_rank(out)
+    x, y = within_rank(bits(x)), within_rank(bits(out))
     if swapped and x.ndim > 1:
         if _pays_to_transpose(pattern, math.prod(x.shape[:-1]), _MATMUL_COLUMNS):
             _matmul_transposed(pattern, values, x, y)
@@ -80,7 +80,7 @@ def _pays_to_transpose(pattern: Pattern, columns: int, at_least: int) -> bool:
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
-    u, v = within_rank(u), within_rank(v)
+    u, v = within_rank(bits(u)), within_rank(bits(v))
     if u.ndim > 1 and _pays_to_transpose(pattern, u.shape[-1], _SDDMM_COLUMNS):
         u, v = np.ascontiguousarray(u), np.ascontiguousarray(v)
     _engine.sddmm(pattern.handle, u, v, bits(out))
@@ -161,8 +161,7 @@ def _vector(values: Any) -> Any:
 
 
 def within_rank(x: Any) -> Any:
-    """Bits of an array, its leading axes folded where it has more than the engine's views."""
-    x = bits(x)
+    """Fold the leading axes of an array that has more than the engine's views."""
     if x.ndim <= MAX_RANK:
         return x
     return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
