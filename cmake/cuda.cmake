@@ -5,6 +5,7 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 90)
 endif()
 enable_language(CUDA)
+find_package(CUDAToolkit REQUIRED)
 set(CMAKE_CUDA_STANDARD 20)
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # Debian 12's CMake does not know that nvcc has it
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
@@ -28,7 +29,7 @@ add_library(gossamer_cuda ${GOSSAMER_CUDA_SOURCES})
 add_library(gossamer::gossamer_cuda ALIAS gossamer_cuda)
 set_target_properties(gossamer_cuda PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
 gossamer_cuda_options(gossamer_cuda)
-target_link_libraries(gossamer_cuda PUBLIC gossamer)
+target_link_libraries(gossamer_cuda PUBLIC gossamer PRIVATE CUDA::cudart_static)
 
 # Hopper's own instructions exist under the target 90a alone.
 if(GOSSAMER_HOPPER_SOURCES)

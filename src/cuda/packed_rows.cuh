@@ -81,20 +81,12 @@ __device__ void walk_row(const PackedView& packed, std::int64_t row, unsigned ig
   if (packed.format == PackedFormat::bitmap) {
     const std::int64_t words = (packed.cols + 31) / 32;
     const auto* bits = reinterpret_cast<const std::uint32_t*>(packed.positions) + row * words;
-    // A lane loads a word, so that the values of 32 words do not wait for each other's masks.
-    for (std::int64_t begin = 0; begin < words; begin += 32) {
-      const unsigned mine = begin + lane < words ? bits[begin + lane] : 0;
-      const int through = inclusive_scan(__popc(mine));
-      const int count = static_cast<int>(min(words - begin, std::int64_t{32}));
-#pragma unroll 4
-      for (int word = 0; word < count; ++word) {
-        const unsigned mask = __shfl_sync(all_lanes, mine, word);
-        const int before = __shfl_sync(all_lanes, through, word) - __popc(mask);
-        const std::int64_t at = item + before + __popc(mask & lanes_below());
-        const bool set = (mask >> lane & 1) != 0;
-        body(set && is_stored(at), static_cast<int>(32 * (begin + word)) + lane, at);
-      }
-      item += __shfl_sync(all_lanes, through, 31);
+    for (std::int64_t word = 0; word < words; ++word) {
+      const unsigned mask = bits[word];
+      const std::int64_t at = item + __popc(mask & lanes_below());
+      const bool set = (mask >> lane & 1) != 0;
+      body(set && is_stored(at), static_cast<int>(32 * word) + lane, at);
+      item += __popc(mask);
     }
     return;
   }

@@ -196,6 +196,17 @@ def test_an_offloaded_layer_keeps_one_arrangement_on_the_gpu(dtype):
     assert torch.cuda.memory_allocated() - before < 1.2 * P.nbytes + (1 << 20)
 
 
+def test_macko_on_the_gpu():
+    from gossamer import macko
+
+    M = matrix((512, 1024), 0.5, torch.float16).cuda()
+    V = vectors((1024,), torch.float16).cuda()
+    compressed = macko.compress(M)
+    assert all(part.is_cuda for part in compressed[:3])
+    for _ in range(3):
+        assert_product(macko.multiply(compressed, V)[None], M.cpu(), V[None])
+
+
 def test_errors_leave_the_process_usable():
     P = gs.compress(matrix((8, 8), 0.5).cuda())
     with pytest.raises(ValueError, match="x is on cpu"):
