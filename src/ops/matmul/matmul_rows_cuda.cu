@@ -236,16 +236,17 @@ bool is_aligned(const DenseColumns& dense, std::size_t width, std::size_t item) 
 /// Parts of a row of `length` positions. Lanes along a single column read neighbouring positions,
 /// so a few for each suffice; lanes along several columns read X, which rows side by side share.
 int log_splits(std::int64_t length, std::int64_t threads, std::int64_t wanted, int log_lanes) {
-  const bool single = log_lanes == 0;
-  const std::int64_t positions = single ? 6 : 16, shortest = single ? 0 : 48;
-  const std::int64_t beyond_warp = single ? 16 : 64;
+  const tuning::MatmulCudaSplits& split =
+      log_lanes == 0 ? tuning::matmul_cuda_single_column : tuning::matmul_cuda_columns;
   int log = 0;
-  while (log_lanes + log < 5 && length >= shortest && (positions << log) <= length) ++log;
+  while (log_lanes + log < 5 && length >= split.shortest && (split.positions << log) <= length) {
+    ++log;
+  }
   while (log_lanes + log < log_block && (threads << log) < wanted &&
          ((log_lanes + log < 5 ? 8 : 16) << log) <= length) {
     ++log;
   }
-  while (log_lanes + log < log_block && (beyond_warp << log) <= length) ++log;
+  while (log_lanes + log < log_block && (split.beyond_warp << log) <= length) ++log;
   return log;
 }
 

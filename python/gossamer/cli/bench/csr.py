@@ -45,7 +45,7 @@ def csr(
     and each result is checked once. Exits with 1 if a result of Gossamer is wrong.
 
     On a GPU (--device cuda) products with 1, 16 and 64 columns in float32 are measured against
-    cuSPARSE, by itself and through PyTorch and CuPy, the launches of each in one CUDA graph.
+    cuSPARSE, by itself and through PyTorch, the launches of each in one CUDA graph.
     """
     if device == "cuda":
         return _csr_on_gpu(json_file, plot, quick, only)

@@ -13,9 +13,9 @@ from rich.table import Table
 from gossamer.cli.bench.bars import geometric_mean
 
 Case = Mapping[str, Any]
-_PEERS = ("cusparse", "torch", "cupy", "dense")
-_LABELS = {"cusparse": "cuSPARSE's fastest", "torch": "PyTorch", "cupy": "CuPy", "dense": "dense"}
-_COLORS = {"cusparse": "#3572b0", "torch": "#e07b39", "cupy": "#5aa469", "dense": "#8a6fb0"}
+_PEERS = ("cusparse", "torch", "dense")
+_LABELS = {"cusparse": "cuSPARSE's fastest", "torch": "PyTorch", "dense": "dense"}
+_COLORS = {"cusparse": "#3572b0", "torch": "#e07b39", "dense": "#8a6fb0"}
 
 
 def print_csr_report(console: Console, results: Mapping[str, Any]) -> None:
