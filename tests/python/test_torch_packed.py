@@ -73,6 +73,20 @@ def test_gradient_by_the_operand(shape):
     torch.testing.assert_close(by_packed, by_dense)
 
 
+def test_forward_mode_and_second_order():
+    P, x = gossamer.compress(weight()), operand(70)
+    torch.testing.assert_close(torch.func.jvp(lambda x: P @ x, (x,), (x,))[1], P @ x)
+    hessian = torch.func.hessian(lambda x: (P @ x).square().sum())(x)
+    torch.testing.assert_close(hessian, 2 * weight().T @ weight(), rtol=1e-4, atol=1e-4)
+
+
+def test_packed_values_have_no_gradient_and_say_so():
+    packed = nn.PackedLinear.from_linear(linear(48, 70))
+    packed.values.requires_grad_()
+    with pytest.raises(RuntimeError, match=r"fixed and have no gradient; train a"):
+        packed(operand(70)).sum().backward()
+
+
 def test_vmap_over_the_operand():
     P, x = gossamer.compress(weight()), operand(3, 5, 70)
     expected = x @ P.T

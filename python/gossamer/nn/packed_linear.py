@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..arrays.torch.packed import VALUE_TYPES
+from ..arrays.torch.packed import VALUE_TYPES, packed_matmul
 from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
@@ -129,7 +129,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def _product(self, x: torch.Tensor) -> torch.Tensor:
         if self.format == "dense":
             return nn.functional.linear(x.to(self.values.dtype), self.values)
-        return torch.ops.gossamer.packed_matmul(
+        return packed_matmul(
             self.values,
             self.positions,
             self.row_offsets,

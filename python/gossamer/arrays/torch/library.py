@@ -10,7 +10,6 @@ import torch
 from torch.autograd import forward_ad
 
 from ...structure.registry import pin, structure_of
-from ..kernels import MAX_RANK as MAX_RANK
 
 LIBRARY = torch.library.Library("gossamer", "DEF")
 
@@ -29,10 +28,12 @@ def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> Non
         )
 
 
-def is_plain(tensors: tuple[Any, ...]) -> bool:
-    """Whether nothing but autograd looks at what happens to these tensors of the CPU."""
+def is_plain(tensors: list[torch.Tensor]) -> bool:
+    """Whether nothing but autograd looks at what happens to these tensors, all of one device."""
+    device = tensors[0].device
     return torch._C._len_torch_dispatch_stack() == 0 and all(
-        type(x) in _PLAIN and x.is_cpu and not (x.is_conj() or x.is_neg()) for x in tensors
+        type(x) in _PLAIN and x.device == device and not (x.is_conj() or x.is_neg())
+        for x in tensors
     )
 
 
@@ -46,8 +47,8 @@ class Operation:
     ----------
     schema
         As ``torch.library`` takes it, without the namespace.
-    tensors
-        Number of tensors.
+    tensors, structures
+        Number of tensors, and of the numbers of structures that follow them.
     kernel
         Computes it on the CPU.
     fake
@@ -63,6 +64,7 @@ class Operation:
         self,
         schema: str,
         tensors: int,
+        structures: int,
         kernel: Callable[..., torch.Tensor],
         fake: Callable[..., torch.Tensor],
         adjoint: Adjoint,
@@ -70,10 +72,12 @@ class Operation:
     ) -> None:
         name = schema[: schema.index("(")]
         LIBRARY.define(schema)
-        LIBRARY.impl(name, kernel, "CPU")
+        self._name = name
+        self._kernels: dict[str, Callable[..., torch.Tensor]] = {}
+        self.register_kernel("cpu", kernel)
         self.overload = getattr(torch.ops.gossamer, name).default
         self.tensors = tensors
-        self._kernel = kernel
+        self._structures = slice(tensors, tensors + structures)
         self._adjoint = adjoint
         self._batch = batch
         qualified = f"gossamer::{name}"
@@ -97,20 +101,26 @@ class Operation:
             return self.overload(*arguments)
         if forward_mode or torch._C._are_functorch_transforms_active():
             return self._function.apply(*arguments)
-        if is_plain(arguments[: self.tensors]):
-            # The dispatcher would come to the same, in twice the time.
-            if torch.is_grad_enabled() and any(x.requires_grad for x in arguments[: self.tensors]):
-                return self._tracked.apply(*arguments)
-            return self._kernel(*arguments)
-        return self.overload(*arguments)
+        tensors = [x for x in arguments[: self.tensors] if x is not None]
+        kernel = self._kernels.get(tensors[0].device.type)
+        if kernel is None or not is_plain(tensors):
+            return self.overload(*arguments)
+        # The dispatcher would come to the same, in twice the time.
+        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+            return self._tracked.apply(*arguments)
+        return kernel(*arguments)
+
+    def register_kernel(self, device: str, kernel: Callable[..., torch.Tensor]) -> None:
+        """Compute it by a kernel where the tensors are on "cpu" or "cuda"."""
+        self._kernels[device] = kernel
+        LIBRARY.impl(self._name, kernel, device.upper())
 
     def _pinning(self, fake: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """Keep the structures of what is traced: the compiled program has only their numbers."""
 
         def pinned(*arguments: Any) -> torch.Tensor:
-            for argument in arguments[self.tensors :]:
-                if type(argument) is int:
-                    pin(argument)
+            for number in arguments[self._structures]:
+                pin(number)
             return fake(*arguments)
 
         return pinned
@@ -118,7 +128,7 @@ class Operation:
     def _setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[: self.tensors])
         ctx.static = inputs[self.tensors :]
-        ctx.alive = [structure_of(number) for number in ctx.static if type(number) is int]
+        ctx.alive = [structure_of(number) for number in inputs[self._structures]]
 
     def _backward(self, ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         arguments = *ctx.saved_tensors, *ctx.static
@@ -156,7 +166,7 @@ class Operation:
             @staticmethod
             def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
                 operation._setup_context(ctx, arguments, None)
-                return operation._kernel(*arguments)
+                return operation._kernels[arguments[0].device.type](*arguments)
 
             @staticmethod
             def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:

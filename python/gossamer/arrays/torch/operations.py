@@ -153,6 +153,7 @@ def _batched_matmul(
 _matmul = Operation(
     "matmul(Tensor values, Tensor x, int pattern, bool transpose, bool swapped) -> Tensor",
     2,
+    1,
     _matmul_cpu,
     lambda values, x, number, *flags: _product_like(x, structure_of(number), *flags),
     _adjoint(gradients.matmul, 2, 1),
@@ -161,6 +162,7 @@ _matmul = Operation(
 _sddmm = Operation(
     "sddmm(Tensor u, Tensor v, int pattern) -> Tensor",
     2,
+    1,
     _sddmm_cpu,
     lambda u, v, number: u.new_empty((structure_of(number).nnz,)),
     _adjoint(gradients.sddmm, 2, 1),
@@ -169,12 +171,14 @@ _spgemm = Operation(
     "spgemm(Tensor a_values, Tensor b_values, int a, int b, int product, bool transpose_b) "
     "-> Tensor",
     2,
+    3,
     _spgemm_cpu,
     lambda a_values, b_values, a, b, c, transpose_b: a_values.new_empty((structure_of(c).nnz,)),
     _adjoint(gradients.spgemm, 2, 3),
 )
 _segment_sum = Operation(
     "segment_sum(Tensor values, int selection) -> Tensor",
+    1,
     1,
     _segment_sum_cpu,
     lambda values, number: values.new_empty((structure_of(number).rows,)),
@@ -183,12 +187,14 @@ _segment_sum = Operation(
 _todense = Operation(
     "todense(Tensor values, int pattern, bool transposed) -> Tensor",
     1,
+    1,
     _todense_cpu,
     _todense_fake,
     _adjoint(gradients.todense, 1, 1),
 )
 _sample = Operation(
     "sample(Tensor dense, int pattern, bool transposed) -> Tensor",
+    1,
     1,
     _sample_cpu,
     lambda dense, number, transposed: dense.new_empty((structure_of(number).nnz,)),

@@ -18,11 +18,12 @@ from ...packed.dtypes import check_dense_dtype, has_scales
 from ...packed.storage import PackedStorage, Storage, misfit
 from ...structure import Pattern
 from ..adapter import Adapter
+from ..kernels import MAX_RANK
 from .adapter import adapter
 from .cuda import device_matrix
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
-from .library import LIBRARY, MAX_RANK, check_same_device
+from .library import Operation, check_same_device
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
 VALUE_TYPES = {
@@ -33,12 +34,6 @@ VALUE_TYPES = {
     torch.float8_e4m3fn: "float8_e4m3",
     torch.uint8: "float8_e4m3",
 }
-
-LIBRARY.define(
-    "packed_matmul(Tensor values, Tensor positions, Tensor row_offsets, Tensor? scales, Tensor x, "
-    "str format, int rows, int cols, bool transpose, bool swapped) -> Tensor"
-)
-_packed_matmul = torch.ops.gossamer.packed_matmul.default
 
 
 def result_dtype(values: torch.Tensor, x: torch.Tensor) -> torch.dtype:
@@ -107,43 +102,36 @@ def _cpu(
     return y
 
 
-LIBRARY.impl("packed_matmul", _cpu, "CPU")
-LIBRARY.impl("packed_matmul", cuda_packed_matmul, "CUDA")
-torch.library.register_fake("gossamer::packed_matmul", _fake, lib=LIBRARY)
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.save_for_backward(*inputs[:4])
-    ctx.dtype = inputs[4].dtype
-    ctx.arguments = inputs[5:]
-
-
-def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-    by_x = None
-    if ctx.needs_input_grad[4]:
-        format, rows, cols, transpose, swapped = ctx.arguments
-        by_x = _packed_matmul(
-            *ctx.saved_tensors, gradient, format, rows, cols, not transpose, swapped
-        ).to(ctx.dtype)
-    return None, None, None, None, by_x, *[None] * 5
-
-
-torch.library.register_autograd(
-    "gossamer::packed_matmul", _backward, setup_context=_setup_context, lib=LIBRARY
-)
-
-
-def _vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[torch.Tensor, int]:
+def _adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> torch.Tensor:
     *parts, x, format, rows, cols, transpose, swapped = arguments
-    if any(axis is not None for axis in in_dims[:4]):
-        raise NotImplementedError("vmap over the parts of a packed matrix is not supported")
-    x = x.movedim(in_dims[4], 0)
+    if operand != 4:
+        raise RuntimeError(
+            "the values of a packed matrix are fixed and have no gradient; train a "
+            "gossamer.nn.SparseLinear, or the dense weight under its mask, and pack the result"
+        )
+    by_x = packed_matmul(*parts, gradient, format, rows, cols, not transpose, swapped)
+    return by_x.to(x.dtype)
+
+
+def _batched(operand: int, *arguments: Any) -> torch.Tensor | None:
+    *parts, x, format, rows, cols, transpose, swapped = arguments
+    if operand != 4:
+        return None
     # A batch of vectors is a matrix with a vector in each row.
-    swapped = swapped or x.ndim == 2
-    return _packed_matmul(*parts, x, format, rows, cols, transpose, swapped), 0
+    return packed_matmul(*parts, x, format, rows, cols, transpose, swapped or x.ndim == 2)
 
 
-torch.library.register_vmap("gossamer::packed_matmul", _vmap, lib=LIBRARY)
+packed_matmul = Operation(
+    "packed_matmul(Tensor values, Tensor positions, Tensor row_offsets, Tensor? scales, Tensor x, "
+    "str format, int rows, int cols, bool transpose, bool swapped) -> Tensor",
+    5,
+    0,
+    _cpu,
+    _fake,
+    _adjoint,
+    _batched,
+)
+packed_matmul.register_kernel("cuda", cuda_packed_matmul)
 
 
 class TensorStorage(Storage):
@@ -205,12 +193,7 @@ class TensorStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
         x = packed_operand(self, x, transpose, swapped)
-        # On a GPU the registered operation would take longer to reach the kernel than it runs.
-        direct = (
-            x.is_cuda and not x.requires_grad and type(x) is torch.Tensor and not in_transform()
-        )
-        product = cuda_packed_matmul if direct else _packed_matmul
-        return product(
+        return packed_matmul(
             self.values,
             self.positions,
             self.row_offsets,
@@ -256,11 +239,6 @@ class DenseTensorStorage(Storage):
         if x.ndim == 1:
             return matrix @ x
         return x @ matrix.T if swapped else matrix @ x
-
-
-def in_transform() -> bool:
-    """Whether PyTorch records what is called: it compiles, or transforms functions."""
-    return bool(torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
 def packed_operand(storage: Storage, x: Any, transpose: bool, swapped: bool) -> torch.Tensor:
