@@ -51,6 +51,15 @@ def settle_threads() -> dict[str, str]:
 
 
 @contextmanager
+def until_interrupted(notes: list[str]) -> Iterator[None]:
+    """Let an interrupt (Ctrl-C) end the measuring, noted, with the results so far kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        notes.append("The run was interrupted: the cases that follow were not measured")
+
+
+@contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Show on a terminal what is being measured: the body calls what it is given with a text."""
     console = Console(stderr=True)

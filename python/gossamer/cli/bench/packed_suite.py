@@ -17,6 +17,7 @@ from scipy import sparse
 
 import gossamer
 from gossamer.cli.bench.bandwidth import reader
+from gossamer.cli.bench.command import until_interrupted
 from gossamer.cli.bench.packed_bars import evaluate_packed_bars
 from gossamer.cli.bench.packed_cases import (
     RULES,
@@ -244,10 +245,11 @@ def run_packed_benchmark(
     effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05)
     benchmark = PackedBenchmark(dense, csr, effort, say)
     chosen = [case for case in cases(quick) if pattern.search(case.name)]
-    for shape, of_shape in itertools.groupby(chosen, lambda case: case.shape):
-        listed = list(of_shape)
-        for threads in thread_counts:
-            benchmark.run_shape(shape, listed, threads)
+    with until_interrupted(benchmark.notes):
+        for shape, of_shape in itertools.groupby(chosen, lambda case: case.shape):
+            listed = list(of_shape)
+            for threads in thread_counts:
+                benchmark.run_shape(shape, listed, threads)
     return {
         "benchmark": "packed",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from gossamer.cli.bench.bandwidth import ReadProbe
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
+from gossamer.cli.bench.command import until_interrupted
 from gossamer.cli.bench.conventions import (
     ALWAYS_REPEATED,
     BEYOND_CACHE_OPERATIONS,
@@ -204,9 +205,10 @@ def run_benchmark(
     effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05, slow_rounds=2)
     benchmark = Benchmark(libraries, thread_counts, effort, say)
     operations = [op for op in OPERATIONS if not quick or op.name in QUICK_OPERATIONS]
-    for matrix in matrix_set():
-        if matrix.quick or not quick:
-            benchmark.run(matrix, operations, pattern)
+    with until_interrupted(benchmark.notes):
+        for matrix in matrix_set():
+            if matrix.quick or not quick:
+                benchmark.run(matrix, operations, pattern)
     say("import gossamer")
     startup = measure_startup(rounds=3 if quick else 11)
     return {
