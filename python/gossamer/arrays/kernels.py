@@ -53,7 +53,7 @@ def matmul(
             _matmul_transposed(pattern, values, x, y)
             return out
         x, y = x.swapaxes(-1, -2), y.swapaxes(-1, -2)
-    _engine.matmul(pattern.handle, values, x, y, False)
+    pattern.multiply(values, x, y)
     return out
 
 
@@ -61,7 +61,7 @@ def _matmul_transposed(pattern: Pattern, values: Any, x: Any, y: Any) -> None:
     """Write Yᵀ = A Xᵀ for row-major X and Y, all batches at once, by way of their transposes."""
     columns = np.ascontiguousarray(x.reshape(-1, pattern.cols).T)
     products = np.empty((pattern.rows, columns.shape[1]), columns.dtype)
-    _engine.matmul(pattern.handle, values, columns, products, False)
+    pattern.multiply(values, columns, products)
     y[...] = products.T.reshape(y.shape)
 
 
