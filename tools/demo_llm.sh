@@ -10,7 +10,9 @@ text=$work/text
 question="What is the capital of France?"
 
 run() {
-  echo "\$ $*"
+  printf '$'
+  printf ' %q' "$@"
+  printf '\n'
   "$@"
 }
 

@@ -60,7 +60,11 @@ def prose(page: Path) -> str:
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        subprocess.run(["apt-get", "-qq", "download", PACKAGE], cwd=temporary, check=True)
+        subprocess.run(
+            ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", PACKAGE],
+            cwd=temporary,
+            check=True,
+        )
         archive = next(Path(temporary).glob("*.deb"))
         subprocess.run(["dpkg-deb", "-x", archive, temporary], check=True)
         pages = sorted((Path(temporary) / PAGES).glob("*.html"))
