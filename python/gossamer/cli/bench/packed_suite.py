@@ -9,6 +9,7 @@ import operator
 import re
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +38,8 @@ Calls = dict[str, Callable[[], Any]]
 # CSR is far behind where X has many columns: it is measured up to this number.
 _MAX_CSR_BATCH = 8
 _CHECKED_ROWS = 64
+# OpenBLAS's idle threads spin for some 2^26 cycles, on the cores of whoever comes next.
+_PAUSE = 0.05
 _CONVERSIONS = 3
 
 
@@ -242,7 +245,7 @@ def run_packed_benchmark(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure all cases whose name matches, and return what the JSON file holds."""
-    effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05)
+    effort = replace(Effort(seconds=0.01, rounds=3) if quick else Effort(), pause=_PAUSE)
     benchmark = PackedBenchmark(dense, csr, effort, say)
     chosen = [case for case in cases(quick) if pattern.search(case.name)]
     with until_interrupted(benchmark.notes):
