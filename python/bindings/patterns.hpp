@@ -13,7 +13,7 @@ struct PyCsrPattern {
   void use_runs(InputArray starts, std::int64_t runs);
 
   InputArray indptr, indices, run_starts;
-  CsrPattern view;
+  CsrPattern view;  ///< to be copied before the interpreter's lock is released: use_runs writes it
 };
 
 /// A CSR view over the pattern; checks that there is one value for each position.

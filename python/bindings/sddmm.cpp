@@ -12,9 +12,10 @@ void bind_sddmm(nb::module_& m) {
       [](const PyCsrPattern& pattern, const InputArray& u, const InputArray& v,
          const OutputArray& values, bool conjugate) {
         const ArrayView u_view = view(u, "u"), v_view = view(v, "v");
-        void* data = vector_data(values, pattern.view.nnz, u_view.dtype, "values");
-        run_engine(pattern.view.nnz + static_cast<std::int64_t>(u.size()),
-                   [&] { sddmm(pattern.view, u_view, v_view, data, conjugate); });
+        const CsrPattern positions = pattern.view;
+        void* data = vector_data(values, positions.nnz, u_view.dtype, "values");
+        run_engine(positions.nnz + static_cast<std::int64_t>(u.size()),
+                   [&] { sddmm(positions, u_view, v_view, data, conjugate); });
       },
       nb::arg("pattern"), nb::arg("u"), nb::arg("v"), nb::arg("values"),
       nb::arg("conjugate") = false,

@@ -85,11 +85,11 @@ void validate_offsets(const PackedView& packed) {
         message("row_offsets[0] = ", row_offset(packed, 0), "; row offsets begin with 0"));
   }
   for (std::int64_t i = 0; i < packed.rows; ++i) {
-    const std::int64_t slots = row_offset(packed, i + 1) - row_offset(packed, i);
-    if (row_offset(packed, i + 1) < 0 || slots < 0 || slots > packed.cols) {
-      throw InvalidArgument(message("row_offsets[", i + 1, "] = ", row_offset(packed, i + 1),
-                                    " after ", row_offset(packed, i), "; a row has 0 to ",
-                                    packed.cols, " slots"));
+    // What was accepted before is not negative, so the difference does not overflow.
+    const std::int64_t begin = row_offset(packed, i), end = row_offset(packed, i + 1);
+    if (end < begin || end - begin > packed.cols) {
+      throw InvalidArgument(message("row_offsets[", i + 1, "] = ", end, " after ", begin,
+                                    "; a row has 0 to ", packed.cols, " slots"));
     }
   }
   if (row_offset(packed, packed.rows) != packed.slots) {

@@ -170,7 +170,7 @@ TEST_CASE("spgemm with columns that 32 bits cannot hold") {
 
 TEST_CASE("masked products") {
   for (const BatteryMatrix& matrix : battery()) {
-    if (count_products(matrix) > 3e5) continue;
+    if (matrix.row.size() > 50'000 || count_products(matrix) > 3e5) continue;
     using T = float;
     using I = std::int32_t;
     const BatteryMatrix other = transposed(matrix);

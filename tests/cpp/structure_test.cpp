@@ -10,6 +10,7 @@
 #include <string>
 
 #include "battery.hpp"
+#include "every_target.hpp"
 #include "gossamer/errors.hpp"
 #include "gossamer/simd.hpp"
 #include "gossamer/threads.hpp"
@@ -490,28 +491,50 @@ TEST_CASE("structural operations on several threads" * doctest::test_suite("thre
   }
 }
 
-TEST_CASE("runs of rows that repeat the row before") {
-  for (const BatteryMatrix& matrix : battery()) {
-    const OwnedCsr<float, std::int64_t> a(matrix);
-    std::vector<std::int64_t> expected;
-    const auto row = [&](std::int64_t i) {
-      std::vector<std::int64_t> columns;
-      for (std::int64_t p = a.indptr[i]; p < a.indptr[i + 1]; ++p) {
-        columns.push_back(a.indices[p] - i);
-      }
-      return columns;
-    };
-    for (std::int64_t i = 0; i < a.rows; ++i) {
-      if (i == 0 || row(i) != row(i - 1)) expected.push_back(i);
+template <class I>
+void check_runs(const BatteryMatrix& matrix) {
+  const OwnedCsr<float, I> a(matrix);
+  std::vector<I> expected;
+  const auto row = [&](std::int64_t i) {
+    std::vector<std::int64_t> columns;
+    for (I p = a.indptr[i]; p < a.indptr[i + 1]; ++p) {
+      columns.push_back(a.indices[p] - i);
     }
-    const std::int64_t runs = static_cast<std::int64_t>(expected.size());
-    expected.push_back(a.rows);
-    INFO("matrix " << matrix.name);
-    std::vector<std::int64_t> starts(expected.size());
+    return columns;
+  };
+  for (std::int64_t i = 0; i < a.rows; ++i) {
+    if (i == 0 || row(i) != row(i - 1)) expected.push_back(static_cast<I>(i));
+  }
+  const std::int64_t runs = static_cast<std::int64_t>(expected.size());
+  expected.push_back(static_cast<I>(a.rows));
+  INFO("matrix " << matrix.name);
+  for_each_thread_count([&] {
+    std::vector<I> starts(expected.size());
     CHECK(find_runs(a.pattern(), starts.data(), runs) == runs);
     CHECK(starts == expected);
     if (runs > 0) CHECK(find_runs(a.pattern(), starts.data(), runs - 1) == 0);
-  }
+  });
 }
+
+TEST_SUITE_BEGIN("threads");
+
+TEST_CASE("runs of rows that repeat the row before") {
+  for (const BatteryMatrix& matrix : battery()) {
+    check_runs<std::int32_t>(matrix);
+    check_runs<std::int64_t>(matrix);
+  }
+  BatteryMatrix band{"band of several pieces", 90'000, 90'000, {}, {}, {}, {}};
+  for (std::int64_t i = 0; i < band.rows; ++i) {
+    for (std::int64_t j = std::max<std::int64_t>(0, i - 2); j < std::min(band.cols, i + 3); ++j) {
+      band.row.push_back(i);
+      band.col.push_back(j);
+    }
+  }
+  band.real.resize(band.row.size());
+  band.imag.resize(band.row.size());
+  check_runs<std::int32_t>(band);
+}
+
+TEST_SUITE_END();
 
 }  // namespace gossamer::testing

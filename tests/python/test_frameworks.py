@@ -29,7 +29,7 @@ def taken_over(A, framework):
 @every_framework
 def test_products(framework, matrix):
     x, X = operand((matrix.cols,), FLOAT32), operand((matrix.cols, 3), FLOAT32)
-    z = operand((matrix.rows,), FLOAT32)
+    z, Z = operand((matrix.rows,), FLOAT32), operand((5, matrix.rows), FLOAT32)
     A = taken_over(build(matrix, FLOAT32), framework)
     for B in (A, A.tocsc(), A.tocoo()):
         y = framework.numpy(B @ framework.array(x))
@@ -39,6 +39,11 @@ def test_products(framework, matrix):
         assert_within(
             framework.numpy(B.__rmatmul__(framework.array(z))),
             product(matrix, FLOAT32, z, transpose=True),
+            FLOAT32,
+        )
+        assert_within(
+            framework.numpy(B.__rmatmul__(framework.array(Z))).T,
+            product(matrix, FLOAT32, Z.T, transpose=True),
             FLOAT32,
         )
 

@@ -59,7 +59,7 @@ def matmul(
 
 def _matmul_transposed(pattern: Pattern, values: Any, x: Any, y: Any) -> None:
     """Write Yᵀ = A Xᵀ for row-major X and Y, all batches at once, by way of their transposes."""
-    columns = np.ascontiguousarray(x.reshape(-1, pattern.cols).T)
+    columns = np.ascontiguousarray(x.reshape(math.prod(x.shape[:-1]), pattern.cols).T)
     products = np.empty((pattern.rows, columns.shape[1]), columns.dtype)
     pattern.multiply(values, columns, products)
     y[...] = products.T.reshape(y.shape)

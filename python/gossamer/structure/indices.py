@@ -66,10 +66,13 @@ def _integers(x: Any, argument: str) -> Indices:
     memory = memory_of(x)
     try:
         array = np.asarray(x) if memory is None else memory.to_host(x)
+    except MemoryError:
+        raise
     except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TypeError(
             f"{argument} is a {type(x).__module__}.{type(x).__qualname__} whose elements cannot be "
-            f"read ({str(error).splitlines()[0]}); indices are integers, "
+            f"read ({reason}); indices are integers, "
             f"not traced and without gradients"
         ) from error
     if array.ndim != 1:

@@ -193,7 +193,7 @@ void column_rows(const MatmulOperands& op, std::size_t member, std::int64_t begi
   };
   if constexpr (!is_complex<T>) {
     if (op.a.pattern.runs > 0) {
-      return for_each_run<I>(
+      return for_each_run<true, I>(
           op.a.pattern, begin, end, tuning::matmul_row_group,
           [&](const Run<I>& run, std::int64_t first, std::int64_t last) HWY_ATTR {
             groups(first, last, [&](std::int64_t i, std::int64_t until) HWY_ATTR {

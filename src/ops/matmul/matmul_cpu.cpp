@@ -33,7 +33,7 @@ void rows_of(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
       if (op.a.pattern.runs > 0) {
         const auto in_run = [&](const Run<I>& run, std::int64_t first, std::int64_t last)
                                 HWY_ATTR { run_vector<T>(op, run, first, last); };
-        return for_each_run<I>(op.a.pattern, begin, end, run_vector_rows, in_run, alone);
+        return for_each_run<false, I>(op.a.pattern, begin, end, run_vector_rows, in_run, alone);
       }
     }
     return alone(begin, end);

@@ -26,15 +26,16 @@ inline constexpr std::int64_t matmul_row_group = 8;
 /// a row, float32 62.3, 40.9, 44.6 ms.
 inline constexpr int matmul_stream_ahead = 2048;
 
+/// The same bytes ahead where rows are taken a vector of them at a time: 21 diagonals float32, one
+/// thread, 50.4 ms without, 36.6 ms with 2 KiB, 35.1 ms with 4 KiB; 5 diagonals 34.0, 25.5, 22.7
+/// ms.
+inline constexpr int matmul_run_ahead = 4096;
+
 /// Positions of A whose blocks of X are asked for ahead; twice as many where a block is two lines
 /// or less. Same machine, 8000 rows of X not aligned to cache lines: 64 columns 18.5 ms
 /// without, 16.2 ms with 4, 15.5 ms with 16; 16 columns 6.7 ms without, 4.5 ms with 8, 4.4 ms
 /// with 32.
 inline constexpr int matmul_blocks_ahead = 16;
-
-/// The same where rows are taken a vector of them at a time: 21 diagonals float32, one thread, 50.4
-/// ms without, 36.6 ms with 2 KiB, 35.1 ms with 4 KiB; 5 diagonals 34.0, 25.5, 22.7 ms.
-inline constexpr int matmul_run_ahead = 4096;
 
 /// Columns of a run, and stretches of them side by side, up to which its rows are taken together.
 inline constexpr int matmul_run_columns = 512;

@@ -31,15 +31,13 @@ struct Run {
   std::int64_t first;  ///< position of row begin's first value
   std::int64_t n;
   const I* columns;  ///< of row begin
-  /// How many of the columns from the k-th on lie side by side, by the stretches' order.
+  /// Lengths of the stretches of columns side by side, where they were found.
   std::array<I, tuning::matmul_run_stretches> stretches;
 };
 
-/// Finds the stretches of columns side by side. Returns false if there are too many, or too many
-/// columns for several rows to stay in the L1 cache together.
+/// Finds the stretches of columns side by side. Returns false if there are too many.
 template <class I>
 bool find_stretches(Run<I>& run) {
-  if (run.n > tuning::matmul_run_columns) return false;
   std::size_t found = 0;
   for (std::int64_t k = 0; k < run.n; ++found) {
     if (found == run.stretches.size()) return false;
@@ -52,9 +50,9 @@ bool find_stretches(Run<I>& run) {
 }
 
 /// Calls in_run(run, i, last) or alone(i, last) for the parts of rows [begin, end), in order: for a
-/// run of at least `shortest` rows that find_stretches takes the one, else the other. Which one
-/// does not depend on begin and end.
-template <class I, class InRun, class Alone>
+/// run of at least `shortest` rows whose values stay in the L1 cache together (and, with Stretches,
+/// that find_stretches takes) the one, else the other. Which one does not depend on begin and end.
+template <bool Stretches, class I, class InRun, class Alone>
 HWY_INLINE void for_each_run(const CsrPattern& pattern, std::int64_t begin, std::int64_t end,
                              std::int64_t shortest, InRun in_run, Alone alone) {
   const I* indptr = static_cast<const I*>(pattern.indptr);
@@ -70,7 +68,7 @@ HWY_INLINE void for_each_run(const CsrPattern& pattern, std::int64_t begin, std:
       run.first = indptr[run.begin];
       run.n = indptr[run.begin + 1] - run.first;
       run.columns = static_cast<const I*>(pattern.indices) + run.first;
-      if (find_stretches(run)) {
+      if (run.n <= tuning::matmul_run_columns && (!Stretches || find_stretches(run))) {
         if (waiting < i) alone(waiting, i);
         in_run(run, i, last);
         waiting = last;
