@@ -85,12 +85,12 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
     ) -> SparseLinear:
         """Layer with random values where a mask of shape (out_features, in_features) is true.
 
-        Values and bias are uniform in ±1/√k, k the mean number of values in a row: the variance of
-        the result is that of a dense layer of k inputs.
+        Values and bias are uniform in ±1/√k, k the mean number of values in a row, at least 1: the
+        variance of the result is that of a dense layer of k inputs.
         """
         weight = torch.empty(mask.shape, dtype=dtype)
         layer = cls(_masked(weight, mask), weight.new_empty(len(mask)) if bias else None)
-        bound = math.sqrt(len(mask) / max(1, len(layer.values)))
+        bound = math.sqrt(min(1.0, len(mask) / max(1, len(layer.values))))
         for parameter in layer.parameters():
             nn.init.uniform_(parameter, -bound, bound)
         return layer

@@ -29,7 +29,7 @@ def prune(
     sparsity: Annotated[float, typer.Option(help="Share of the weights that become zero.")] = 0.5,
     sparsity_of: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN=SHARE", help="Another share for layers: '*.mlp.*=0.6'."),
+        typer.Option(metavar="PATTERN=SHARE", help="Another share for layers: '\\*.mlp.\\*=0.6'."),
     ] = None,
     skip: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Layers to leave as they are.")
