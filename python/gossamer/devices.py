@@ -40,15 +40,7 @@ def named_device(device: Device | str) -> Device:
     RuntimeError
         If there is no such GPU; the message says what is missing.
     """
-    wanted = device
-    if isinstance(device, str):
-        kind, _, index = device.partition(":")
-        if kind == "cpu" and not index:
-            wanted = CPU
-        elif kind in ("gpu", "cuda") and (index.isdigit() or device == kind):
-            wanted = Device("gpu", int(index or 0))
-    if not isinstance(wanted, Device) or wanted.type not in ("cpu", "gpu"):
-        raise ValueError(f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'")
+    wanted = _parsed(device)
     if wanted.type == "gpu":
         reason = unavailable()
         if reason:
@@ -59,20 +51,38 @@ def named_device(device: Device | str) -> Device:
     return wanted
 
 
+def _parsed(device: Device | str) -> Device:
+    wanted = device
+    if isinstance(device, str):
+        kind, _, index = device.partition(":")
+        if kind == "cpu" and not index:
+            wanted = CPU
+        elif kind in ("gpu", "cuda") and (index.isdigit() or device == kind):
+            wanted = Device("gpu", int(index or 0))
+    if not isinstance(wanted, Device) or wanted.type not in ("cpu", "gpu"):
+        raise ValueError(f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'")
+    return wanted
+
+
 def current_device() -> Device:
     """Where arrays that are built from host data go."""
     return _current
 
 
 def use_cpu() -> Device:
-    """Put arrays that are built from host data into the CPU's memory from now on."""
+    """Put arrays that are built from host data into the CPU's memory from now on.
+
+    Where MLX is imported, the CPU becomes its default device too.
+    """
     return use_device(CPU)
 
 
 def use_gpu() -> Device:
     """Put arrays that are built from host data into the memory of the first GPU from now on.
 
-    They become arrays of CuPy or PyTorch, whichever is there.
+    They become arrays of CuPy or PyTorch, whichever is there. Where MLX is imported and has a GPU,
+    as on Apple's processors, that becomes its default device; then no other GPU is asked for, and
+    arrays of NumPy stay where they are.
 
     Raises
     ------
@@ -93,10 +103,17 @@ def use_device(device: Device | str) -> Device:
         As `use_gpu` does.
     """
     global _current
-    wanted = named_device(device)
-    if wanted.type == "gpu":
+    wanted = _parsed(device)
+    mx = sys.modules.get("mlx.core")
+    has_mlx = mx is not None and mx.is_available(getattr(mx, wanted.type))
+    if wanted.type == "gpu" and not (has_mlx and unavailable()):
+        named_device(wanted)
         default_memory()
-    _current = wanted
+        _current = wanted
+    else:
+        _current = CPU
+    if mx is not None and has_mlx:
+        mx.set_default_device(mx.Device(getattr(mx, wanted.type), wanted.index))
     return wanted
 
 

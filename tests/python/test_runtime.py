@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import gossamer
 import numpy as np
@@ -83,6 +84,28 @@ def test_devices():
     assert A.to("cpu") is A
     with pytest.raises(ValueError, match="device = 'tpu'"):
         gossamer.use_device("tpu")
+
+
+def test_devices_are_mlx_default_devices_too(monkeypatch):
+    """An MLX with a GPU, as Apple's processors have one: stood in for, since CI has none."""
+    chosen = []
+    mlx = SimpleNamespace(
+        cpu="cpu",
+        gpu="gpu",
+        array=SimpleNamespace,
+        is_available=lambda kind: True,
+        Device=lambda kind, index: (kind, index),
+        set_default_device=chosen.append,
+    )
+    monkeypatch.setitem(sys.modules, "mlx.core", mlx)
+    monkeypatch.setattr("gossamer.devices.unavailable", lambda: "there is no CUDA here")
+    assert repr(gossamer.use_gpu()) == "Device(gpu, 0)"
+    assert gossamer.eye(2).device == gossamer.use_cpu()
+    assert chosen == [("gpu", 0), ("cpu", 0)]
+    mlx.is_available = lambda kind: kind == "cpu"
+    with pytest.raises(RuntimeError, match="there is no CUDA here"):
+        gossamer.use_gpu()
+    assert len(chosen) == 2
 
 
 def test_show_config(capsys):
