@@ -349,8 +349,16 @@ def test_sparse_linear_refuses_what_does_not_fit():
         nn.SparseLinear(gossamer.eye(2))
     with pytest.raises(ValueError, match=r"bias has shape \(2,\), expected \(9,\)"):
         nn.SparseLinear(sparse(), torch.zeros(2))
-    with pytest.raises(ValueError, match=r"mask is torch.float64 of shape \(9, 7\)"):
+    with pytest.raises(TypeError, match=r"mask has dtype torch.float64, expected torch.bool"):
         nn.SparseLinear.from_linear(torch.nn.Linear(7, 9), dense())
+    with pytest.raises(ValueError, match=r"mask has shape \(9, 7\), .* weight's, \(9, 8\)"):
+        nn.SparseLinear.from_linear(torch.nn.Linear(8, 9), dense() != 0)
+    with pytest.raises(ValueError, match=r"mask has shape \(7,\), expected \(out_features, in_f"):
+        nn.SparseLinear.from_mask(torch.ones(7, dtype=torch.bool))
+    with pytest.raises(TypeError, match=r"mask is a numpy.ndarray, .* torch.as_tensor\(mask\)"):
+        nn.SparseLinear.from_mask(np.ones((9, 7), bool))
+    with pytest.raises(TypeError, match=r"Linear\(.* made by SparseLinear.from_linear"):
+        nn.SparseLinear(torch.nn.Linear(7, 9))
     with pytest.raises(ValueError, match=r"x has shape \(8,\), expected \(..., 7\)"):
         nn.SparseLinear(sparse())(operand(8))
 

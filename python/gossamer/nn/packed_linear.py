@@ -51,7 +51,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         ):
             raise TypeError(
                 f"PackedLinear: weight is {weight!r}, expected a PackedArray over tensors, as "
-                f"gossamer.compress makes it of a tensor"
+                f"gossamer.compress makes it of a tensor; of a dense layer it is made by "
+                f"PackedLinear.from_linear"
             )
         if weight._transposed:
             raise ValueError("PackedLinear: weight is a transposed view; pack the transpose")

@@ -47,7 +47,8 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         super().__init__()
         if not isinstance(weight, SparseArray) or not isinstance(weight.data, torch.Tensor):
             raise TypeError(
-                f"SparseLinear: weight is {weight!r}, expected a sparse array over tensors"
+                f"SparseLinear: weight is {weight!r}, expected a sparse array over tensors; of a "
+                f"dense layer or a mask it is made by SparseLinear.from_linear and from_mask"
             )
         self.out_features, self.in_features = weight.shape
         if bias is not None and bias.shape != (self.out_features,):
@@ -73,6 +74,13 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
             Its weight and bias are copied.
         mask
             Boolean, of the weight's shape; by default where the modulus exceeds the threshold.
+
+        Raises
+        ------
+        TypeError
+            If the mask is no boolean tensor.
+        ValueError
+            If it has another shape.
         """
         weight = linear.weight.detach()
         if mask is None:
@@ -86,8 +94,10 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         """Layer with random values where a mask of shape (out_features, in_features) is true.
 
         Values and bias are uniform in ±1/√k, k the mean number of values in a row, at least 1: the
-        variance of the result is that of a dense layer of k inputs.
+        variance of the result is that of a dense layer of k inputs. Raises TypeError if the mask is
+        no boolean tensor, ValueError for another rank than 2.
         """
+        _check_mask(mask)
         weight = torch.empty(mask.shape, dtype=dtype)
         layer = cls(_masked(weight, mask), weight.new_empty(len(mask)) if bias else None)
         bound = math.sqrt(min(1.0, len(mask) / max(1, len(layer.values))))
@@ -144,10 +154,28 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
 
 def _masked(weight: torch.Tensor, mask: torch.Tensor) -> CSRArray:
     """Elements of a dense matrix where the mask is true."""
-    if mask.dtype is not torch.bool or mask.shape != weight.shape:
+    _check_mask(mask)
+    if mask.shape != weight.shape:
         raise ValueError(
-            f"SparseLinear: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool "
-            f"of shape {tuple(weight.shape)}"
+            f"SparseLinear: mask has shape {tuple(mask.shape)}, expected the weight's, "
+            f"{tuple(weight.shape)}"
         )
     pattern, _ = adapter.fromdense(mask.to(torch.float32), 0.0)
     return CSRArray(pattern, weight[mask], adapter)
+
+
+def _check_mask(mask: Any) -> None:
+    if not isinstance(mask, torch.Tensor):
+        raise TypeError(
+            f"SparseLinear: mask is a {type(mask).__module__}.{type(mask).__qualname__}, expected "
+            f"a tensor; convert it, as with torch.as_tensor(mask)"
+        )
+    if mask.dtype is not torch.bool:
+        raise TypeError(
+            f"SparseLinear: mask has dtype {mask.dtype}, expected torch.bool, such as mask != 0"
+        )
+    if mask.ndim != 2:
+        raise ValueError(
+            f"SparseLinear: mask has shape {tuple(mask.shape)}, expected (out_features, "
+            f"in_features)"
+        )
