@@ -201,6 +201,27 @@ def test_packed_products_have_the_bits_of_numpy(framework, dtype, x_dtype):
     np.testing.assert_array_equal(framework.numpy(gradient), (N.T @ ones).astype(cast))
 
 
+@every_framework
+def test_arrays_of_every_framework_are_saved(framework, tmp_path):
+    pytest.importorskip("safetensors")
+    W = np.random.default_rng(5).standard_normal((40, 70)).astype(np.float32)
+    W[np.abs(W) < 0.7] = 0
+    arrays = {
+        "sparse": gossamer.fromdense(framework.array(W)),
+        "packed": gossamer.compress(framework.array(W), dtype="bfloat16"),
+        "narrow": gossamer.compress(framework.array(W), dtype="fp8"),
+        "dense": framework.array(W.astype(BFLOAT16)),
+    }
+    file = tmp_path / "arrays.safetensors"
+    gossamer.save_safetensors(file, arrays)
+    loaded = gossamer.load_safetensors(file)
+    np.testing.assert_array_equal(loaded["sparse"].todense(), W)
+    np.testing.assert_array_equal(loaded["packed"].decompress("bfloat16"), W.astype(BFLOAT16))
+    narrow = gossamer.compress(W, dtype="float8_e4m3").decompress()
+    np.testing.assert_array_equal(loaded["narrow"].decompress(), narrow)
+    np.testing.assert_array_equal(loaded["dense"], W.astype(BFLOAT16))
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 

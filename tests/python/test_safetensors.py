@@ -90,6 +90,7 @@ def test_single_name_stays_a_table_and_plain_files_are_read(tmp_path):
     ("arrays", "metadata", "error", "message"),
     [
         ({"a": [1.0]}, None, TypeError, "'a' is list, expected a PackedArray"),
+        ({1: np.ones(1)}, None, TypeError, "the name 1 is no text"),
         ({"a": np.ones(1, np.complex128)}, None, TypeError, "complex128"),
         (np.ones(1), {"gossamer.version": "9"}, ValueError, "begins with 'gossamer.'"),
         (

@@ -287,6 +287,15 @@ def test_layouts_and_lazy_views_of_operands():
     torch.testing.assert_close(real._with_data(strided) @ X.real, real @ X.real)
 
 
+def test_values_with_gradients_are_saved(tmp_path):
+    pytest.importorskip("safetensors")
+    layer = nn.SparseLinear(sparse())
+    gossamer.save_safetensors(tmp_path / "w", {"w": layer.weight, "values": layer.values})
+    loaded = gossamer.load_safetensors(tmp_path / "w")
+    np.testing.assert_array_equal(loaded["w"].todense(), dense())
+    np.testing.assert_array_equal(loaded["values"], layer.values.detach())
+
+
 def test_index_tensors():
     indices, indptr = torch.tensor([1, 0]), torch.tensor([0, 1, 2])
     A = gossamer.csr_array((torch.ones(2), indices, indptr), (2, 2))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import adapter_of
 from ..construct import coo_array, csc_array, csr_array
 from ..containers import SparseArray
 from ..packed import PackedArray
@@ -43,14 +44,16 @@ def save_safetensors(
     Parameters
     ----------
     arrays
-        PackedArrays, CSR, CSC, COO and NumPy arrays by name, or a single one.
+        PackedArrays, CSR, CSC, COO and dense arrays by name, or a single one. Arrays of every
+        framework are written alike, without gradients; reading gives NumPy's.
     metadata
         Texts of the caller's, by names that do not begin with "gossamer.".
 
     Raises
     ------
     TypeError
-        For an object of another kind, or values that safetensors has no dtype for, as complex128.
+        For an object of another kind, a name that is no text, or values that safetensors has no
+        dtype for, as complex128.
     ValueError
         For a name that is taken by a part of another array, or by this layout.
     ImportError
@@ -145,8 +148,10 @@ def load_entry(file: TensorFile, name: str, entry: Mapping[str, Any]) -> Any:
 
 def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Entry of the layout, None for a dense array, and the tensors by their names."""
-    if isinstance(array, np.ndarray):
-        return None, {name: array}
+    if not isinstance(name, str):
+        raise TypeError(
+            f"save_safetensors: the name {name!r} is no text; arrays are named by texts"
+        )
     if isinstance(array, SparseArray):
         arrays = array.data, *array._index_arrays()
         parts = dict(zip(_SPARSE_PARTS[array.format], arrays, strict=True))
@@ -160,15 +165,25 @@ def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, A
             "dtype": stored.dtype_name,
             "transposed": array._transposed,
         }
-        if stored.dtype_name == "float8_e4m3":
-            # safetensors does not give float8 back to NumPy.
-            parts["values"] = parts["values"].view(np.uint8)
+    elif adapter_of(array) is not None:
+        return None, {name: _on_host(array)}
     else:
         raise TypeError(
             f"save_safetensors: {name!r} is {type(array).__name__}, expected a PackedArray, a "
-            f"sparse container or a NumPy array"
+            f"sparse container or a dense array"
         )
-    return entry, {f"{name}.{part}": stored for part, stored in parts.items()}
+    host = {part: _on_host(stored) for part, stored in parts.items()}
+    if entry.get("dtype") == "float8_e4m3":
+        # safetensors does not give float8 back to NumPy.
+        host["values"] = host["values"].view(np.uint8)
+    return entry, {f"{name}.{part}": stored for part, stored in host.items()}
+
+
+def _on_host(array: Any) -> Any:
+    """Return an array of any framework as NumPy's, without its gradient."""
+    adapter = adapter_of(array)
+    assert adapter is not None
+    return adapter.tonumpy(array)
 
 
 def _checked(name: str, entry: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
 DENSE_DTYPES = ("float32", "float16", "bfloat16")
 
 _SCALED = ("int8", "float8_e4m3")
+# What frameworks and checkpoints call the one that has no infinities.
+_FLOAT8 = ("float8_e4m3fn", "float8", "fp8", "fp8_e4m3")
 _ML_DTYPES = {"bfloat16": "bfloat16", "float8_e4m3": "float8_e4m3fn"}
 
 
@@ -40,7 +42,7 @@ def packed_dtype_name(dtype: Any, argument: str) -> str:
         If packed matrices cannot hold it.
     """
     name = dtype_name(dtype)
-    if name == "float8_e4m3fn":
+    if name in _FLOAT8:
         return "float8_e4m3"
     # ml_dtypes' own float8_e4m3 has infinities: another encoding under the engine's name.
     if name not in PACKED_DTYPES or (name == "float8_e4m3" and not isinstance(dtype, str)):
