@@ -2,6 +2,7 @@
 """Files of packed arrays: round trips, other layouts, and files that are damaged or hostile."""
 
 import json
+import re
 import struct
 
 import gossamer
@@ -364,8 +365,18 @@ def test_macko_checkpoint_of_torch(tmp_path, dtype):
     np.testing.assert_allclose(weight.decompress("float32"), W, rtol=2**-7)
 
     (tmp_path / "evil.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(ValueError, match=r"evil\.pt: it is not a file of tensors"):
+    with pytest.raises(ValueError, match=r"evil\.pt: it is no file of tensors"):
         io.read_macko_checkpoint(tmp_path / "evil.pt")
+    for i, content in enumerate((b"", b"hello world\n", b"x" * 100, bytes(range(256)))):
+        (tmp_path / f"{i}.pt").write_bytes(content)
+        with pytest.raises(ValueError, match=r"it is no file of tensors"):
+            io.read_macko_checkpoint(tmp_path / f"{i}.pt")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    for read in (io.load_safetensors, io.read_compressed_tensors):
+        with pytest.raises(IsADirectoryError, match=re.escape(str(tmp_path))):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize(

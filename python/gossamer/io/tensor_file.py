@@ -60,11 +60,14 @@ def open_tensors(path: str | os.PathLike[str]) -> Iterator[TensorFile]:
 
     Raises
     ------
+    OSError
+        If it cannot be opened.
     ImportError
         Without safetensors.
     """
     library = _safetensors()
     path = Path(path)
+    path.open("rb").close()  # says what is wrong with a folder, where safetensors does not
     try:
         with library.safe_open(path, framework="np") as handle:
             yield TensorFile(handle)
