@@ -8,22 +8,19 @@ import sys
 import gossamer
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 pytest.importorskip("scipy")
-from gossamer.cli import machine, matrices
+pytest.importorskip("matplotlib")
+from commands import invoke, refusal
+from gossamer.cli import machine, matrices, options
 from gossamer.cli.bench.bars import evaluate_bars, geometric_mean, geometric_means
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
 from gossamer.cli.bench.peers import open_libraries
-from gossamer.cli.main import app
 from gossamer.cli.timing import Effort, first_call, interleave
+from matplotlib.figure import Figure
 from scipy import sparse
 
 QUICK = ["bench", "csr", "--quick", "--peers", "scipy"]
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(app, list(arguments))
 
 
 def test_version():
@@ -102,12 +99,65 @@ def test_bench_notes_a_peer_that_is_not_installed(monkeypatch):
         ("--threads", "1,two", "'1,two' is not a list of counts"),
         ("--threads", "0", "'0' is not a list of counts"),
         ("--only", "[", "'[' is not a regular expression"),
+        ("--only", "^spmv", "matches no case. There are: banded-100, fem2d-1k"),
+        ("--only", "^spmv", "/ float32, float64 / spmv, spmm-16"),
+        ("--device", "tpu", "'tpu' is not one of cpu, cuda"),
+        ("--plot", "no/folder/a.png", "there is no folder no/folder"),
+        ("--json", "no/folder/a.json", "there is no folder no/folder"),
+        ("--json", ".", "is a folder, expected a file to write"),
     ],
 )
 def test_bench_refuses_bad_options(option, value, message):
-    result = invoke("bench", "csr", "--quick", option, value)
-    assert result.exit_code == 2
-    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert message in refusal(invoke("bench", "csr", "--quick", option, value))
+
+
+@pytest.mark.parametrize("command", [("demo",), ("bench", "csr"), ("bench", "spmm")])
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.pngx"])
+def test_figures_are_refused_before_anything_is_measured(command, name):
+    refused = refusal(invoke(*command, "--plot", name))
+    assert f"{name}: expected a name that ends in .png, .svg, .pdf" in refused
+
+
+@pytest.mark.parametrize("name", options.FIGURE_ENDINGS)
+def test_every_ending_of_a_figure_can_be_drawn(tmp_path, name):
+    file = options.figure_file(tmp_path / f"a{name}")
+    Figure().savefig(file)
+    assert file.stat().st_size > 100
+
+
+# The commands on language models, where their libraries are missing too
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prune", "m", "-o", "out"), "--method wanda needs a calibration text: --text FILE"),
+        (("prune", "m", "-o", "out", "--method", "best"), "'best' is not one of magnitude"),
+        (("prune", "m", "-o", "out", "--sparsity", "2"), "Invalid value for '--sparsity'"),
+        (("prune", "m", "-o", "out", "--sparsity-of", "0.5x"), "'0.5x' is not of the form"),
+        (("prune", "m", "-o", "out", "--text", "none.txt"), "none.txt: there is no such file"),
+        (("prune", "m", "-o", "."), "is no model's folder"),
+        (("compress", "m", "-o", "out", "--dtype", "int4"), "'int4' is not one of float32"),
+        (("compress", "m", "-o", "out", "--shard", "many"), "'many' is no size such as 500MB"),
+        (("eval", "m", "--text", "."), ".: is a folder, expected a file"),
+        (("eval", "m", "--text", "empty.txt"), "empty.txt is empty"),
+        (("generate", "m", "--prompt", "a", "--device", "tpu"), "'tpu' is not one of cpu, cuda"),
+        (("generate", "m", "--prompt", "a", "--max-new-tokens", "0"), "'--max-new-tokens'"),
+        (("bench", "llm", "--shape", "gpt"), "'gpt' is not one of llama-2-7b"),
+        (("bench", "llm", "--densities", "5"), "--densities: '5' is not a list of shares"),
+    ],
+)
+def test_models_commands_refuse_bad_arguments_first(monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text(" ")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert message in refusal(invoke(*arguments))
+
+
+def test_models_commands_name_the_missing_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused = refusal(invoke("generate", "m", "--prompt", "a"))
+    assert "missing: torch, transformers, safetensors; pip install 'gossamer[llm]'" in refused
 
 
 # gossamer demo
@@ -133,11 +183,14 @@ def test_demo_multiplies_a_matrix_market_file(tmp_path):
     assert plot.exists()
 
 
-@pytest.mark.parametrize("text", [None, "not a matrix\n"])
-def test_demo_refuses_a_file_that_is_no_matrix(tmp_path, text):
+def test_demo_refuses_a_file_that_is_not_there():
+    refused = refusal(invoke("demo", "--matrix", "nope.mtx"))
+    assert "Invalid value for '--matrix': nope.mtx: there is no such file" in refused
+
+
+def test_demo_refuses_a_file_that_is_no_matrix(tmp_path):
     file = tmp_path / "bad.mtx"
-    if text is not None:
-        file.write_text(text)
+    file.write_text("not a matrix\n")
     result = invoke("demo", "--matrix", str(file), "--plot", str(tmp_path / "bad.png"))
     assert result.exit_code == 2
     assert result.stderr.startswith("--matrix: ")

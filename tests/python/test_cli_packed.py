@@ -12,19 +12,14 @@ import pytest
 
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
+from commands import invoke
 from gossamer.cli.bench import packed_cases
 from gossamer.cli.bench.packed_bars import evaluate_packed_bars
 from gossamer.cli.demo.pruned import measure_layers, prune
 from gossamer.cli.demo.pruned_report import plot_pruned, pruned_table
 from gossamer.cli.demo.weights import SHAPES, Layer, linear_layers
 from gossamer.cli.info import Entry
-from gossamer.cli.main import app
 from rich.console import Console
-from typer.testing import CliRunner
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(app, list(arguments))
 
 
 def matrix(rows=24, cols=64, density=0.5):
@@ -93,13 +88,15 @@ def test_info_lists_other_layouts(tmp_path):
     assert listed(tmp_path / "s.npz")["s"]["nnz"] == P.nnz
 
 
-@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.txt", "missing.npz"])
-def test_info_refuses_what_it_cannot_read(tmp_path, name):
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.txt", "folder", "missing.npz"])
+def test_info_refuses_what_it_cannot_read(monkeypatch, tmp_path, name):
     pytest.importorskip("safetensors")
-    file = tmp_path / name
-    if not name.startswith("missing"):
-        file.write_bytes(b"nothing of the kind")
-    result = invoke("info", str(file))
+    monkeypatch.chdir(tmp_path)
+    if name == "folder":
+        (tmp_path / name).mkdir()
+    elif not name.startswith("missing"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+    result = invoke("info", name)
     assert result.exit_code == 2
     assert name in result.stderr
     assert "Traceback" not in result.output

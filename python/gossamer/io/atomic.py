@@ -27,6 +27,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def check_replaceable(folder: str | os.PathLike[str]) -> None:
+    """Raise FileExistsError unless it is a model's folder, which has a config, empty or absent."""
+    path = Path(folder)
+    if (
+        path.exists()
+        and not (path / "config.json").is_file()
+        and (not path.is_dir() or any(path.iterdir()))
+    ):
+        raise FileExistsError(
+            f"{path} exists and is no model's folder, so it is not replaced; name another one"
+        )
+
+
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Make a folder beside path, to be filled in the body; it replaces path when that succeeds."""

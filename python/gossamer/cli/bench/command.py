@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,26 @@ from gossamer.cli.extras import require
 _OPENMP_SETTINGS = {"KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"}
 
 
-def parse_threads(text: str) -> list[int]:
-    """Read the option ``--threads``."""
+def parse_counts(option: str, text: str) -> list[int]:
+    """Read an option that takes positive integers, separated by commas."""
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError:
         counts = []
     if not counts or min(counts) < 1:
-        raise typer.BadParameter(f"--threads: {text!r} is not a list of counts such as 1,2")
+        raise typer.BadParameter(f"{option}: {text!r} is not a list of counts such as 1,2")
     return counts
+
+
+def parse_shares(option: str, text: str) -> list[float]:
+    """Read an option that takes numbers from 0 to 1, separated by commas."""
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise typer.BadParameter(f"{option}: {text!r} is not a list of shares such as 0.1,0.5")
+    return shares
 
 
 def parse_pattern(text: str | None) -> re.Pattern[str]:
@@ -38,6 +49,23 @@ def parse_pattern(text: str | None) -> re.Pattern[str]:
         return re.compile(text or "")
     except re.error as error:
         raise typer.BadParameter(f"--only: {text!r} is not a regular expression: {error}") from None
+
+
+def matching(pattern: re.Pattern[str], names: Iterable[str]) -> set[str]:
+    """Those names of cases, parts joined by slashes, in which the pattern of ``--only`` is found.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is none; the message lists the parts.
+    """
+    names = list(names)
+    found = {name for name in names if pattern.search(name)}
+    if not found:
+        columns = zip(*(name.split("/") for name in names), strict=True)
+        parts = " / ".join(", ".join(dict.fromkeys(column)) for column in columns)
+        raise typer.BadParameter(f"--only: {pattern.pattern!r} matches no case. There are: {parts}")
+    return found
 
 
 def settle_threads() -> dict[str, str]:
@@ -69,9 +97,10 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda text: display.update(task, description=text)
 
 
-def require_gpu(plot: bool) -> None:
+def require_gpu() -> None:
     """Leave with what is missing for a benchmark on a GPU."""
-    require("bench", "torch", "scipy", *(["matplotlib"] if plot else []))
+    require("llm", "torch")
+    require("bench", "scipy")
     from gossamer.cuda import unavailable
 
     if reason := unavailable():

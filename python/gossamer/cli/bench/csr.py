@@ -10,25 +10,22 @@ import typer
 
 from gossamer.cli.bench.command import (
     finish,
+    parse_counts,
     parse_pattern,
-    parse_threads,
     progress,
     require_gpu,
     settle_threads,
 )
 from gossamer.cli.extras import require
+from gossamer.cli.options import DeviceName, FigureFile, JsonFile
 
 _DEFAULT_PEERS = "scipy,mkl,torch,graphblas,mlx"
 
 
 def csr(
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json_file: JsonFile = None,
+    plot: FigureFile = None,
+    device: DeviceName = "cpu",
     threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "1,2",
     quick: Annotated[
         bool, typer.Option("--quick", help="A few small matrices, short timings.")
@@ -49,14 +46,12 @@ def csr(
     """
     if device == "cuda":
         return _csr_on_gpu(json_file, plot, quick, only)
-    if device != "cpu":
-        raise typer.BadParameter(f"--device: {device!r} is neither cpu nor cuda")
-    require("bench", "scipy", *(["matplotlib"] if plot else []))
+    require("bench", "scipy")
     from gossamer.cli.bench.peers import open_libraries
     from gossamer.cli.bench.report import print_report
     from gossamer.cli.bench.suite import run_benchmark
 
-    thread_counts = parse_threads(threads)
+    thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
     environment = settle_threads()
     try:
@@ -72,7 +67,7 @@ def csr(
 
 def _csr_on_gpu(json_file: str | None, plot: Path | None, quick: bool, only: str | None) -> None:
     pattern = parse_pattern(only)
-    require_gpu(plot=plot is not None)
+    require_gpu()
     from gossamer.cli.bench.device.csr_report import plot_csr_report, print_csr_report
     from gossamer.cli.bench.device.csr_suite import run_device_csr_benchmark
 

@@ -10,56 +10,59 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.bench.command import finish, progress, settle_threads
-from gossamer.cli.extras import require
+from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress, settle_threads
 from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.cli.options import DeviceName, FigureFile, JsonFile, one_of
+from gossamer.packed.dtypes import DENSE_DTYPES, PACKED_DTYPES
 from gossamer.quantities import duration_text, size_text
+
+#: As in llm_suite, which needs PyTorch.
+SHAPES = ("llama-2-7b", "llama-3-8b", "qwen-2.5-14b", "tiny")
 
 
 def llm(
     shape: Annotated[
-        str, typer.Option(help="llama-2-7b, llama-3-8b, qwen-2.5-14b or tiny.")
+        str,
+        typer.Option(callback=one_of(*SHAPES), help=f"{', '.join(SHAPES[:-1])} or {SHAPES[-1]}."),
     ] = "llama-2-7b",
     densities: Annotated[str, typer.Option(help="Separated by commas.")] = "0.9,0.5,0.1",
     batches: Annotated[str, typer.Option("--batch", help="Separated by commas.")] = "1",
-    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float16",
+    dtype: Annotated[
+        str,
+        typer.Option(callback=one_of(*DENSE_DTYPES), help="float32, float16 or bfloat16."),
+    ] = "float16",
     value_dtype: Annotated[
-        str | None, typer.Option(help="Of the packed values, where another: int8, float8_e4m3.")
+        str | None,
+        typer.Option(
+            callback=one_of(*PACKED_DTYPES),
+            help="Of the packed values, where another: int8, float8_e4m3.",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cuda",
-    steps: Annotated[int, typer.Option(help="Tokens that a measurement generates.")] = 32,
+    device: DeviceName = "cuda",
+    steps: Annotated[int, typer.Option(min=1, help="Tokens that a measurement generates.")] = 32,
     compiled: Annotated[
         bool, typer.Option("--compile/--eager", help="Compile the step; on a GPU one graph.")
     ] = True,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
-    ] = None,
+    json_file: JsonFile = None,
+    plot: FigureFile = None,
 ) -> None:
     """Generate with a model of random weights, dense and packed at several densities, in one run.
 
     Speed and memory do not depend on the weights' values. Exits with 1 if the packed model's
     results are not those of the dense one.
     """
+    shares, counts = parse_shares("--densities", densities), parse_counts("--batch", batches)
     environment = settle_threads()
     require_transformers()
-    require("bench", *(["matplotlib"] if plot else []))
     with refusals(), progress() as say:
         import torch
 
-        from gossamer.cli.bench.llm_suite import SHAPES, run_llm_benchmark
+        from gossamer.cli.bench.llm_suite import run_llm_benchmark
 
-        if shape not in SHAPES or dtype not in ("float32", "float16", "bfloat16"):
-            raise ValueError(
-                f"--shape {shape} --dtype {dtype}: expected one of {', '.join(SHAPES)}, and "
-                f"float32, float16 or bfloat16"
-            )
         results = run_llm_benchmark(
             shape,
-            [float(density) for density in densities.split(",")],
-            [int(batch) for batch in batches.split(",")],
+            shares,
+            counts,
             getattr(torch, dtype),
             torch.device(device),
             steps,

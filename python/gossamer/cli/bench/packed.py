@@ -11,22 +11,20 @@ import typer
 
 from gossamer.cli.bench.command import (
     finish,
+    parse_counts,
     parse_pattern,
-    parse_threads,
     progress,
+    require_gpu,
     settle_threads,
 )
 from gossamer.cli.extras import require
+from gossamer.cli.options import DeviceName, FigureFile, JsonFile
 
 
 def packed(
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json_file: JsonFile = None,
+    plot: FigureFile = None,
+    device: DeviceName = "cpu",
     threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "2",
     quick: Annotated[bool, typer.Option("--quick", help="Two small matrices, few cases.")] = False,
     only: Annotated[
@@ -47,10 +45,8 @@ def packed(
     """
     if device == "cuda":
         return _packed_on_gpu(json_file, plot, quick, parse_pattern(only))
-    if device != "cpu":
-        raise typer.BadParameter(f"--device: {device!r} is neither cpu nor cuda")
-    require("bench", "scipy", "threadpoolctl", *(["matplotlib"] if plot else []))
-    thread_counts = parse_threads(threads)
+    require("bench", "scipy", "threadpoolctl")
+    thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
     environment = settle_threads()
     from gossamer.cli.bench.packed_report import print_packed_report
@@ -70,11 +66,7 @@ def packed(
 def _packed_on_gpu(
     json_file: str | None, plot: Path | None, quick: bool, pattern: re.Pattern[str]
 ) -> None:
-    require("bench", "torch", *(["matplotlib"] if plot else []))
-    from gossamer.cuda import unavailable
-
-    if reason := unavailable():
-        raise typer.BadParameter(f"--device cuda: {reason}")
+    require_gpu()
     from gossamer.cli.bench.device.packed_report import plot_device_packed, print_device_report
     from gossamer.cli.bench.device.packed_suite import run_device_packed_benchmark
 

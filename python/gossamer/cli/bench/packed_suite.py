@@ -18,7 +18,7 @@ from scipy import sparse
 
 import gossamer
 from gossamer.cli.bench.bandwidth import reader
-from gossamer.cli.bench.command import until_interrupted
+from gossamer.cli.bench.command import matching, until_interrupted
 from gossamer.cli.bench.packed_bars import evaluate_packed_bars
 from gossamer.cli.bench.packed_cases import (
     RULES,
@@ -247,7 +247,8 @@ def run_packed_benchmark(
     """Measure all cases whose name matches, and return what the JSON file holds."""
     effort = replace(Effort(seconds=0.01, rounds=3) if quick else Effort(), pause=_PAUSE)
     benchmark = PackedBenchmark(dense, csr, effort, say)
-    chosen = [case for case in cases(quick) if pattern.search(case.name)]
+    names = matching(pattern, (case.name for case in cases(quick)))
+    chosen = [case for case in cases(quick) if case.name in names]
     with until_interrupted(benchmark.notes):
         for shape, of_shape in itertools.groupby(chosen, lambda case: case.shape):
             listed = list(of_shape)

@@ -12,36 +12,35 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.bench.command import finish, progress
-from gossamer.cli.extras import require
+from gossamer.cli.bench.command import finish, parse_shares, progress
 from gossamer.cli.models.common import read_text, refusals, require_transformers
+from gossamer.cli.options import FigureFile, JsonFile, ModelDtype, input_file
 
 METHODS = ("magnitude", "wanda", "sparsegpt")
 
 
 def pruning(
-    calibration: Annotated[Path, typer.Option(metavar="FILE", help="Text to calibrate on.")],
-    text: Annotated[Path, typer.Option(metavar="FILE", help="Text to predict, another one.")],
+    calibration: Annotated[
+        Path, typer.Option(metavar="FILE", callback=input_file, help="Text to calibrate on.")
+    ],
+    text: Annotated[
+        Path, typer.Option(metavar="FILE", callback=input_file, help="Text to predict, another.")
+    ],
     model: Annotated[str, typer.Option(help="As of gossamer prune.")] = "smollm2",
     sparsities: Annotated[str, typer.Option(help="Separated by commas.")] = "0.3,0.5,0.6,0.7",
     samples: Annotated[int, typer.Option(help="Windows of the calibration text.")] = 64,
     length: Annotated[int, typer.Option(help="Tokens of a window, in both texts.")] = 512,
-    dtype: Annotated[str, typer.Option(help="To compute in.")] = "bfloat16",
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the curves (.png or .svg).")
-    ] = None,
+    dtype: ModelDtype = "bfloat16",
+    json_file: JsonFile = None,
+    plot: FigureFile = None,
 ) -> None:
     """Measure perplexity after pruning by magnitude, Wanda and SparseGPT, and time the pruning.
 
     Exits with 1 if Wanda does not beat magnitude at some sparsity.
     """
+    shares = parse_shares("--sparsities", sparsities)
     require_transformers()
-    require("bench", *(["matplotlib"] if plot else []))
     with refusals(), progress() as say:
-        shares = [float(share) for share in sparsities.split(",")]
         results = _measure(model, calibration, text, shares, (samples, length), dtype, say)
     finish(results, json_file, plot, _print, _plot)
 

@@ -3,28 +3,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from gossamer.cli.bench.command import finish, progress, require_gpu
+from gossamer.cli.options import FigureFile, JsonFile
 
 
 def spmm(
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the results; - is stdout.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the speed-ups (.png or .svg).")
-    ] = None,
+    json_file: JsonFile = None,
+    plot: FigureFile = None,
 ) -> None:
     """Measure sparse products against cuSPARSE and the dense product, on a GPU.
 
     The matrices are square, of 2048 to 8192 rows, and have a fraction of a thousandth of their
     elements; the launches of each library are in one CUDA graph. Exits with 1 if a result is wrong.
     """
-    require_gpu(plot=plot is not None)
+    require_gpu()
     from gossamer.cli.bench.device.csr_report import plot_csr_report, print_csr_report
     from gossamer.cli.bench.device.csr_suite import run_device_spmm_benchmark
 

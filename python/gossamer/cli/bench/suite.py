@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from gossamer.cli.bench.bandwidth import ReadProbe
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
-from gossamer.cli.bench.command import until_interrupted
+from gossamer.cli.bench.command import matching, until_interrupted
 from gossamer.cli.bench.conventions import (
     ALWAYS_REPEATED,
     BEYOND_CACHE_OPERATIONS,
@@ -66,12 +67,10 @@ class Benchmark:
         self.notes: list[str] = []
         self.wrong: list[str] = []
 
-    def run(
-        self, matrix: Matrix, operations: Sequence[Operation], pattern: re.Pattern[str]
-    ) -> None:
-        """Measure those operations on one matrix whose case name matches."""
+    def run(self, matrix: Matrix, operations: Sequence[Operation], names: set[str]) -> None:
+        """Measure those of the operations on one matrix whose case is among the names."""
         wanted = {
-            dtype: [op for op in operations if pattern.search(f"{matrix.name}/{dtype}/{op.name}")]
+            dtype: [op for op in operations if _case_name(matrix, dtype, op) in names]
             for dtype in DTYPES
         }
         if not any(wanted.values()):
@@ -180,6 +179,10 @@ class Benchmark:
             self.wrong.append(note)
 
 
+def _case_name(matrix: Matrix, dtype: str, operation: Operation) -> str:
+    return f"{matrix.name}/{dtype}/{operation.name}"
+
+
 def _figures(timings: dict[str, Timing], read: Timing | None, nbytes: int) -> dict[str, Any]:
     ours = timings["gossamer"].median
     read_rate = min(nbytes, _PROBE_BYTES) / read.median if read else None
@@ -205,10 +208,13 @@ def run_benchmark(
     effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05, slow_rounds=2)
     benchmark = Benchmark(libraries, thread_counts, effort, say)
     operations = [op for op in OPERATIONS if not quick or op.name in QUICK_OPERATIONS]
+    matrices = [matrix for matrix in matrix_set() if matrix.quick or not quick]
+    names = matching(
+        pattern, (_case_name(*case) for case in itertools.product(matrices, DTYPES, operations))
+    )
     with until_interrupted(benchmark.notes):
-        for matrix in matrix_set():
-            if matrix.quick or not quick:
-                benchmark.run(matrix, operations, pattern)
+        for matrix in matrices:
+            benchmark.run(matrix, operations, names)
     say("import gossamer")
     startup = measure_startup(rounds=3 if quick else 11)
     return {

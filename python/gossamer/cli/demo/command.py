@@ -11,14 +11,19 @@ from rich.console import Console
 from rich.status import Status
 
 from gossamer.cli.extras import require
+from gossamer.cli.options import figure_file, input_file
 
 
 def demo(
     matrix: Annotated[
-        Path | None, typer.Option(metavar="FILE.mtx", help="Multiply this matrix instead.")
+        Path | None,
+        typer.Option(metavar="FILE.mtx", callback=input_file, help="Multiply this matrix instead."),
     ] = None,
     plot: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where to draw the figure (.png or .svg).")
+        Path,
+        typer.Option(
+            metavar="FILE", callback=figure_file, help="Where to draw (.png, .svg or .pdf)."
+        ),
     ] = Path("gossamer-demo.png"),
     quick: Annotated[bool, typer.Option("--quick", help="Small problems.")] = False,
 ) -> None:
@@ -42,9 +47,8 @@ def demo(
             A = _read(matrix)
             lines, picture = _multiply(matrix.stem, A, status)
             caption = f"{matrix.name}, {A.shape[0]} × {A.shape[1]}, {A.nnz} stored"
-        status.update("drawing")
-        plot_demo(lines, picture, caption, plot)
     console.print(measurement_table(lines))
+    plot_demo(lines, picture, caption, plot)
     console.print(f"figure: {plot}")
     if matrix is None:
         _pack_model(plot.with_stem(f"{plot.stem}-pruned"), quick, console, progress)
@@ -74,8 +78,8 @@ def _pack_model(plot: Path, quick: bool, console: Console, progress: Console) ->
         for density in DENSITIES:
             status.update(f"{source}: {len(layers)} layers at {density:.0%}")
             lines.extend(measure_layers(layers, density, DTYPES, rounds=3 if quick else 9))
-        plot_pruned(lines, source, plot)
     console.print(pruned_table(lines, source))
+    plot_pruned(lines, source, plot)
     console.print(f"figure: {plot}")
 
 

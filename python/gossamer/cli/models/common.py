@@ -56,13 +56,13 @@ def read_text(file: Path) -> str:
 
     Raises
     ------
-    ValueError
+    typer.BadParameter
         If it is empty, or not text.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text: {error}") from None
+        raise typer.BadParameter(f"{file} is not UTF-8 text: {error}") from None
     if not text.strip():
-        raise ValueError(f"{file} is empty")
+        raise typer.BadParameter(f"{file} is empty")
     return text

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,24 +14,37 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.cli.options import JsonFlag, ModelFolder, one_of
 from gossamer.quantities import duration_text, size_text
+
+
+def _file_size(text: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]B", text, re.IGNORECASE):
+        raise typer.BadParameter(f"{text!r} is no size such as 500MB or 5GB")
+    return text
 
 
 def compress(
     model: Annotated[str, typer.Argument(help="Folder or hub name of a pruned model.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
+    output: ModelFolder,
     dtype: Annotated[
         str | None,
-        typer.Option(help="Of the packed values: float32, float16, bfloat16, int8, fp8."),
+        typer.Option(
+            callback=one_of("float32", "float16", "bfloat16", "int8", "fp8"),
+            help="Of the packed values: float32, float16, bfloat16, int8, fp8.",
+        ),
     ] = None,
     min_gain: Annotated[
-        float, typer.Option(help="Leave layers dense that would not be so many times smaller.")
+        float,
+        typer.Option(min=0, help="Leave layers dense that would not be so many times smaller."),
     ] = 1.2,
     skip: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Layers to leave dense.")
     ] = None,
-    shard: Annotated[str, typer.Option(help="Size of the largest file.")] = "5GB",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    shard: Annotated[
+        str, typer.Option(callback=_file_size, help="Size of the largest file: 500MB, 5GB.")
+    ] = "5GB",
+    as_json: JsonFlag = False,
 ) -> None:
     """Pack the linear layers of a pruned model, and write it as a Hugging Face folder.
 
@@ -57,10 +71,8 @@ def _compress(
     source: str, output: Path, dtype: str | None, min_gain: float, skip: list[str], shard: str
 ) -> dict[str, Any]:
     from gossamer.hf import load_model, load_tokenizer, pack_model, save_checkpoint
-    from gossamer.hf.checkpoints import check_output
     from gossamer.hf.memory import model_bytes
 
-    check_output(output)
     tokenizer = load_tokenizer(source)
     model = load_model(source)
     dense = {name: layer.weight.nbytes for name, layer in _linear_layers(model)}

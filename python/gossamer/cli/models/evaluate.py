@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gossamer.cli.models.common import bar, read_text, refusals, require_transformers
+from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, input_file
 
 
 def evaluate(
@@ -17,23 +18,26 @@ def evaluate(
         str,
         typer.Argument(help="Folder or hub name of a model, packed or not, GGUF file, or smollm2."),
     ],
-    text: Annotated[Path, typer.Option(metavar="FILE", help="Text to predict.")],
-    length: Annotated[int, typer.Option(help="Tokens of a window.")] = 512,
-    tokens: Annotated[int | None, typer.Option(help="Only the first of the text.")] = None,
-    dtype: Annotated[str, typer.Option(help="To compute in; auto is the checkpoint's.")] = "auto",
-    device: Annotated[str, typer.Option(help="To compute on: cpu, cuda.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    text: Annotated[
+        Path, typer.Option(metavar="FILE", callback=input_file, help="Text to predict.")
+    ],
+    length: Annotated[int, typer.Option(min=2, help="Tokens of a window.")] = 512,
+    tokens: Annotated[int | None, typer.Option(min=2, help="Only the first of the text.")] = None,
+    dtype: ModelDtype = "auto",
+    device: ModelDevice = "cpu",
+    as_json: JsonFlag = False,
 ) -> None:
     """Measure how well a model predicts a text: perplexity, lower is better.
 
     The text is taken in windows that do not overlap.
     """
+    words = read_text(text)
     require_transformers()
     with refusals():
         from gossamer.hf import load_model, load_tokenizer, perplexity
         from gossamer.prune.calibration import text_tokens
 
-        ids = text_tokens(load_tokenizer(model), read_text(text))[:tokens]
+        ids = text_tokens(load_tokenizer(model), words)[:tokens]
         loaded = load_model(model, dtype).to(device)
         with bar("windows") as progress:
             result = perplexity(loaded, ids, length, progress)

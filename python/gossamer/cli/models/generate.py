@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype
 from gossamer.quantities import duration_text, size_text
 
 
 def generate(
     model: Annotated[str, typer.Argument(help="Folder or hub name of a model, packed or not.")],
     prompt: Annotated[str, typer.Option(help="Question, or beginning of the text.")],
-    max_new_tokens: Annotated[int, typer.Option(help="Tokens to generate.")] = 64,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 64,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Draws the tokens.")] = 0,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the step of one token.")
@@ -31,9 +32,9 @@ def generate(
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text; no question to a chat model.")
     ] = False,
-    dtype: Annotated[str, typer.Option(help="To compute in; auto is the checkpoint's.")] = "auto",
-    device: Annotated[str, typer.Option(help="To compute on: cpu, cuda.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
+    dtype: ModelDtype = "auto",
+    device: ModelDevice = "cpu",
+    as_json: JsonFlag = False,
 ) -> None:
     """Generate text with a model, and print how fast that was."""
     require_transformers()

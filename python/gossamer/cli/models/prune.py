@@ -14,6 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.cli.models.common import bar, read_text, refusals, require_transformers
+from gossamer.cli.options import JsonFlag, ModelDtype, ModelFolder, input_file, one_of
+
+#: As gossamer.prune.METHODS, which needs PyTorch.
+METHODS = ("magnitude", "magnitude-row", "magnitude-global", "wanda", "sparsegpt")
+CALIBRATED = ("wanda", "sparsegpt")
 
 
 def prune(
@@ -21,12 +26,16 @@ def prune(
         str,
         typer.Argument(help="Folder or hub name of a model, a GGUF file, or smollm2."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
+    output: ModelFolder,
     method: Annotated[
         str,
-        typer.Option(help="magnitude, magnitude-row, magnitude-global, wanda or sparsegpt."),
+        typer.Option(
+            callback=one_of(*METHODS), help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."
+        ),
     ] = "wanda",
-    sparsity: Annotated[float, typer.Option(help="Share of the weights that become zero.")] = 0.5,
+    sparsity: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the weights that become zero.")
+    ] = 0.5,
     sparsity_of: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN=SHARE", help="Another share for layers: '\\*.mlp.\\*=0.6'."),
@@ -36,23 +45,29 @@ def prune(
     ] = None,
     text: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Calibration text, for wanda and sparsegpt."),
+        typer.Option(
+            metavar="FILE", callback=input_file, help="Calibration text, for wanda and sparsegpt."
+        ),
     ] = None,
-    samples: Annotated[int, typer.Option(help="Windows of the calibration text.")] = 128,
-    length: Annotated[int, typer.Option(help="Tokens of a window.")] = 512,
+    samples: Annotated[int, typer.Option(min=1, help="Windows of the calibration text.")] = 128,
+    length: Annotated[int, typer.Option(min=1, help="Tokens of a window.")] = 512,
     seed: Annotated[int, typer.Option(help="Draws the windows.")] = 0,
-    dtype: Annotated[str, typer.Option(help="Of the weights; auto is the checkpoint's.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    dtype: ModelDtype = "auto",
+    as_json: JsonFlag = False,
 ) -> None:
     """Set weights of a causal language model to zero, and write it as a Hugging Face folder.
 
     Layers in the blocks are pruned; embeddings and the head are not. A run of wanda or sparsegpt
     that was interrupted goes on where it was when started again.
     """
+    shares = _shares(sparsity_of)
+    if method in CALIBRATED and text is None:
+        raise typer.BadParameter(f"--method {method} needs a calibration text: --text FILE")
+    calibration = read_text(text) if method in CALIBRATED and text else None
     require_transformers()
     with refusals():
         reports = _prune(
-            model, output, method, sparsity, _shares(sparsity_of), skip or [], text,
+            model, output, method, sparsity, shares, skip or [], calibration,
             (samples, length, seed), dtype,
         )  # fmt: skip
     if as_json:
@@ -72,18 +87,13 @@ def _prune(
     sparsity: float,
     sparsity_of: dict[str, float],
     skip: list[str],
-    text: Path | None,
+    calibration: str | None,
     draw: tuple[int, int, int],
     dtype: str,
 ) -> list[dict[str, Any]]:
-    from gossamer.hf.checkpoints import check_output, load_model, load_tokenizer, save_checkpoint
+    from gossamer.hf.checkpoints import load_model, load_tokenizer, save_checkpoint
     from gossamer.prune import calibration_windows, plan_pruning, prune_model
 
-    check_output(output)
-    calibrated = method in ("wanda", "sparsegpt")
-    if calibrated and text is None:
-        raise ValueError(f"--method {method} needs a calibration text: --text FILE")
-    calibration = read_text(text) if calibrated and text else None
     tokenizer = load_tokenizer(source)
     windows = None if calibration is None else calibration_windows(tokenizer, calibration, *draw)
     model = load_model(source, dtype)

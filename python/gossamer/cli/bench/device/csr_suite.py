@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import re
@@ -18,6 +19,7 @@ import torch
 
 import gossamer
 from gossamer.arrays.torch.cuda import memory
+from gossamer.cli.bench.command import matching
 from gossamer.cli.bench.device.cusparse import SPMM_ALGORITHMS, SPMV_ALGORITHMS, CuSparse
 from gossamer.cli.bench.device.graphs import (
     copies_of,
@@ -138,11 +140,13 @@ def run_device_csr_benchmark(
     quick: bool, pattern: re.Pattern[str], say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Measure SpMV, and SpMM with 16 and 64 columns, over the matrix set."""
+    members = [pair for pair in enumerate(matrix_set()) if pair[1].quick or not quick]
+    cases = itertools.product((matrix.name for _, matrix in members), COLUMNS)
+    names = matching(pattern, (f"{name}/{columns}" for name, columns in cases))
     wanted = [
         (index, matrix)
-        for index, matrix in enumerate(matrix_set())
-        if (matrix.quick or not quick)
-        and any(pattern.search(f"{matrix.name}/{columns}") for columns in COLUMNS)
+        for index, matrix in members
+        if any(f"{matrix.name}/{columns}" in names for columns in COLUMNS)
     ]
     built = _built([index for index, _ in wanted])
     suite = CsrSuite(say)
@@ -150,7 +154,7 @@ def run_device_csr_benchmark(
         for columns in COLUMNS:
             if columns > 1 and A.nnz * columns > _MOST_PRODUCTS:
                 continue
-            if pattern.search(f"{matrix.name}/{columns}"):
+            if f"{matrix.name}/{columns}" in names:
                 suite.measure(matrix.name, matrix.family, A, columns)
     return suite.results("csr")
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 import gossamer
 from gossamer.arrays.torch.cuda import device_matrix
+from gossamer.cli.bench.command import matching
 from gossamer.cli.bench.device.graphs import (
     copies_of,
     describe_gpu,
@@ -177,7 +178,8 @@ def run_device_packed_benchmark(
     """Measure the cases whose names match; the results as they are written."""
     suite = _Suite(say)
     gpu = describe_gpu()
-    suite.run([case for case in device_cases(quick) if pattern.search(case.name)])
+    names = matching(pattern, (case.name for case in device_cases(quick)))
+    suite.run([case for case in device_cases(quick) if case.name in names])
     return {
         "benchmark": "packed --device cuda",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
