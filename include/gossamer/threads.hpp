@@ -11,4 +11,19 @@ int num_threads();
 /// Sets it for the whole process. Results do not depend on it. Throws InvalidArgument if below 1.
 void set_num_threads(int count);
 
+/// Entry point of an OpenMP runtime that runs part(context) on every thread of a team and waits.
+///
+/// The ABI of libgomp, which LLVM's and Intel's runtimes have too; `threads` 0 means the team's
+/// usual size.
+using OpenMpParallel = void (*)(void (*part)(void* context), void* context, unsigned threads,
+                                unsigned flags);
+
+/// Runs operations on a team of that runtime from now on, on at most num_threads() of it; on the
+/// engine's own threads again if null.
+///
+/// For a process whose other library keeps a team: two sets of threads, of which one spins while
+/// the other works, take the cores from each other. Results do not depend on it. A forked child
+/// starts with the engine's own threads.
+void use_openmp(OpenMpParallel parallel);
+
 }  // namespace gossamer

@@ -34,6 +34,11 @@ NB_MODULE(_engine, m) {
 
   m.def("num_threads", &num_threads, "Threads that an operation may use.");
   m.def("set_num_threads", &set_num_threads, nb::arg("count"));
+  m.def(
+      "use_openmp",
+      [](std::uintptr_t parallel) { use_openmp(reinterpret_cast<OpenMpParallel>(parallel)); },
+      nb::arg("parallel"),
+      "Run operations on the team whose GOMP_parallel is at that address; 0: on own threads.");
   m.def("simd_target", &simd_target, "Instruction set in use.");
   m.def("supported_simd_targets", &supported_simd_targets, "Those that run here, best first.");
   m.def(

@@ -10,6 +10,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/message.hpp"
@@ -122,15 +123,58 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
+/// One job on the team of another library's OpenMP runtime.
+class TeamJob {
+ public:
+  TeamJob(std::int64_t count, void (*task)(void*, std::int64_t), void* context, int threads)
+      : count_(count), task_(task), context_(context), places_(threads) {}
+
+  void run(OpenMpParallel parallel) {
+    parallel([](void* job) { static_cast<TeamJob*>(job)->take_tasks(); }, this, 0, 0);
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void take_tasks() {
+    if (places_.fetch_sub(1, std::memory_order_relaxed) <= 0) return;
+    const bool outer = std::exchange(inside_task, true);
+    for (std::int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) {
+      try {
+        task_(context_, i);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex_);
+        if (!error_) error_ = std::current_exception();
+      }
+    }
+    inside_task = outer;
+  }
+
+  std::int64_t count_;
+  void (*task_)(void*, std::int64_t);
+  void* context_;
+  std::atomic<int> places_;
+  std::atomic<std::int64_t> next_{0};
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+};
+
+std::atomic<OpenMpParallel> openmp{nullptr};
+
 // Both are never destroyed: threads may still be waiting on them while the process exits.
 ThreadPool* pool = nullptr;
 std::mutex* pool_mutex = new std::mutex;
 
 /// A forked child has none of its parent's threads, and perhaps a locked mutex: it starts anew.
-void forget_pool_in_child() {
+void forget_threads_in_child() {
   pool = nullptr;
   pool_mutex = new std::mutex;
   inside_task = false;
+  openmp.store(nullptr, std::memory_order_relaxed);  // its team did not survive either
+}
+
+void forget_threads_after_fork() {
+  static const int registered = pthread_atfork(nullptr, nullptr, forget_threads_in_child);
+  static_cast<void>(registered);
 }
 
 int default_num_threads() {
@@ -163,15 +207,23 @@ void set_num_threads(int count) {
   thread_count().store(count, std::memory_order_relaxed);
 }
 
+void use_openmp(OpenMpParallel parallel) {
+  forget_threads_after_fork();
+  openmp.store(parallel, std::memory_order_relaxed);
+}
+
 void run_tasks(std::int64_t count, void (*task)(void*, std::int64_t), void* context) {
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), count));
   const bool fits = count <= INT32_MAX;
   std::unique_lock lock(*pool_mutex, std::defer_lock);
   if (threads > 1 && fits && !inside_task && lock.try_lock()) {
+    if (const OpenMpParallel parallel = openmp.load(std::memory_order_relaxed)) {
+      TeamJob(count, task, context, threads).run(parallel);
+      return;
+    }
     if (pool == nullptr) {
       pool = new ThreadPool;
-      static const int registered = pthread_atfork(nullptr, nullptr, forget_pool_in_child);
-      static_cast<void>(registered);
+      forget_threads_after_fork();
     }
     inside_task = true;
     try {

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <mutex>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -20,6 +22,21 @@ struct Threads {
   explicit Threads(int count) : before(num_threads()) { set_num_threads(count); }
   ~Threads() { set_num_threads(before); }
   int before;
+};
+
+/// Stands for an OpenMP runtime: a team of three threads.
+void parallel_of_three(void (*part)(void*), void* context, unsigned, unsigned) {
+  std::thread second(part, context);
+  std::thread third(part, context);
+  part(context);
+  second.join();
+  third.join();
+}
+
+/// Runs operations on a team of three threads for a test.
+struct Team {
+  Team() { use_openmp(parallel_of_three); }
+  ~Team() { use_openmp(nullptr); }
 };
 
 /// Runs `count` tasks that each add to one of two arrays without synchronization.
@@ -75,6 +92,43 @@ TEST_CASE("a task may call") {
   CHECK(inner == 40);
 }
 
+TEST_CASE("the team of an OpenMP runtime runs every task once") {
+  const Team team;
+  for (int threads : {1, 2, 3, 8}) {
+    const Threads set(threads);
+    for (std::int64_t count : {0, 1, 2, 7, 1000}) check_each_runs_once(count);
+  }
+}
+
+TEST_CASE("no more of a team than the number of threads takes tasks") {
+  const Team team;
+  const Threads set(2);
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  for (int job = 0; job < 50; ++job) {
+    seen.clear();
+    parallel_for(200, [&](std::int64_t) {
+      const std::lock_guard lock(mutex);
+      seen.insert(std::this_thread::get_id());
+    });
+    CHECK(seen.size() <= 2);
+  }
+}
+
+TEST_CASE("a task on a team may call, and its exception reaches the caller") {
+  const Team team;
+  const Threads set(3);
+  std::atomic<int> inner{0};
+  parallel_for(8, [&](std::int64_t) { parallel_for(5, [&](std::int64_t) { ++inner; }); });
+  CHECK(inner == 40);
+  CHECK_THROWS_WITH(parallel_for(50,
+                                 [](std::int64_t i) {
+                                   if (i % 10 == 3) throw std::runtime_error("task failed");
+                                 }),
+                    "task failed");
+  check_each_runs_once(100);
+}
+
 TEST_CASE("an exception ends the job and reaches the caller") {
   const Threads set(4);
   std::atomic<int> ran{0};
@@ -108,17 +162,22 @@ TEST_SUITE_END();
 // Apart from the suite: ThreadSanitizer does not follow a child that starts threads.
 TEST_CASE("a forked child has threads of its own") {
   const Threads set(3);
-  check_each_runs_once(64);
-  const pid_t child = fork();
-  if (child == 0) {
-    std::atomic<int> ran{0};
-    parallel_for(64, [&](std::int64_t) { ++ran; });
-    _exit(ran == 64 ? 0 : 1);
-  }
-  int status = -1;
-  CHECK(waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+  const auto check_child = [] {
+    check_each_runs_once(64);
+    const pid_t child = fork();
+    if (child == 0) {
+      std::atomic<int> ran{0};
+      parallel_for(64, [&](std::int64_t) { ++ran; });
+      _exit(ran == 64 ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+  };
+  check_child();
+  const Team team;
+  check_child();
 }
 
 }  // namespace gossamer

@@ -6,6 +6,8 @@ What all frameworks share is in test_frameworks.py.
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import gossamer
 import numpy as np
@@ -377,3 +379,29 @@ def test_formats_agree():
     first, *others = (sparse(format) @ x for format in FORMATS)
     for other in others:
         torch.testing.assert_close(other, first)
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+SHARED_THREADS = """
+import os, numpy, torch, gossamer
+torch.set_num_threads(3)
+gossamer.set_num_threads(3)
+x = torch.rand(5000, 200)
+torch.nn.functional.silu(x)
+before = len(os.listdir("/proc/self/task"))
+A = gossamer.fromdense(torch.rand(5000, 5000))
+y = A @ x
+assert len(os.listdir("/proc/self/task")) == before, "the engine started threads beside PyTorch's"
+child = os.fork()
+if child == 0:
+    os._exit(0 if numpy.array_equal((A @ x).numpy(), y.numpy()) else 1)
+assert os.waitpid(child, 0)[1] == 0, "a forked child computes something else"
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_products_run_on_the_threads_of_pytorch():
+    if "OpenMP" not in torch.__config__.parallel_info().partition("ATen parallel backend:")[2]:
+        pytest.skip("this PyTorch does not keep OpenMP threads")
+    subprocess.run([sys.executable, "-c", SHARED_THREADS], check=True, timeout=120)
