@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .containers.structural import structural
 from .dtypes import check_value_dtype, promote
 from .products import check_same_framework, sparse_operand
 
@@ -37,6 +38,7 @@ def add(a: SparseArray, other: Any, sign: int) -> Any:
     return _add(a.tocsr(canonical=True), b.tocsr(canonical=True), sign).asformat(a.format)
 
 
+@structural
 def _add(a: CSRArray, b: CSRArray, sign: int) -> CSRArray:
     arrays = a._arrays
     dtype = promote(arrays.dtype_name(a.dtype), arrays.dtype_name(b.dtype))

@@ -10,7 +10,7 @@ from . import _engine
 from .arrays import Adapter, Array, adapter_of, host_adapter
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .products import sparse_operand
-from .structure import CooPattern, Pattern, index_arrays
+from .structure import CooPattern, Pattern, index_arrays, integers
 
 _VALIDATE = ("full", "metadata", "none")
 
@@ -109,7 +109,7 @@ def coo_array(
     data, (row, col) = arg
     arrays, data = _values(name, data)
     if shape is None:
-        shape = _length_of(row), _length_of(col)
+        shape = _length_of(row, f"{name}: row"), _length_of(col, f"{name}: col")
     rows, cols = _check_shape(name, shape)
     given = {f"{name}: row": row, f"{name}: col": col}
     row, col = index_arrays(given, (rows, cols), len(data), copy)
@@ -147,6 +147,7 @@ def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> Sparse
         For another rank than 2, a negative threshold or another format.
     """
     arrays = adapter_of(dense) or host_adapter()
+    check_not_tracing("fromdense", arrays)
     dense = arrays.asarray(dense, "fromdense: dense")
     if dense.ndim != 2:
         raise ValueError(f"fromdense: dense has shape {tuple(dense.shape)}, expected two axes")
@@ -189,7 +190,7 @@ def _compressed(
     data, indices, indptr = parts
     arrays, data = _values(name, data)
     if shape is None:
-        rows, cols = max(len(indptr) - 1, 0), _length_of(indices)
+        rows, cols = max(len(indptr) - 1, 0), _length_of(indices, f"{name}: indices")
     else:
         rows, cols = _check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
     given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
@@ -213,7 +214,17 @@ def _compressed(
 
 def _values(name: str, data: Any) -> tuple[Adapter, Array]:
     arrays = adapter_of(data) or host_adapter()
+    check_not_tracing(name, arrays)
     return arrays, arrays.values(data, f"{name}: data")
+
+
+def check_not_tracing(name: str, arrays: Adapter) -> None:
+    """Raise RuntimeError with advice where a framework records Python code."""
+    if arrays.is_tracing():
+        raise RuntimeError(
+            f"{name}: new positions cannot be made inside torch.compile, which knows no elements; "
+            f"make the sparse array outside, and give it other values inside by A.with_data(values)"
+        )
 
 
 def _from_other(arg: Any, shape: tuple[int, int] | None) -> SparseArray:
@@ -231,9 +242,10 @@ def _is_coo(arg: Any) -> bool:
     return _is_tuple_of(arg, 2) and isinstance(arg[1], tuple | list) and len(arg[1]) == 2
 
 
-def _length_of(indices: Any) -> int:
+def _length_of(indices: Any, argument: str) -> int:
     """Length of an axis that was not given: one more than the largest index."""
-    return int(max(indices)) + 1 if len(indices) else 0
+    given = integers(indices, argument)
+    return int(given.max()) + 1 if given.size else 0
 
 
 def _check_shape(name: str, shape: Any) -> tuple[int, int]:

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .containers.structural import structural
+
 if TYPE_CHECKING:
     from .containers import CSRArray, SparseArray
+
+
+#: Start, stop and step of a range.
+Bounds = tuple[int, int, int]
 
 
 def getitem(a: SparseArray, key: Any) -> Any:
@@ -18,7 +24,8 @@ def getitem(a: SparseArray, key: Any) -> Any:
     rows = _positions(row_key, a.shape[0], "row")
     cols = _positions(col_key, a.shape[1], "column")
     if isinstance(row_key, slice) or isinstance(col_key, slice):
-        return _submatrix(a, rows, cols)
+        bounds = [(taken.start, taken.stop, taken.step) for taken in (rows, cols)]
+        return _submatrix(a, *bounds)
     return _element(a, rows.start, cols.start)
 
 
@@ -40,6 +47,7 @@ def _positions(key: Any, length: int, axis: str) -> range:
     return range(index % length, index % length + 1)
 
 
+@structural
 def _element(a: SparseArray, i: int, j: int) -> Any:
     if a.format == "csc":
         return _element(a.T, j, i)
@@ -54,9 +62,11 @@ def _element(a: SparseArray, i: int, j: int) -> Any:
     return a._arrays.sum(a._arrays.take(values, stored))
 
 
-def _submatrix(a: SparseArray, rows: range, cols: range) -> SparseArray:
+@structural
+def _submatrix(a: SparseArray, row_bounds: Bounds, col_bounds: Bounds) -> SparseArray:
     if a.format == "csc":
-        return _submatrix(a.T, cols, rows).T
+        return _submatrix(a.T, col_bounds, row_bounds).T
+    rows, cols = range(*row_bounds), range(*col_bounds)
     csr = _rows(a._csr(), rows)
     if cols != range(a.shape[1]):
         csr = _rows(csr.tocsc().T, cols).T.tocsr()

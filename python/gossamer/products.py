@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import containers
 from .arrays import Array, adapter_of
+from .containers.structural import structural
 from .scipy_interop import from_scipy, is_scipy_sparse
 
 if TYPE_CHECKING:
-    from .containers import SparseArray
+    from .containers import CSRArray, SparseArray
 
 
 def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
@@ -80,6 +81,9 @@ def spgemm(a: SparseArray, b: SparseArray) -> SparseArray:
     check_same_framework(a, b)
     if a.format == "csc":
         return spgemm(b.T.tocsr(), a.T).T
-    left = a._csr()
-    pattern, values = a._arrays.spgemm(*left._by_rows(), *b._by_rows())
-    return left._made(pattern, values).asformat(a.format)
+    return _spgemm(a._csr(), b).asformat(a.format)
+
+
+@structural
+def _spgemm(a: CSRArray, b: SparseArray) -> CSRArray:
+    return a._made(*a._arrays.spgemm(*a._by_rows(), *b._by_rows()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .arrays import Array
+from .containers.structural import structural
 from .dtypes import real_dtype
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ def total(a: SparseArray, axis: int | None) -> Array:
     raise ValueError(f"sum: axis = {axis!r}, expected None, 0 or 1")
 
 
+@structural
 def row_sums(a: SparseArray) -> Array:
     """Sum of every row, shape (rows,)."""
     pattern, values = a._by_rows()
     return a._arrays.segment_sum(values, pattern.indptr, None)
 
 
+@structural
 def row_norms(a: SparseArray) -> Array:
     """Square root of the sum of squared moduli of every row, shape (rows,)."""
     arrays, csr = a._arrays, a.tocsr(canonical=True)
@@ -39,6 +42,7 @@ def row_norms(a: SparseArray) -> Array:
     return arrays.astype(norms, real_dtype(arrays.dtype_name(a.dtype)))
 
 
+@structural
 def diagonal(a: SparseArray, k: int) -> Array:
     """Elements (i, i + k)."""
     if a.format == "csc":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..devices import CPU, Device
@@ -70,8 +71,15 @@ class Adapter(ABC):
         """Whether nobody can write to x, so that what follows from its values may be cached."""
 
     def is_tracing(self) -> bool:
-        """Whether the framework records operations now, so that arrays have no contents."""
+        """Whether the framework records Python code now, so that arrays have no contents."""
         return False
+
+    def opaque(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that is run as it is while `is_tracing`, instead of recorded.
+
+        It takes and returns containers, arrays of the framework and Python's numbers.
+        """
+        return function
 
     @abstractmethod
     def tonumpy(self, x: Array) -> Any:

@@ -321,14 +321,10 @@ def _register_pytree(container: type[SparseArray]) -> None:
     """Let JAX's transformations see the values of a container, and nothing else, as a leaf."""
 
     def flatten(a: SparseArray) -> tuple[tuple[Array], Any]:
-        structure = a.T._pattern if isinstance(a, containers.CSCArray) else a._pattern  # type: ignore[attr-defined]
-        return (a.data,), structure
+        return (a.data,), a._structure
 
     def unflatten(structure: Any, leaves: tuple[Array]) -> SparseArray:
-        arrays = adapter_of(leaves[0]) or adapter
-        if container is containers.CSCArray:
-            return containers.CSRArray(structure, leaves[0], arrays).T
-        return container(structure, leaves[0], arrays)  # type: ignore[call-arg]
+        return container._of(structure, leaves[0], adapter_of(leaves[0]) or adapter)
 
     jax.tree_util.register_pytree_node(container, flatten, unflatten)
 

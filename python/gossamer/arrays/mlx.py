@@ -82,11 +82,13 @@ class MLXAdapter(Adapter):
         return False
 
     def tonumpy(self, x: Array) -> Any:
-        if x.dtype != mx.bfloat16:
-            return np.asarray(x)
-        import ml_dtypes
-
-        return np.asarray(x.view(mx.uint16)).view(ml_dtypes.bfloat16)
+        try:
+            return _elements(x)
+        except ValueError:
+            raise TypeError(
+                "the elements of an array that MLX records cannot be read, and the structure of a "
+                "sparse array depends on them; make the sparse array outside mx.compile and mx.vmap"
+            ) from None
 
     def fromnumpy(self, x: Any) -> Array:
         name = x.dtype.name
@@ -176,6 +178,15 @@ class MLXAdapter(Adapter):
         return ForeignStorage(self, matrix, packed_matmul)
 
 
+def _elements(x: Array) -> Any:
+    """Return x as a NumPy array; raise ValueError while MLX records it."""
+    if x.dtype != mx.bfloat16:
+        return np.asarray(x)
+    import ml_dtypes
+
+    return np.asarray(x.view(mx.uint16)).view(ml_dtypes.bfloat16)
+
+
 def conj(x: Array) -> Array:
     """Complex conjugate, which MLX's convention has in every gradient."""
     return mx.conjugate(x) if x.dtype == mx.complex64 else x
@@ -219,7 +230,7 @@ class _Operation:
         @mx.custom_function
         def function(*arrays: Array) -> Array:
             try:
-                host = [adapter.tonumpy(x) for x in arrays]
+                host = [_elements(x) for x in arrays]
             except ValueError:  # MLX is recording: there is nothing to read
                 return self._recorded(*arrays, *static)
             return adapter.fromnumpy(self._run(*host, *static))
@@ -273,7 +284,8 @@ def _recorded_sddmm(u: Array, v: Array, pattern: Pattern) -> Array:
 
 def _recorded_spgemm(*arguments: Any) -> Array:
     raise ValueError(
-        "sparse @ sparse inside mx.compile and mx.vmap is not supported; multiply outside"
+        "sparse @ sparse inside mx.compile and mx.vmap is not supported; multiply outside, or make "
+        "one of them dense with A.todense()"
     )
 
 

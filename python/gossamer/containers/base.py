@@ -15,7 +15,7 @@ from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
-from ..structure import Indices, Pattern
+from ..structure import CooPattern, Indices, Pattern
 from ..torch_interop import to_torch
 
 if TYPE_CHECKING:
@@ -119,6 +119,16 @@ class SparseArray(TorchOperators, ABC):
     def _stored(self) -> tuple[Pattern, Array, bool]:
         """Pattern and values with as little moved as the format allows; whether they are of A.T."""
 
+    @property
+    @abstractmethod
+    def _structure(self) -> Pattern | CooPattern:
+        """All stored positions, in the format's own order."""
+
+    @classmethod
+    def _of(cls: type[Self], structure: Any, data: Array, arrays: Adapter) -> Self:
+        """Container of values at the positions of a `_structure`."""
+        return cls(structure, data, arrays)  # type: ignore[call-arg]
+
     @abstractmethod
     def _with_data(self: Self, data: Array, arrays: Adapter | None = None) -> Self:
         """Return the same positions with other values, of another framework if one is given."""
@@ -214,6 +224,25 @@ class SparseArray(TorchOperators, ABC):
         data = self._arrays.to(self._data, target)
         return self._with_data(data, adapter_of(data))
 
+    def with_data(self: Self, data: Array) -> Self:
+        """Return the same positions with other values, borrowed, of shape (nnz,).
+
+        In a framework's transformations and compilers it is the way to a sparse array of values
+        that are recorded there.
+
+        Raises
+        ------
+        TypeError
+            If their dtype is not supported.
+        ValueError
+            If there are not as many.
+        """
+        arrays = adapter_of(data) or self._arrays
+        data = arrays.values(data, "with_data: data")
+        if len(data) != self.nnz:
+            raise ValueError(f"with_data: data has {len(data)} elements, expected {self.nnz}")
+        return self._with_data(data, arrays)
+
     def copy(self: Self) -> Self:
         """Return the same positions with a copy of the values, which may be written to."""
         return self._with_data(self._arrays.copy(self._data))
@@ -268,8 +297,8 @@ class SparseArray(TorchOperators, ABC):
         return self @ x
 
     def matmat(self, x: Array) -> Array:
-        """A @ X."""
-        return self @ x
+        """A @ X; also of a sparse X inside ``torch.compile``, which knows no such operator."""
+        return self.__matmul__(x)
 
     def rmatvec(self, x: Array) -> Array:
         """Aᴴ @ x."""

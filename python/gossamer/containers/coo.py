@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Adapter, Array
 from ..structure import CooPattern, Indices, Pattern
 from .base import SparseArray
+from .structural import structural
 
 if TYPE_CHECKING:
     from .csc import CSCArray
@@ -68,8 +69,13 @@ class COOArray(SparseArray):
 
     @property
     def T(self) -> COOArray:
+        return self._transposed()
+
+    @structural
+    def _transposed(self) -> COOArray:
         return COOArray(self._pattern.transpose(), self._data, self._arrays)
 
+    @structural
     def tocsr(self, canonical: bool = False) -> CSRArray:
         from .csr import CSRArray
 
@@ -78,9 +84,11 @@ class COOArray(SparseArray):
         pattern, data = self._arrays.compress(self._pattern, self._data)
         return CSRArray(pattern, self._arrays.freeze(data), self._arrays).tocsr(canonical)
 
+    @structural
     def tocsc(self, canonical: bool = False) -> CSCArray:
         return self.T.tocsr(canonical).T
 
+    @structural
     def tocoo(self, canonical: bool = False) -> COOArray:
         return (
             self.tocsr(canonical=True).tocoo()
@@ -89,8 +97,9 @@ class COOArray(SparseArray):
         )
 
     def todense(self) -> Array:
-        return self._arrays.todense(*self._by_rows(), transposed=False)
+        return self._csr().todense()
 
+    @structural
     def _csr(self) -> CSRArray:
         from .csr import CSRArray
 
@@ -112,6 +121,10 @@ class COOArray(SparseArray):
 
     def _stored(self) -> tuple[Pattern, Array, bool]:
         return *self._by_rows(), False
+
+    @property
+    def _structure(self) -> CooPattern:
+        return self._pattern
 
     def _with_data(self, data: Array, arrays: Adapter | None = None) -> COOArray:
         return COOArray(self._pattern, data, arrays or self._arrays)

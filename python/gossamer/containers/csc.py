@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Adapter, Array
 from ..structure import Indices, Pattern
 from .base import SparseArray
+from .structural import structural
 
 if TYPE_CHECKING:
     from .coo import COOArray
@@ -64,13 +65,16 @@ class CSCArray(SparseArray):
     def T(self) -> CSRArray:
         return self._transpose
 
+    @structural
     def tocsr(self, canonical: bool = False) -> CSRArray:
         return self._transpose.tocsc(canonical).T
 
+    @structural
     def tocsc(self, canonical: bool = False) -> CSCArray:
         csr = self._transpose.tocsr(canonical)
         return self if csr is self._transpose else csr.T
 
+    @structural
     def tocoo(self, canonical: bool = False) -> COOArray:
         return self.tocsr(canonical).tocoo() if canonical else self._transpose.tocoo().T
 
@@ -88,6 +92,16 @@ class CSCArray(SparseArray):
 
     def _stored(self) -> tuple[Pattern, Array, bool]:
         return self._transpose._pattern, self._data, True
+
+    @property
+    def _structure(self) -> Pattern:
+        return self._transpose._pattern
+
+    @classmethod
+    def _of(cls, structure: Any, data: Array, arrays: Adapter) -> CSCArray:
+        from .csr import CSRArray
+
+        return cls(CSRArray(structure, data, arrays))
 
     def _with_data(self, data: Array, arrays: Adapter | None = None) -> CSCArray:
         return CSCArray(self._transpose._with_data(data, arrays))

@@ -13,6 +13,7 @@ from ..structure import CooPattern, Indices, Pattern
 from .base import SparseArray
 from .coo import COOArray
 from .csc import CSCArray
+from .structural import structural
 
 
 class CSRArray(SparseArray):
@@ -65,6 +66,7 @@ class CSRArray(SparseArray):
     def T(self) -> CSCArray:
         return CSCArray(self)
 
+    @structural
     def tocsr(self, canonical: bool = False) -> CSRArray:
         if not canonical or self._pattern.canonical:
             return self
@@ -75,10 +77,12 @@ class CSRArray(SparseArray):
             return self._made(pattern, self._arrays.gather(self._data, index_map))
         return CSRArray(pattern, self._data, self._arrays)
 
+    @structural
     def tocsc(self, canonical: bool = False) -> CSCArray:
         transposed = CSRArray(*self._by_cols(), self._arrays)
         return transposed.tocsr(canonical).T
 
+    @structural
     def tocoo(self, canonical: bool = False) -> COOArray:
         csr = self.tocsr(canonical)
         pattern = csr._pattern
@@ -112,6 +116,10 @@ class CSRArray(SparseArray):
         if self._arrays.is_frozen(self._data):
             self._transposed_data = data
         return pattern, data
+
+    @property
+    def _structure(self) -> Pattern:
+        return self._pattern
 
     def _with_data(self, data: Array, arrays: Adapter | None = None) -> CSRArray:
         return CSRArray(self._pattern, data, arrays or self._arrays)

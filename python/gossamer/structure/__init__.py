@@ -2,7 +2,7 @@
 """Stored positions, apart from values: patterns, and the index maps by which values follow."""
 
 from .coo import CooPattern
-from .indices import Indices, freeze, index_arrays, index_dtype, is_frozen, range_map
+from .indices import Indices, freeze, index_arrays, index_dtype, integers, is_frozen, range_map
 from .pattern import Pattern, common_index_dtype
 from .selection import Selection
 
@@ -15,6 +15,7 @@ __all__ = [
     "freeze",
     "index_arrays",
     "index_dtype",
+    "integers",
     "is_frozen",
     "range_map",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _engine
 from .indices import Indices, freeze
 from .pattern import Pattern
+from .registry import register
 
 
 class CooPattern:
@@ -26,9 +27,22 @@ class CooPattern:
         True if the positions are known to be in row-major order.
     canonical
         True if it is known to be sorted, no position stored twice.
+    number
+        What `registry.structure_of` finds it by.
     """
 
-    __slots__ = ("_compressed", "_transpose", "canonical", "col", "cols", "row", "rows", "sorted")
+    __slots__ = (
+        "__weakref__",
+        "_compressed",
+        "_transpose",
+        "canonical",
+        "col",
+        "cols",
+        "number",
+        "row",
+        "rows",
+        "sorted",
+    )
 
     def __init__(
         self,
@@ -45,6 +59,7 @@ class CooPattern:
         self.col = freeze(col)
         self.sorted = sorted or canonical
         self.canonical = canonical
+        self.number = register(self)
         self._compressed: tuple[Pattern, Indices | None] | None = None
         self._transpose: CooPattern | None = None
 
@@ -52,6 +67,11 @@ class CooPattern:
     def nnz(self) -> int:
         """Number of stored positions."""
         return len(self.row)
+
+    @property
+    def index_arrays(self) -> tuple[Indices, Indices]:
+        """Rows and columns."""
+        return self.row, self.col
 
     @property
     def index_dtype(self) -> np.dtype[Any]:

@@ -55,14 +55,15 @@ def index_arrays(
         Naming the argument, for no integers, more than one axis, or a value out of the dtype's
         range.
     """
-    arrays = {argument: _integers(x, argument) for argument, x in given.items()}
+    arrays = {argument: integers(x, argument) for argument, x in given.items()}
     # A list has no dtype to keep.
     wide = any(hasattr(x, "dtype") and arrays[name].dtype == np.int64 for name, x in given.items())
     dtype = index_dtype(*shape, nnz, at_least=np.int64 if wide else np.int32)
     return [_converted(x, dtype, argument, copy) for argument, x in arrays.items()]
 
 
-def _integers(x: Any, argument: str) -> Indices:
+def integers(x: Any, argument: str) -> Indices:
+    """Return a caller's index array, or list, as a NumPy array; errors as of `index_arrays`."""
     memory = memory_of(x)
     try:
         array = np.asarray(x) if memory is None else memory.to_host(x)

@@ -78,6 +78,11 @@ class Pattern:
         return len(self.indices)
 
     @property
+    def index_arrays(self) -> tuple[Indices, Indices]:
+        """Columns and row offsets."""
+        return self.indices, self.indptr
+
+    @property
     def index_dtype(self) -> np.dtype[Any]:
         """Dtype of the index arrays."""
         return self.indices.dtype

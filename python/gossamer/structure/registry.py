@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
@@ -10,6 +11,7 @@ from weakref import WeakValueDictionary
 _numbers = count(1)
 _alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
 _pinned: dict[int, Any] = {}
+_by_content: dict[tuple[Any, ...], Any] = {}
 
 
 def register(structure: Any) -> int:
@@ -36,7 +38,22 @@ def structure_of(number: int) -> Any:
         ) from None
 
 
+# A structure is a constant of what torch.compile records.
+structure_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def pin(number: int) -> Any:
     """Return the structure under a number and keep it: a compiled program may refer to it."""
     _pinned[number] = structure = structure_of(number)
     return structure
+
+
+def pin_equal(structure: Any) -> Any:
+    """Return the first structure that was pinned of the same kind and contents: this one, or older.
+
+    torch.compile runs what makes structure more than once, and expects the same number each time.
+    """
+    digests = [sha256(indices).digest() for indices in structure.index_arrays]
+    flags = structure.sorted, structure.canonical, str(structure.index_dtype)
+    key = type(structure), structure.rows, structure.cols, *flags, *digests
+    return pin(_by_content.setdefault(key, structure).number)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch tensors, by operations that are registered with ``torch.library``."""
 
-from . import sparse_cuda  # noqa: F401 - registers its kernels
+from . import (
+    pytrees,  # noqa: F401 - registers the containers
+    sparse_cuda,  # noqa: F401 - registers its kernels
+)
 from .adapter import adapter
 from .threads import share_threads
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,10 @@ class TorchAdapter(Adapter):
     def is_tracing(self) -> bool:
         return bool(torch.compiler.is_compiling())
 
+    def opaque(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        opaque: Callable[..., Any] = torch._dynamo.nonstrict_trace(function)
+        return opaque
+
     def tonumpy(self, x: torch.Tensor) -> Any:
         return to_numpy(x)
 
@@ -136,11 +141,8 @@ class TorchAdapter(Adapter):
         self, a: SparseArray, x: torch.Tensor, conjugate: bool, swapped: bool
     ) -> torch.Tensor:
         """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
-        if a.format == "coo" and torch.compiler.is_compiling():
-            raise RuntimeError(
-                "products of a COOArray inside torch.compile are not supported, since they order "
-                "it first; convert it outside, with A.tocsr()"
-            )
+        if a.format == "coo" and self.is_tracing():
+            a = a.tocsr()
         pattern, values, transpose = a._stored()
         if conjugate:
             values = self.conj(values)
