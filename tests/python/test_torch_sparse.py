@@ -437,3 +437,12 @@ def test_products_run_on_the_threads_of_pytorch():
     if "OpenMP" not in torch.__config__.parallel_info().partition("ATen parallel backend:")[2]:
         pytest.skip("this PyTorch does not keep OpenMP threads")
     subprocess.run([sys.executable, "-c", SHARED_THREADS], check=True, timeout=120)
+
+
+@every_format
+def test_transformations_take_containers(format):
+    A, x = sparse(format), operand(7)
+    gradient = torch.func.grad(lambda A: (A @ x).pow(2).sum())(A)
+    assert (gradient.format, gradient.shape) == (format, A.shape)
+    expected = 2 * (A.todense() @ x)[:, None] * x * (A.todense() != 0)
+    torch.testing.assert_close(gradient.todense(), expected)
