@@ -39,6 +39,13 @@ GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_ACCUMULATOR)
 template <class T>
 using Accumulator = typename AccumulatorOf<T>::type_;
 
+/// The type that the reference implementations sum in: more digits than the accumulator has.
+template <class T>
+using Wide = std::conditional_t<
+    is_complex<T>,
+    std::complex<std::conditional_t<std::is_same_v<T, complex128>, long double, double>>,
+    std::conditional_t<std::is_same_v<T, double>, long double, double>>;
+
 template <class T>
 GOSSAMER_INLINE T widen(T value) {
   return value;

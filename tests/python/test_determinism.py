@@ -5,7 +5,7 @@ import gossamer
 import numpy as np
 import pytest
 from cases import DTYPES, build, every_dtype, named, operand, product
-from error_bound import assert_within
+from error_bound import BFLOAT16, assert_within
 from gossamer import _engine
 
 NAMES = ["power_law_unsorted", "long_row", "long_column", "duplicates", "banded"]
@@ -62,3 +62,11 @@ def test_every_instruction_set(target, dtype):
 
 def _bits(x):
     return np.ascontiguousarray(x).view(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.dtype("float16"), BFLOAT16], ids=str)
+def test_infinite_16_bit_values_on_every_instruction_set(target, dtype):
+    A = build(named("random_0.5"), dtype)
+    U, V = (np.full((n, 20), x, dtype) for n, x in zip(A.shape, (np.inf, 2.0**-14), strict=True))
+    assert np.isinf((A @ np.full(A.shape[1], np.inf, dtype)).astype(np.float32)).any()
+    assert np.isinf(gossamer.sddmm(A, U, V).data.astype(np.float32)).all()

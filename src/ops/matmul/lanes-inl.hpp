@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "core/scalar.hpp"
+#include "simd/load-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
@@ -24,22 +25,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class T>
 using Real = decltype(std::real(Accumulator<T>()));
-
-/// Loads lanes of T as float lanes, or as they are.
-template <class D, class T>
-HWY_INLINE hn::Vec<D> load(D d, const T* from) {
-  if constexpr (is_16bit<T> && HWY_TARGET == HWY_SCALAR) {
-    return hn::Set(d, widen(*from));  // Highway 1.0's scalar path loses float16's infinities
-  } else if constexpr (std::is_same_v<T, float16>) {
-    const hn::Rebind<hwy::float16_t, D> half;
-    return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
-  } else if constexpr (std::is_same_v<T, bfloat16>) {
-    const hn::Rebind<hwy::bfloat16_t, D> half;
-    return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::bfloat16_t*>(from)));
-  } else {
-    return hn::LoadU(d, from);
-  }
-}
 
 /// Writes the first `count` accumulators to y, rounding to T.
 template <class D, class T>
@@ -53,18 +38,6 @@ HWY_INLINE void store(hn::Vec<D> sum, D d, T* y, std::int64_t count) {
     hn::StoreU(sum, d, y);
   } else {
     hn::BlendedStore(sum, hn::FirstN(d, static_cast<std::size_t>(count)), d, y);
-  }
-}
-
-/// The first `count` lanes of x, the rest zero; reads nothing beyond them.
-template <class D, class T>
-HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t count) {
-  if constexpr (is_16bit<T>) {
-    HWY_ALIGN float padded[hn::MaxLanes(d)] = {};
-    for (std::int64_t c = 0; c < count; ++c) padded[c] = widen(from[c]);
-    return hn::Load(d, padded);
-  } else {
-    return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(count)), d, from);
   }
 }
 

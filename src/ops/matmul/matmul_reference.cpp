@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <type_traits>
-
 #include "core/scalar.hpp"
 #include "core/visit.hpp"
 #include "gossamer/matmul.hpp"
@@ -8,12 +6,6 @@
 
 namespace gossamer::reference {
 namespace {
-
-template <class T>
-using Wide = std::conditional_t<
-    is_complex<T>,
-    std::complex<std::conditional_t<std::is_same_v<T, complex128>, long double, double>>,
-    std::conditional_t<std::is_same_v<T, double>, long double, double>>;
 
 template <class T, class I>
 void multiply(const MatmulOperands& op) {

@@ -16,6 +16,7 @@
 #include "formats/csr.hpp"
 #include "ops/sddmm/sddmm.hpp"
 #include "ops/sddmm/sddmm_tuning.hpp"
+#include "simd/load-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
@@ -23,31 +24,6 @@ namespace HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-/// The first `count` elements as lanes of accumulators, the rest zero; reads nothing beyond them.
-template <class D, class T>
-HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t count) {
-  if constexpr (is_16bit<T>) {
-    HWY_ALIGN float padded[hn::MaxLanes(d)] = {};
-    for (std::int64_t c = 0; c < count; ++c) padded[c] = widen(from[c]);
-    return hn::Load(d, padded);
-  } else {
-    return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(count)), d, from);
-  }
-}
-
-template <class D, class T>
-HWY_INLINE hn::Vec<D> load(D d, const T* from) {
-  if constexpr (std::is_same_v<T, float16>) {
-    const hn::Rebind<hwy::float16_t, D> half;
-    return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
-  } else if constexpr (std::is_same_v<T, bfloat16>) {
-    const hn::Rebind<hwy::bfloat16_t, D> half;
-    return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::bfloat16_t*>(from)));
-  } else {
-    return hn::LoadU(d, from);
-  }
-}
 
 /// Calls body(vector of u, vectors of Rows rows) along k reals, the last vector filled up with
 /// zeros.

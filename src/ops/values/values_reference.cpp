@@ -1,20 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <type_traits>
-
 #include "core/scalar.hpp"
 #include "core/visit.hpp"
 #include "ops/values/values.hpp"
 
 namespace gossamer::reference {
-namespace {
-
-template <class T>
-using Wide = std::conditional_t<
-    is_complex<T>,
-    std::complex<std::conditional_t<std::is_same_v<T, complex128>, long double, double>>,
-    std::conditional_t<std::is_same_v<T, double>, long double, double>>;
-
-}  // namespace
 
 void gather(DType dtype, const void* values, DType index_dtype, const void* map, std::int64_t count,
             void* out) {
