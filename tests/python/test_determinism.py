@@ -65,8 +65,7 @@ def _bits(x):
 
 
 @pytest.mark.parametrize("dtype", [np.dtype("float16"), BFLOAT16], ids=str)
-def test_infinite_16_bit_values_on_every_instruction_set(target, dtype):
+def test_sddmm_of_infinite_16_bit_values_on_every_instruction_set(target, dtype):
     A = build(named("random_0.5"), dtype)
     U, V = (np.full((n, 20), x, dtype) for n, x in zip(A.shape, (np.inf, 2.0**-14), strict=True))
-    assert np.isinf((A @ np.full(A.shape[1], np.inf, dtype)).astype(np.float32)).any()
     assert np.isinf(gossamer.sddmm(A, U, V).data.astype(np.float32)).all()
