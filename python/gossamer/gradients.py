@@ -4,8 +4,9 @@
 Each operation is linear in each of its operands, and its adjoint by one operand is an operation of
 the same few: so these rules serve every order of differentiation. ``ops`` is a framework's module
 or object with the operations ``matmul``, ``sddmm``, ``spgemm``, ``segment_sum``, ``todense``,
-``sample``, and with ``conj``: the complex conjugate where the framework's gradients are by
-convention conjugated (PyTorch, MLX), the identity where they are not (JAX).
+``sample``, ``packed_matmul`` and ``tracked_packed_matmul``, with ``cast_like``, and with ``conj``:
+the complex conjugate where the framework's gradients are by convention conjugated (PyTorch, MLX),
+the identity where they are not (JAX).
 
 Every function takes the number of the operand, the gradient of the result, then the operation's
 arguments, and returns the operand's gradient.
@@ -32,11 +33,7 @@ def matmul(
     """Of Y = A X, or Aᵀ X: by the values (0) and by X (1); swapped, X and Y are transposed."""
     if operand == 1:
         return ops.matmul(ops.conj(values), gradient, pattern, not transpose, swapped)
-    x = ops.conj(x)
-    if swapped and x.ndim > 1:
-        x, gradient = x.swapaxes(-1, -2), gradient.swapaxes(-1, -2)
-    u, v = (x, gradient) if transpose else (gradient, x)
-    return ops.sddmm(u, v, pattern)
+    return ops.sddmm(*sampled_factors(ops.conj(x), gradient, transpose, swapped), pattern)
 
 
 def sddmm(ops: Any, operand: int, gradient: Array, u: Array, v: Array, pattern: Pattern) -> Array:
@@ -105,3 +102,30 @@ def packed_matmul(
     """Of P X, or Pᵀ X, by X."""
     by_x = ops.packed_matmul(gradient, matrix, not transpose, swapped)
     return ops.cast_like(by_x, x)
+
+
+def tracked_packed_matmul(
+    ops: Any,
+    operand: int,
+    gradient: Array,
+    values: Array,
+    x: Array,
+    slots: Any,
+    transpose: bool,
+    swapped: bool,
+) -> Array:
+    """Of P X, or Pᵀ X, by P's stored values (0) and by X (1)."""
+    if operand == 1:
+        by_x = ops.tracked_packed_matmul(values, gradient, slots, not transpose, swapped)
+        return ops.cast_like(by_x, x)
+    u, v = sampled_factors(ops.cast_like(x, gradient), gradient, transpose, swapped)
+    return ops.cast_like(ops.segment_sum(ops.sddmm(u, v, slots.pattern), slots.padded), values)
+
+
+def sampled_factors(
+    x: Array, gradient: Array, transpose: bool, swapped: bool
+) -> tuple[Array, Array]:
+    """U and V whose U Vᵀ has the gradient by the matrix of a product, from X and that of Y."""
+    if swapped and x.ndim > 1:
+        x, gradient = x.swapaxes(-1, -2), gradient.swapaxes(-1, -2)
+    return (x, gradient) if transpose else (gradient, x)

@@ -202,6 +202,71 @@ def test_packed_products_have_the_bits_of_numpy(framework, dtype, x_dtype):
     np.testing.assert_array_equal(framework.numpy(gradient), (N.T @ ones).astype(cast))
 
 
+def with_long_gaps():
+    """A matrix whose 4-bit gaps need fillers."""
+    W = np.random.default_rng(5).standard_normal((12, 70)).astype(np.float32)
+    W[np.abs(W) < 1.3] = 0
+    W[:, 3:40] = 0
+    return W
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(70,), (70, 3), (2, 70, 3)])
+@pytest.mark.parametrize("format", ["bitmap", "gap4", "gap8", "dense"])
+@every_framework
+def test_gradients_by_packed_values(framework, format, shape, dtype):
+    if format == "dense" and dtype != "float32":
+        return
+    W = with_long_gaps()
+    P = gossamer.compress(framework.array(W), format, dtype)
+    rng = np.random.default_rng(6)
+    x = rng.integers(-4, 5, shape).astype(np.float32)  # so that sums are exact
+    G = rng.integers(-4, 5, (*shape[:-2], 12, *shape[-1:]) if len(shape) > 1 else 12)
+    G = G.astype(np.float32)
+    given, weights = framework.array(x), framework.array(G)
+    expected = np.einsum("...ik,...jk->...ij", *(a[:, None] if a.ndim == 1 else a for a in (G, x)))
+    expected = expected.reshape(-1, 12, 70).sum(0)
+    if format != "dense":
+        expected = expected * (W != 0)
+    gradient = framework.gradient(lambda v: ((P.with_data(v) @ given) * weights).sum(), P.data)
+    got = P.with_data(gradient).decompress("float32")
+    np.testing.assert_array_equal(framework.numpy(got), expected)
+    swapped = framework.array(np.ascontiguousarray(np.moveaxis(x, -1, -2) if x.ndim > 1 else x))
+    turned = np.moveaxis(G, -1, -2) if G.ndim > 1 else G
+    weights = framework.array(np.ascontiguousarray(turned))
+    again = framework.gradient(
+        lambda v: ((P.with_data(v).T.__rmatmul__(swapped)) * weights).sum(), P.data
+    )
+    np.testing.assert_array_equal(framework.numpy(again), framework.numpy(gradient))
+
+
+@every_framework
+def test_packed_values_move_within_their_positions(framework):
+    W = with_long_gaps()
+    P = gossamer.compress(framework.array(W), "gap4")
+    ones = framework.array(np.ones(P.data.shape, np.float32))
+    assert P.data.shape[0] > P.nnz
+    Q = P.with_data(ones)
+    np.testing.assert_array_equal(framework.numpy(Q.decompress()), W != 0)
+    assert Q.nnz == P.nnz == Q.tocsr().nnz
+    x = framework.array(np.arange(70, dtype=np.float32))
+    expected = (W != 0) @ np.arange(70, dtype=np.float32)
+    np.testing.assert_array_equal(framework.numpy(Q @ x), expected)
+    moved = framework.forward(lambda v: P.with_data(v) @ x, P.data, ones)
+    np.testing.assert_array_equal(framework.numpy(moved), expected)
+    twice = framework.gradient(lambda v: ((P.with_data(v) @ x) ** 2).sum(), ones)
+    np.testing.assert_allclose(
+        framework.numpy(P.with_data(twice).decompress()),
+        (W != 0) * 2 * expected[:, None] * np.arange(70),
+    )
+    with pytest.raises(ValueError, match=r"with_data: data has shape \(1,\)"):
+        P.with_data(ones[:1])
+    with pytest.raises(TypeError, match=r"with_data: data has dtype \w*64"):
+        P.with_data(framework.array(np.ones(P.data.shape, np.complex64)))
+    with pytest.raises(TypeError, match=r"values of int8, which are rounded"):
+        gossamer.compress(framework.array(W), dtype="int8").with_data(ones)
+
+
 @every_framework
 def test_arrays_of_every_framework_are_saved(framework, tmp_path):
     pytest.importorskip("safetensors")

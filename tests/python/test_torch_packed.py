@@ -80,11 +80,64 @@ def test_forward_mode_and_second_order():
     torch.testing.assert_close(hessian, 2 * weight().T @ weight(), rtol=1e-4, atol=1e-4)
 
 
-def test_packed_values_have_no_gradient_and_say_so():
-    packed = nn.PackedLinear.from_linear(linear(48, 70))
-    packed.values.requires_grad_()
-    with pytest.raises(RuntimeError, match=r"fixed and have no gradient; train a"):
+@pytest.mark.parametrize("source", ["dense", "sparse"])
+@pytest.mark.parametrize("format", ["bitmap", "gap4", "gap8", "dense"])
+def test_compress_carries_the_gradient(format, source):
+    W, x = weight().requires_grad_(), operand(70, 3)
+    given = gossamer.fromdense(W) if source == "sparse" else W
+    P = gossamer.compress(given, format, threshold=0.5)
+    plain = gossamer.compress(weight(), format, threshold=0.5)
+    assert torch.equal(P.data, plain.data)
+    kept = W.abs() > 0.5
+    for result, expected in (
+        (P @ x, (W * kept) @ x),
+        (P.decompress(), W * kept),
+        (P.tocsr().data, W[kept]),
+    ):
+        torch.testing.assert_close(result, expected)
+        (got,) = torch.autograd.grad(result.square().sum(), W, retain_graph=True)
+        (by_dense,) = torch.autograd.grad(expected.square().sum(), W)
+        torch.testing.assert_close(got, by_dense)
+    assert not gossamer.compress(W.detach(), format).data.requires_grad
+
+
+def test_values_of_8_bits_have_no_gradient_and_say_so():
+    with pytest.raises(TypeError, match=r"rounded to int8; pack W.detach\(\), or as float32"):
+        gossamer.compress(weight().requires_grad_(), dtype="int8")
+    packed = nn.PackedLinear.from_linear(linear(48, 70), dtype="int8")
+    packed.scales.requires_grad_()
+    with pytest.raises(RuntimeError, match=r"scales of a packed matrix are fixed"):
         packed(operand(70)).sum().backward()
+
+
+@pytest.mark.parametrize("format", ["bitmap", "gap4", "gap8"])
+def test_second_order_by_values_and_operand(format):
+    W, X = weight().double().requires_grad_(), operand(70, 3).double().requires_grad_()
+    P, x = gossamer.compress(weight(), format), operand(70, 3).requires_grad_()
+    values = P.data.clone().requires_grad_()
+    loss = lambda y: y.pow(3).sum()  # noqa: E731
+    by_packed = torch.autograd.grad(loss(P.with_data(values) @ x), (values, x), create_graph=True)
+    by_dense = torch.autograd.grad(loss((W * (W != 0)) @ X), (W, X), create_graph=True)
+    second = torch.autograd.grad(sum(g.square().sum() for g in by_packed), (values, x))
+    expected = torch.autograd.grad(sum(g.square().sum() for g in by_dense), (W, X))
+    for got, exact in zip((P.with_data(second[0]).decompress(), second[1]), expected, strict=True):
+        assert (got - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
+def test_vmap_over_the_values():
+    P, x = gossamer.compress(weight(), "gap8"), operand(70)
+    many = torch.stack([P.data, 2 * P.data, -P.data])
+    mapped = torch.vmap(lambda v: P.with_data(v) @ x)(many)
+    torch.testing.assert_close(mapped, torch.stack([P @ x, 2 * (P @ x), -(P @ x)]))
+
+
+def test_training_compiles_without_a_graph_break():
+    P, x = gossamer.compress(weight(), "gap4"), operand(70, 3)
+    step = torch.compile(lambda v: (P.with_data(v) @ x).square().sum(), fullgraph=True)
+    values, twin = (P.data.clone().requires_grad_() for _ in range(2))
+    step(values).backward()
+    (P.with_data(twin) @ x).square().sum().backward()
+    torch.testing.assert_close(values.grad, twin.grad)
 
 
 def test_vmap_over_the_operand():
@@ -105,6 +158,15 @@ def test_registration_passes_opcheck():
     ):
         arguments = (*parts, x, P.format, *P.shape, transpose, swapped)
         torch.library.opcheck(torch.ops.gossamer.packed_matmul, arguments)
+    P = gossamer.compress(weight())
+    values, positions, row_offsets = P._storage.parts().values()
+    values = values.clone().requires_grad_()
+    arguments = (values, positions, row_offsets, None, operand(70), P.format, *P.shape)
+    torch.library.opcheck(torch.ops.gossamer.packed_matmul, (*arguments, False, False))
+    for u, v in ((operand(48), operand(70)), (operand(2, 48, 3), operand(2, 70, 3))):
+        factors = u.requires_grad_(), v.requires_grad_()
+        arguments = (*factors, positions, row_offsets, P.format, *P.shape, len(values))
+        torch.library.opcheck(torch.ops.gossamer.packed_sddmm, arguments)
 
 
 def test_products_compile_without_a_graph_break():

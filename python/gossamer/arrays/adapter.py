@@ -12,7 +12,7 @@ from ..devices import CPU, Device
 if TYPE_CHECKING:
     from ..containers import SparseArray
     from ..packed.storage import Storage
-    from ..structure import CooPattern, Indices, Pattern
+    from ..structure import CooPattern, Indices, Pattern, Selection
 
 #: A dense array of some framework.
 Array = Any
@@ -157,6 +157,17 @@ class Adapter(ABC):
     def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
         """Sums of values[index_map[p]] over the p from segments[s] up to segments[s + 1]."""
 
+    def select(self, values: Array, selection: Selection) -> Array:
+        """Sums of selected values."""
+        if selection.segments is not None:
+            return self.segment_sum(values, selection.segments, selection.index_map)
+        assert selection.index_map is not None
+        return self.gather(values, selection.index_map)
+
+    def tracks(self, x: Array) -> bool:
+        """Whether somebody may ask for a gradient by x of what is computed from it now."""
+        return False
+
     @abstractmethod
     def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
         """Return the dense matrix, or its transpose, in C order; duplicates are summed."""
@@ -164,6 +175,13 @@ class Adapter(ABC):
     @abstractmethod
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
         """Pattern and values of the elements of a matrix whose modulus exceeds the threshold."""
+
+    def packed_operand(self, x: Any, values: Array) -> Array:
+        """Return the dense operand of a packed product as an array that can meet the values.
+
+        Raises TypeError for an array of another framework, ValueError for one on another device.
+        """
+        return self.asarray(x, "x")
 
     @abstractmethod
     def packed_storage(

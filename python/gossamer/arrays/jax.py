@@ -21,19 +21,23 @@ from jax.interpreters import ad, batching, mlir
 
 from .. import containers, gradients
 from ..dtypes import accumulator, check_value_dtype, promote
-from ..structure import CooPattern, Indices, Pattern, Selection
+from ..packed import PackedArray
+from ..packed.dense import DenseStorage
+from ..packed.foreign import TrackedStorage
+from ..structure import Pattern
 from . import adapter_of, kernels
-from .adapter import Adapter, Array
+from .adapter import Array
+from .differentiable import DifferentiableAdapter
 from .numpy import adapter as numpy_adapter
-from .numpy import misfit
 
 if TYPE_CHECKING:
     from ..containers import SparseArray
-    from ..packed.storage import Storage
 
 
-class JAXAdapter(Adapter):
+class JAXAdapter(DifferentiableAdapter):
     """Adapter of ``jax.Array``, traced ones included."""
+
+    ops = sys.modules[__name__]
 
     array_type = type(jnp.zeros(0))
 
@@ -47,12 +51,6 @@ class JAXAdapter(Adapter):
                 f"arrays; convert one of them, as with jax.numpy.asarray(x)"
             )
         check_value_dtype(x.dtype.name, argument)
-        return x
-
-    def values(self, x: Any, argument: str) -> Array:
-        x = self.asarray(x, argument)
-        if x.ndim != 1:
-            raise ValueError(f"{argument} has shape {x.shape}, expected one axis")
         return x
 
     def dtype_name(self, dtype: Any) -> str:
@@ -74,12 +72,6 @@ class JAXAdapter(Adapter):
 
     def copy(self, x: Array) -> Array:
         return x.copy()
-
-    def freeze(self, x: Array) -> Array:
-        return x
-
-    def is_frozen(self, x: Array) -> bool:
-        return False  # what is cached outlives a trace, and the arrays traced in it do not
 
     def tonumpy(self, x: Array) -> Any:
         if isinstance(x, jax.core.Tracer):
@@ -111,67 +103,6 @@ class JAXAdapter(Adapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions]
 
-    # ---- operations of the engine --------------------------------------------------------------
-
-    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
-        return self._product(a, x, conjugate, swapped=False)
-
-    def rmatmul(self, a: SparseArray, x: Array) -> Array:
-        return self._product(a, x, conjugate=False, swapped=True)
-
-    def _product(self, a: SparseArray, x: Array, conjugate: bool, swapped: bool) -> Array:
-        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
-        pattern, values, transpose = a._stored()
-        values = values.conj() if conjugate else values
-        values, x = self._promoted(values, self.asarray(x, "x"))
-        outputs, inputs = a.shape[:: -1 if swapped else 1]
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
-        return matmul(values, x, pattern, transpose != swapped, swapped)
-
-    def _promoted(self, x: Array, y: Array) -> tuple[Array, Array]:
-        dtype = promote(x.dtype.name, y.dtype.name)
-        return self.astype(x, dtype), self.astype(y, dtype)
-
-    def spgemm(
-        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
-    ) -> tuple[Pattern, Array]:
-        a_values, b_values = self._promoted(a_values, b_values)
-        c = kernels.spgemm_pattern(a, b)
-        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
-        return c, spgemm(a_values, b_values, a, b, c, False)
-
-    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
-        kernels.check_sddmm(pattern, u.shape, v.shape)
-        return sddmm(*self._promoted(u, v), pattern)
-
-    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
-        pattern, index_map = coo.compress()
-        return pattern, values if index_map is None else self.gather(values, index_map)
-
-    def gather(self, values: Array, index_map: Indices) -> Array:
-        return segment_sum(values, Selection(len(values), index_map))
-
-    def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
-        return segment_sum(values, Selection(len(values), index_map, segments))
-
-    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
-        return todense(values, pattern, transposed)
-
-    def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
-        pattern, _ = numpy_adapter.fromdense(self.tonumpy(dense), threshold)
-        return pattern, sample(dense, pattern, False)
-
-    def packed_storage(
-        self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
-    ) -> Storage:
-        from ..packed.foreign import ForeignStorage
-
-        host = {name: np.asarray(part) for name, part in parts.items()}
-        matrix = numpy_adapter.packed_storage(format, dtype, shape, host)
-        return ForeignStorage(self, matrix, packed_matmul)
-
 
 def conj(x: Array) -> Array:
     """Return x itself: JAX's gradients are transposed, not conjugated."""
@@ -199,6 +130,8 @@ class _Operation:
     batch
         Result for one batched operand, whose batch axis comes first, or None if it does not know
         how; called with the number of the operand and the arguments.
+    dtype
+        Name of the result's dtype, from the same arguments; by default the arrays'.
     """
 
     def __init__(
@@ -208,12 +141,14 @@ class _Operation:
         shape: Callable[..., tuple[int, ...]],
         rule: Callable[..., Array],
         batch: Callable[..., Array | None] | None = None,
+        dtype: Callable[..., str] | None = None,
     ) -> None:
         self._tensors = tensors
         self._run = run
         self._shape = shape
         self._rule = rule
         self._batch = batch
+        self._dtype = dtype
         self._primitive = primitive = Primitive(f"gossamer_{run.__name__}")
         primitive.def_impl(self._now)
         primitive.def_abstract_eval(self._abstract)
@@ -233,9 +168,7 @@ class _Operation:
         return self._run(*(np.asarray(x) for x in arrays), *static)
 
     def _abstract(self, *arrays: Any, static: tuple[Any, ...]) -> Any:
-        dtype = arrays[0].dtype
-        if self._run is kernels.packed_matmul:
-            dtype = jnp.dtype(static[0].result_dtype(dtype.name))
+        dtype = jnp.dtype(self._dtype(*arrays, *static)) if self._dtype else arrays[0].dtype
         return jax.core.ShapedArray(self._shape(*arrays, *static), dtype)
 
     def _callback(self, *arrays: Array, static: tuple[Any, ...]) -> Array:
@@ -288,6 +221,14 @@ def _batched_packed(operand: int, x: Array, matrix: Any, transpose: bool, swappe
     return packed_matmul(x, matrix, transpose, swapped or x.ndim == 2)
 
 
+def _batched_tracked(
+    operand: int, values: Array, x: Array, slots: Any, transpose: bool, swapped: bool
+) -> Array | None:
+    if operand == 0:
+        return None
+    return tracked_packed_matmul(values, x, slots, transpose, swapped or x.ndim == 2)
+
+
 matmul = _Operation(
     2,
     kernels.matmul,
@@ -314,6 +255,15 @@ packed_matmul = _Operation(
     lambda x, matrix, *static: kernels.matmul_shape(x.shape, matrix, *static),
     gradients.packed_matmul,
     _batched_packed,
+    lambda x, matrix, *static: matrix.result_dtype(x.dtype.name),
+)
+tracked_packed_matmul = _Operation(
+    2,
+    kernels.tracked_packed_matmul,
+    lambda values, x, slots, *static: kernels.product_shape(x.shape, slots.shape, *static),
+    gradients.tracked_packed_matmul,
+    _batched_tracked,
+    lambda values, x, *static: promote(values.dtype.name, x.dtype.name),
 )
 
 
@@ -329,6 +279,26 @@ def _register_pytree(container: type[SparseArray]) -> None:
     jax.tree_util.register_pytree_node(container, flatten, unflatten)
 
 
+def _flatten_packed(packed: PackedArray) -> tuple[tuple[Array, ...], Any]:
+    stored = packed._storage
+    if packed.scales is not None:
+        return (), (stored, packed._transposed)  # rounded values are no leaves
+    return (packed.data,), (None if packed.format == "dense" else stored.slots, packed._transposed)
+
+
+def _unflatten_packed(structure: Any, leaves: tuple[Array, ...]) -> PackedArray:
+    kept, transposed = structure
+    if not leaves:
+        return PackedArray(kept, transposed=transposed)
+    (data,) = leaves
+    if kept is None:
+        return PackedArray(DenseStorage(adapter, data), transposed=transposed)
+    if kept.kept is not None and adapter_of(data) is adapter:
+        data = adapter.select(data, kept.kept)
+    return PackedArray(TrackedStorage(adapter, data.dtype.name, data, kept), transposed=transposed)
+
+
 adapter = JAXAdapter()
 for _container in (containers.CSRArray, containers.CSCArray, containers.COOArray):
     _register_pytree(_container)
+jax.tree_util.register_pytree_node(PackedArray, _flatten_packed, _unflatten_packed)

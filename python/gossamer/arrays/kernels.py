@@ -24,7 +24,14 @@ def matmul_shape(
     shape: tuple[int, ...], pattern: Pattern, transpose: bool, swapped: bool
 ) -> tuple[int, ...]:
     """Shape of Y = A X, or Aᵀ X, for the shape of X: (n,), (..., n, k) or swapped (..., k, n)."""
-    outputs = pattern.cols if transpose else pattern.rows
+    return product_shape(shape, (pattern.rows, pattern.cols), transpose, swapped)
+
+
+def product_shape(
+    shape: tuple[int, ...], size: tuple[int, int], transpose: bool, swapped: bool
+) -> tuple[int, ...]:
+    """`matmul_shape` for a matrix of shape ``size``."""
+    outputs = size[1] if transpose else size[0]
     if len(shape) == 1:
         return (outputs,)
     return (*shape[:-1], outputs) if swapped else (*shape[:-2], outputs, shape[-1])
@@ -126,6 +133,11 @@ def spgemm_pattern(a: Pattern, b: Pattern) -> Pattern:
 def packed_matmul(x: Any, matrix: Any, transpose: bool, swapped: bool) -> Any:
     """P X, or Pᵀ X, for a packed matrix over NumPy arrays; swapped, X and the result transposed."""
     return matrix.matmul(x, transpose, swapped)
+
+
+def tracked_packed_matmul(values: Any, x: Any, slots: Any, transpose: bool, swapped: bool) -> Any:
+    """P X, or Pᵀ X, for a matrix of these values in its slots; otherwise as `packed_matmul`."""
+    return slots.over(values).matmul(x, transpose, swapped)
 
 
 def segment_sum(values: Any, selection: Selection, out: Any = None) -> Any:

@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from .. import gradients
-from ..dtypes import accumulator, check_value_dtype, promote
-from ..structure import CooPattern, Indices, Pattern, Selection
+from ..dtypes import accumulator, check_value_dtype
+from ..structure import Pattern, Selection
 from . import kernels
-from .adapter import Adapter, Array
+from .adapter import Array
+from .differentiable import DifferentiableAdapter
 from .numpy import adapter as numpy_adapter
-from .numpy import misfit
-
-if TYPE_CHECKING:
-    from ..containers import SparseArray
-    from ..packed.storage import Storage
 
 _DTYPES = {
     "float16": mx.float16,
@@ -37,8 +33,10 @@ _DTYPES = {
 }
 
 
-class MLXAdapter(Adapter):
+class MLXAdapter(DifferentiableAdapter):
     """Adapter of ``mlx.core.array``; products and what is structural can be differentiated."""
+
+    ops = sys.modules[__name__]
 
     array_type = mx.array
 
@@ -52,12 +50,6 @@ class MLXAdapter(Adapter):
                 f"arrays; convert one of them, as with mx.array(x)"
             )
         check_value_dtype(_name(x.dtype), argument)
-        return x
-
-    def values(self, x: Any, argument: str) -> Array:
-        x = self.asarray(x, argument)
-        if x.ndim != 1:
-            raise ValueError(f"{argument} has shape {x.shape}, expected one axis")
         return x
 
     def dtype_name(self, dtype: Any) -> str:
@@ -75,11 +67,8 @@ class MLXAdapter(Adapter):
     def copy(self, x: Array) -> Array:
         return mx.array(x)
 
-    def freeze(self, x: Array) -> Array:
-        return x
-
-    def is_frozen(self, x: Array) -> bool:
-        return False
+    def tracks(self, x: Array) -> bool:
+        return True  # under mx.grad an array looks like any other
 
     def tonumpy(self, x: Array) -> Any:
         try:
@@ -115,67 +104,6 @@ class MLXAdapter(Adapter):
 
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions if isinstance(positions, slice) else mx.array(positions)]
-
-    # ---- operations of the engine --------------------------------------------------------------
-
-    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
-        return self._product(a, x, conjugate, swapped=False)
-
-    def rmatmul(self, a: SparseArray, x: Array) -> Array:
-        return self._product(a, x, conjugate=False, swapped=True)
-
-    def _product(self, a: SparseArray, x: Array, conjugate: bool, swapped: bool) -> Array:
-        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
-        pattern, values, transpose = a._stored()
-        values = conj(values) if conjugate else values
-        values, x = self._promoted(values, self.asarray(x, "x"))
-        outputs, inputs = a.shape[:: -1 if swapped else 1]
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
-        return matmul(values, x, pattern, transpose != swapped, swapped)
-
-    def _promoted(self, x: Array, y: Array) -> tuple[Array, Array]:
-        dtype = promote(_name(x.dtype), _name(y.dtype))
-        return self.astype(x, dtype), self.astype(y, dtype)
-
-    def spgemm(
-        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
-    ) -> tuple[Pattern, Array]:
-        a_values, b_values = self._promoted(a_values, b_values)
-        c = kernels.spgemm_pattern(a, b)
-        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
-        return c, spgemm(a_values, b_values, a, b, c, False)
-
-    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
-        kernels.check_sddmm(pattern, u.shape, v.shape)
-        return sddmm(*self._promoted(u, v), pattern)
-
-    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
-        pattern, index_map = coo.compress()
-        return pattern, values if index_map is None else self.gather(values, index_map)
-
-    def gather(self, values: Array, index_map: Indices) -> Array:
-        return segment_sum(values, Selection(len(values), index_map))
-
-    def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
-        return segment_sum(values, Selection(len(values), index_map, segments))
-
-    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
-        return todense(values, pattern, transposed)
-
-    def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
-        pattern, _ = numpy_adapter.fromdense(self.tonumpy(dense), threshold)
-        return pattern, sample(dense, pattern, False)
-
-    def packed_storage(
-        self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
-    ) -> Storage:
-        from ..packed.foreign import ForeignStorage
-
-        host = {name: np.asarray(part) for name, part in parts.items()}
-        matrix = numpy_adapter.packed_storage(format, dtype, shape, host)
-        return ForeignStorage(self, matrix, packed_matmul)
 
 
 def _elements(x: Array) -> Any:
@@ -331,6 +259,9 @@ todense = _Operation(1, kernels.todense, _recorded_todense, gradients.todense)
 sample = _Operation(1, kernels.sample, _recorded_sample, gradients.sample)
 packed_matmul = _Operation(
     1, kernels.packed_matmul, _recorded_packed_matmul, gradients.packed_matmul
+)
+tracked_packed_matmul = _Operation(
+    2, kernels.tracked_packed_matmul, _recorded_packed_matmul, gradients.tracked_packed_matmul
 )
 
 

@@ -22,6 +22,7 @@ from ..structure import (
     index_dtype,
     is_frozen,
 )
+from . import adapter_of
 from .adapter import Adapter, Array
 
 if TYPE_CHECKING:
@@ -215,6 +216,14 @@ class NumPyAdapter(Adapter):
         _engine.fill_nonzeros(bits(dense), threshold, indptr, indices, bits(values))
         return Pattern(rows, cols, indptr, indices, True, True), values
 
+    def packed_operand(self, x: Any, values: Array) -> Array:
+        if adapter_of(x) not in (None, self):
+            raise TypeError(
+                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; "
+                f"convert one of them"
+            )
+        return self.asarray(x, "x")
+
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
     ) -> Storage:
@@ -222,7 +231,7 @@ class NumPyAdapter(Adapter):
         from ..packed.storage import PackedStorage
 
         if format == "dense":
-            return DenseStorage(parts["values"])
+            return DenseStorage(self, parts["values"])
         return PackedStorage(format, dtype, shape, **parts)
 
 

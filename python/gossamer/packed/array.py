@@ -95,6 +95,11 @@ class PackedArray(TorchOperators):
         return sum(part.nbytes for part in self._storage.parts().values())
 
     @property
+    def data(self) -> Any:
+        """Stored values as the format lays them out, fillers included; see docs/formats.md."""
+        return self._storage.data
+
+    @property
     def scales(self) -> Any:
         """Scale of each stored row, float32, of the 8-bit dtypes; None of the others.
 
@@ -115,9 +120,10 @@ class PackedArray(TorchOperators):
     def __repr__(self) -> str:
         rows, cols = self.shape
         indices = index_dtype(rows, cols, self.nnz).itemsize
+        item = self._storage.values.itemsize
         sizes = {
-            "dense": self.size * self.dtype.itemsize,
-            "CSR": self.nnz * (self.dtype.itemsize + indices) + (rows + 1) * indices,
+            "dense": self.size * item,
+            "CSR": self.nnz * (item + indices) + (rows + 1) * indices,
         }
         compared = ", ".join(f"{name} {size_text(nbytes)}" for name, nbytes in sizes.items())
         view = ", transposed view" if self._transposed else ""
@@ -126,6 +132,37 @@ class PackedArray(TorchOperators):
             f"nnz={self.nnz}, density={self.density:.3g}{view}; "
             f"{size_text(self.nbytes)}, against {compared})"
         )
+
+    def with_data(self, data: Any) -> PackedArray:
+        """Return the same positions with other values: how gradients by the values are had.
+
+        Parameters
+        ----------
+        data
+            Array of the framework, laid out as `data` is, float32, float16 or bfloat16; borrowed.
+            Elements in slots of fillers, which stand for no position, are taken as zeros.
+
+        Raises
+        ------
+        TypeError
+            For another framework or dtype, or where the values are of 8 bits.
+        ValueError
+            For another shape.
+        """
+        stored = self._storage
+        if has_scales(stored.dtype_name):
+            raise TypeError(
+                f"with_data: P has values of {stored.dtype_name}, which are rounded and stay as "
+                f"they are; pack it as float32, float16 or bfloat16"
+            )
+        data = stored.arrays.packed_operand(data, stored.values)
+        check_dense_dtype(stored.arrays.dtype_name(data.dtype), "with_data: data")
+        if tuple(data.shape) != tuple(stored.values.shape):
+            raise ValueError(
+                f"with_data: data has shape {tuple(data.shape)}, expected "
+                f"{tuple(stored.values.shape)}"
+            )
+        return PackedArray(stored.with_values(data), transposed=self._transposed)
 
     # ---- conversions ---------------------------------------------------------------------------
 

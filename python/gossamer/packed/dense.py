@@ -6,39 +6,44 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ..arrays import host_adapter
+from ..arrays import Adapter
 from ..structure import Pattern
-from .dtypes import numpy_dtype
-from .storage import HostStorage
+from .storage import Storage
 
 
-class DenseStorage(HostStorage):
-    """All elements in float32, row by row, shape (rows, cols); products by NumPy's BLAS.
+class DenseStorage(Storage):
+    """All elements in float32, row by row, shape (rows, cols); products by the framework.
 
     Unlike in the packed formats a zero takes part in the sums, so that it makes NaN of an infinite
     x.
     """
 
-    __slots__ = ()
+    __slots__ = ("_arrays",)
 
-    def __init__(self, values: Any) -> None:
-        super().__init__("dense", "float32", values.shape, values, None)
+    def __init__(self, arrays: Adapter, values: Any) -> None:
+        super().__init__("dense", "float32", (values.shape[0], values.shape[1]), values, None)
+        self._arrays = arrays
+
+    @property
+    def arrays(self) -> Adapter:
+        return self._arrays
 
     def parts(self) -> dict[str, Any]:
         return {"values": self.values}
 
     def count_nonzeros(self) -> int:
-        return int(np.count_nonzero(self.values))
+        return int((self.values != 0).sum())
 
     def todense(self, dtype_name: str) -> Any:
-        return self.values.astype(numpy_dtype(dtype_name))
+        return self._arrays.astype(self._arrays.copy(self.values), dtype_name)
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, Any]:
-        pattern, values = host_adapter().fromdense(self.values, 0.0)
-        return pattern, host_adapter().astype(values, dtype_name)
+        pattern, values = self._arrays.fromdense(self.values, 0.0)
+        return pattern, self._arrays.astype(values, dtype_name)
 
-    def multiply(self, x: Any, y: Any, transpose: bool) -> None:
+    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
+        x = self._arrays.astype(self.operand(x, transpose, swapped), "float32")
         matrix = self.values.T if transpose else self.values
-        y[...] = matrix @ x.astype(np.float32, copy=False)
+        if swapped and x.ndim > 1:
+            return (matrix @ x.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return matrix @ x

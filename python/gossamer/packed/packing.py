@@ -18,7 +18,7 @@ from .array import PackedArray
 from .dense import DenseStorage
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype, packed_dtype_name
 from .selection import DENSE_VALUES, FORMATS, PACKED_FORMATS, choose_format, offset_dtype
-from .storage import HostStorage, PackedStorage, Storage
+from .storage import PackedStorage, Storage
 
 
 class _Source(NamedTuple):
@@ -103,15 +103,43 @@ def compress(
     )  # fmt: skip
     for part in (values, positions, row_offsets):
         part.flags.writeable = False
-    storage: HostStorage = PackedStorage(
+    storage: Storage = PackedStorage(
         packed_as, dtype_name, source.shape, values, positions, row_offsets, scales
     )
     if format == "dense":
         dense = storage.todense(DENSE_VALUES)
         dense.flags.writeable = False
-        storage = DenseStorage(dense)
+        storage = DenseStorage(host_adapter(), dense)
     packed = PackedArray(_over(source.arrays, storage))
-    return packed.to(current_device()) if source.arrays is host_adapter() else packed
+    if source.arrays is host_adapter():
+        return packed.to(current_device())
+    return _tracked(packed, W, threshold)
+
+
+def _tracked(packed: PackedArray, W: Any, threshold: float) -> PackedArray:
+    """Let the gradient reach what was packed, where the framework may ask for it."""
+    sparse = sparse_operand(W)
+    csr = None if sparse is None else sparse.tocsr(canonical=True)
+    data, arrays = (W, adapter_of(W)) if csr is None else (csr.data, csr._arrays)
+    if arrays is None or not arrays.tracks(data):
+        return packed
+    stored = packed._storage
+    if has_scales(stored.dtype_name):
+        if getattr(data, "requires_grad", False):
+            raise TypeError(
+                f"compress: W has a gradient, which does not reach values rounded to "
+                f"{stored.dtype_name}; pack W.detach(), or as float32, float16 or bfloat16"
+            )
+        return packed
+    pattern, values = arrays.fromdense(W, threshold) if csr is None else (csr._pattern, csr.data)
+    kept = ~(np.abs(arrays.tonumpy(values)) <= threshold)
+    values = arrays.astype(values, stored.dtype_name)
+    if packed.format == "dense":
+        index_map = np.where(kept, np.arange(len(kept)), -1)
+        values = arrays.gather(values, index_map)
+        return packed.with_data(arrays.todense(pattern, values, transposed=False))
+    selection = stored.slots.spread(np.flatnonzero(kept), len(kept))
+    return PackedArray(stored.with_values(arrays.select(values, selection)), packed.nnz)
 
 
 def _value_type(format: str, source: str, dtype: Any) -> str:
@@ -147,10 +175,11 @@ def _compress_on_device(
         raise ValueError(f"compress: {error}") from None
     parts = {"values": packed} if format == "dense" else packed._asdict()
     present = {name: part for name, part in parts.items() if part is not None}
-    return PackedArray(adapter.packed_storage(format, dtype_name, (rows, cols), present))
+    stored = adapter.packed_storage(format, dtype_name, (rows, cols), present)
+    return _tracked(PackedArray(stored), W, threshold)
 
 
-def _over(arrays: Adapter, storage: HostStorage) -> Storage:
+def _over(arrays: Adapter, storage: Storage) -> Storage:
     """Return what was packed over NumPy arrays as a matrix over a framework's arrays."""
     if arrays is storage.arrays:
         return storage

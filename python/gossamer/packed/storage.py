@@ -12,8 +12,9 @@ import numpy as np
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter
 from ..dtypes import promote
-from ..structure import Indices, Pattern, index_dtype
+from ..structure import Indices, Pattern, Selection, index_dtype
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype
+from .slots import Slots
 
 _FLOAT32, _FLOAT16 = np.dtype(np.float32), np.dtype(np.float16)
 # Axes that the engine's views have at most.
@@ -31,7 +32,7 @@ class Storage(ABC):
         Stored values; one float32 scale a row for the 8-bit types, else None.
     """
 
-    __slots__ = ("cols", "dtype_name", "format", "rows", "scales", "values")
+    __slots__ = ("_slots", "cols", "dtype_name", "format", "rows", "scales", "values")
 
     def __init__(
         self, format: str, dtype_name: str, shape: tuple[int, int], values: Any, scales: Any
@@ -41,6 +42,7 @@ class Storage(ABC):
         self.rows, self.cols = shape
         self.values = values
         self.scales = scales
+        self._slots: Slots | None = None
 
     @abstractmethod
     def parts(self) -> dict[str, Any]:
@@ -67,45 +69,47 @@ class Storage(ABC):
     def arrays(self) -> Adapter:
         """Adapter of the framework whose arrays are stored."""
 
+    @property
+    def slots(self) -> Slots:
+        """Where the slots are, of every format but "dense"; made on first use and kept."""
+        if self._slots is None:
+            host = {name: to_host(part) for name, part in self.parts().items() if name != "scales"}
+            self._slots = Slots(self.format, (self.rows, self.cols), **host)
+        return self._slots
+
+    @property
+    def data(self) -> Any:
+        """Values as an array of the framework."""
+        return self.values
+
+    def with_values(self, values: Any) -> Storage:
+        """Return the same positions with other values of the framework, which it may track."""
+        kept = None if self.format == "dense" else kept_slots(self)
+        if kept is not None:
+            values = self.arrays.select(values, kept)
+        dtype, shape = self.arrays.dtype_name(values.dtype), (self.rows, self.cols)
+        parts = {**self.parts(), "values": values}
+        made = self.arrays.packed_storage(self.format, dtype, shape, parts)
+        made._slots = self._slots
+        return made
+
+    def operand(self, x: Any, transpose: bool, swapped: bool) -> Any:
+        """Return x as an array that fits; raise TypeError or ValueError naming what is wrong."""
+        x = self.arrays.packed_operand(x, self.values)
+        check_dense_dtype(self.arrays.dtype_name(x.dtype), "x")
+        inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
+        row_axis = -1 if swapped or x.ndim == 1 else -2
+        if x.ndim == 0 or x.shape[row_axis] != inputs:
+            raise ValueError(misfit(inputs, outputs, tuple(x.shape), swapped))
+        return x
+
     @abstractmethod
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
         """Y with Y_i = P X_i, or Pᵀ X_i, for every batch member; swapped: Y_iᵀ = P X_iᵀ."""
 
 
-class HostStorage(Storage):
-    """A matrix over NumPy arrays."""
-
-    __slots__ = ()
-
-    @property
-    def arrays(self) -> Adapter:
-        return host_adapter()
-
-    @abstractmethod
-    def multiply(self, x: Any, y: Any, transpose: bool) -> None:
-        """Write P @ x, or P.T @ x, into y; both NumPy arrays of rank 1 or more, any strides."""
-
-    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
-        x = _operand(x)
-        inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(inputs, outputs, x.shape, swapped))
-        dtype_name = self.result_dtype(x.dtype.name)
-        shape = list(x.shape)
-        shape[row_axis] = outputs
-        if x.ndim > _MAX_RANK:
-            x = x.reshape(-1, *x.shape[-2:])
-        y = np.empty((*x.shape[:-2], *shape[-2:]), numpy_dtype(dtype_name))
-        if swapped and x.ndim > 1:
-            self.multiply(x.swapaxes(-1, -2), y.swapaxes(-1, -2), transpose)
-        else:
-            self.multiply(x, y, transpose)
-        return y.reshape(shape)
-
-
-class PackedStorage(HostStorage):
-    """A matrix in one of the engine's packed formats, over arrays that are read-only."""
+class PackedStorage(Storage):
+    """A matrix in one of the engine's packed formats, over NumPy arrays that are read-only."""
 
     __slots__ = ("_direct", "handle", "positions", "row_offsets")
 
@@ -129,13 +133,12 @@ class PackedStorage(HostStorage):
             format, dtype_name, *shape, bits(values), positions, row_offsets, scales
         )
 
+    @property
+    def arrays(self) -> Adapter:
+        return host_adapter()
+
     def parts(self) -> dict[str, Any]:
-        parts = {
-            "values": self.values,
-            "positions": self.positions,
-            "row_offsets": self.row_offsets,
-        }
-        return parts if self.scales is None else {**parts, "scales": self.scales}
+        return packed_parts(self)
 
     def count_nonzeros(self) -> int:
         return int(_engine.packed_validate(self.handle))
@@ -166,23 +169,44 @@ class PackedStorage(HostStorage):
                 return y
             except (IndexError, TypeError, ValueError):
                 pass
-        return super().matmul(x, transpose, swapped)
+        x = self.operand(x, transpose, swapped)
+        rows = self.cols if transpose else self.rows
+        shape = list(x.shape)
+        shape[-1 if swapped or x.ndim == 1 else -2] = rows
+        if x.ndim > _MAX_RANK:
+            x = x.reshape(-1, *x.shape[-2:])
+        y = np.empty((*x.shape[:-2], *shape[-2:]), numpy_dtype(self.result_dtype(x.dtype.name)))
+        views = (bits(x), bits(y))
+        if swapped and x.ndim > 1:
+            views = views[0].swapaxes(-1, -2), views[1].swapaxes(-1, -2)
+        _engine.packed_matmul(self.handle, *views, transpose)
+        return y.reshape(shape)
 
-    def multiply(self, x: Any, y: Any, transpose: bool) -> None:
-        _engine.packed_matmul(self.handle, bits(x), bits(y), transpose)
+
+def packed_parts(storage: Any) -> dict[str, Any]:
+    """Stored arrays of one of the engine's formats by name."""
+    parts = {
+        "values": storage.values,
+        "positions": storage.positions,
+        "row_offsets": storage.row_offsets,
+    }
+    return parts if storage.scales is None else {**parts, "scales": storage.scales}
 
 
-def _operand(x: Any) -> Any:
-    """Return x as a NumPy array of a dtype that the engine multiplies."""
-    adapter = adapter_of(x) or host_adapter()
-    if adapter is not host_adapter():
-        raise TypeError(
-            f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; convert "
-            f"one of them"
-        )
-    x = adapter.asarray(x, "x")
-    check_dense_dtype(x.dtype.name, "x")
-    return x
+def kept_slots(storage: Storage) -> Selection | None:
+    """Return `Slots.kept`."""
+    return storage.slots.kept
+
+
+# It is a constant of what torch.compile records.
+kept_slots._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def to_host(part: Any) -> Any:
+    """Return a stored array of any framework as NumPy's."""
+    adapter = adapter_of(part)
+    assert adapter is not None
+    return adapter.tonumpy(part)
 
 
 def misfit(inputs: int, outputs: int, shape: tuple[int, ...], swapped: bool) -> str:

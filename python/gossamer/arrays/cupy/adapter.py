@@ -96,13 +96,26 @@ class CuPyAdapter(Adapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions if isinstance(positions, slice) else cupy.asarray(positions)]
 
+    def packed_operand(self, x: Any, values: Array) -> Array:
+        if not isinstance(x, cupy.ndarray):
+            raise TypeError(
+                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds CuPy arrays; "
+                f"convert one of them, as with cupy.asarray(x)"
+            )
+        if x.device != values.device:
+            raise ValueError(
+                f"x is on GPU {x.device.id} and P on GPU {values.device.id}; move one of them"
+            )
+        return x
+
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
     ) -> Storage:
-        from .packed import CuPyStorage, DenseCuPyStorage
+        from ...packed.dense import DenseStorage
+        from .packed import CuPyStorage
 
         if format == "dense":
-            return DenseCuPyStorage(parts["values"])
+            return DenseStorage(self, parts["values"])
         return CuPyStorage(format, dtype, shape, **parts)
 
     # ---- operations of the engine --------------------------------------------------------------

@@ -11,28 +11,23 @@ import numpy as np
 import torch
 
 from ...devices import CPU, Device
-from ...dtypes import accumulator, check_value_dtype, promote
-from ...structure import (
-    CooPattern,
-    Indices,
-    Pattern,
-    Selection,
-)
-from .. import kernels
-from ..adapter import Adapter, Array
+from ...dtypes import accumulator, check_value_dtype
+from ...structure import Pattern
+from ..adapter import Array
+from ..differentiable import DifferentiableAdapter
 from ..numpy import adapter as numpy_adapter
-from ..numpy import misfit
 from . import operations
 from .host import DTYPES, NAMES, to_numpy, to_tensor
 from .library import check_same_device
 
 if TYPE_CHECKING:
-    from ...containers import SparseArray
     from ...packed.storage import Storage
 
 
-class TorchAdapter(Adapter):
+class TorchAdapter(DifferentiableAdapter):
     """Values as tensors: autograd follows them through every operation."""
+
+    ops = operations
 
     array_type = torch.Tensor
 
@@ -63,14 +58,11 @@ class TorchAdapter(Adapter):
         return x
 
     def values(self, x: Any, argument: str) -> torch.Tensor:
-        x = self.asarray(x, argument)
-        if x.ndim != 1:
-            raise ValueError(f"{argument} has shape {tuple(x.shape)}, expected one axis")
-        return x.contiguous()
+        return super().values(x, argument).contiguous()
 
     def dtype_name(self, dtype: Any) -> str:
         if isinstance(dtype, torch.dtype):
-            return str(dtype).removeprefix("torch.")
+            return NAMES.get(dtype) or str(dtype).removeprefix("torch.")
         return numpy_adapter.dtype_name(dtype)
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
@@ -84,12 +76,6 @@ class TorchAdapter(Adapter):
 
     def copy(self, x: torch.Tensor) -> torch.Tensor:
         return x.clone()
-
-    def freeze(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-    def is_frozen(self, x: torch.Tensor) -> bool:
-        return False
 
     def is_tracing(self) -> bool:
         return bool(torch.compiler.is_compiling())
@@ -131,62 +117,18 @@ class TorchAdapter(Adapter):
 
     # ---- operations of the engine --------------------------------------------------------------
 
-    def matmul(self, a: SparseArray, x: torch.Tensor, conjugate: bool = False) -> torch.Tensor:
-        return self._product(a, x, conjugate, swapped=False)
-
-    def rmatmul(self, a: SparseArray, x: torch.Tensor) -> torch.Tensor:
-        return self._product(a, x, conjugate=False, swapped=True)
-
-    def _product(
-        self, a: SparseArray, x: torch.Tensor, conjugate: bool, swapped: bool
-    ) -> torch.Tensor:
-        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
-        if a.format == "coo" and self.is_tracing():
-            a = a.tocsr()
-        pattern, values, transpose = a._stored()
-        if conjugate:
-            values = self.conj(values)
+    def _operands(self, values: torch.Tensor, x: Any) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.operand(x, "x", "A")
         if x.dtype is not values.dtype:
-            x = self.asarray(x, "x")
-            dtype = promote(NAMES[values.dtype], NAMES[x.dtype])
-            values, x = self.astype(values, dtype), self.astype(x, dtype)
+            values, x = self._promoted(values, self.asarray(x, "x"))
         check_same_device(x, values, "A")
-        outputs, inputs = a.shape[:: -1 if swapped else 1]
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(outputs, inputs, tuple(x.shape), swapped))
-        return operations.matmul(values, x, pattern, transpose != swapped, swapped)
+        return values, x
 
     def spgemm(
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, torch.Tensor]:
-        dtype = promote(NAMES[a_values.dtype], NAMES[b_values.dtype])
-        a_values, b_values = self.astype(a_values, dtype), self.astype(b_values, dtype)
         check_same_device(b_values, a_values, "A")
-        c = kernels.spgemm_pattern(a, b)
-        a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
-        return c, operations.spgemm(a_values, b_values, a, b, c, False)
-
-    def sddmm(self, pattern: Pattern, u: Array, v: Array) -> torch.Tensor:
-        dtype = promote(NAMES[u.dtype], NAMES[v.dtype])
-        kernels.check_sddmm(pattern, u.shape, v.shape)
-        return operations.sddmm(self.astype(u, dtype), self.astype(v, dtype), pattern)
-
-    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, torch.Tensor]:
-        pattern, index_map = coo.compress()
-        return pattern, values if index_map is None else self.gather(values, index_map)
-
-    def gather(self, values: torch.Tensor, index_map: Indices) -> torch.Tensor:
-        return operations.segment_sum(values, Selection(len(values), index_map))
-
-    def segment_sum(
-        self, values: torch.Tensor, segments: Indices, index_map: Indices | None
-    ) -> torch.Tensor:
-        return operations.segment_sum(values, Selection(len(values), index_map, segments))
-
-    def todense(self, pattern: Pattern, values: Array, transposed: bool) -> torch.Tensor:
-        return operations.todense(values, pattern, transposed)
+        return super().spgemm(a, a_values, b, b_values)
 
     def fromdense(self, dense: torch.Tensor, threshold: float) -> tuple[Pattern, torch.Tensor]:
         pattern, values = numpy_adapter.fromdense(to_numpy(dense), threshold)
@@ -194,17 +136,26 @@ class TorchAdapter(Adapter):
             return pattern, operations.sample(dense, pattern, False)
         return pattern, to_tensor(values).to(dense.device)
 
+    def tracks(self, x: torch.Tensor) -> bool:
+        return bool(x.requires_grad and torch.is_grad_enabled())
+
+    def packed_operand(self, x: Any, values: torch.Tensor) -> torch.Tensor:
+        x = self.operand(x, "x", "P")
+        check_same_device(x, values, "P")
+        return x
+
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
     ) -> Storage:
-        from .packed import DenseTensorStorage, TensorStorage
+        from ...packed.dense import DenseStorage
+        from .packed import TensorStorage
 
         parts = {
             name: to_tensor(part) if isinstance(part, np.ndarray) else part
             for name, part in parts.items()
         }
         if format == "dense":
-            return DenseTensorStorage(parts["values"])
+            return DenseStorage(self, parts["values"])
         return TensorStorage(format, dtype, shape, **parts)
 
 

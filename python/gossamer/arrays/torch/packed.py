@@ -11,19 +11,23 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
-from ... import _engine
+from ... import _engine, gradients
+from ...cuda import sparse
 from ...dtypes import promote
-from ...packed.dtypes import check_dense_dtype, has_scales
-from ...packed.storage import PackedStorage, Storage, misfit
+from ...packed.dtypes import has_scales
+from ...packed.foreign import tracked_csr, tracked_dense
+from ...packed.slots import slot_pattern
+from ...packed.storage import PackedStorage, Storage, packed_parts
 from ...structure import Pattern
+from .. import kernels
 from ..adapter import Adapter
-from ..kernels import MAX_RANK
 from .adapter import adapter
-from .cuda import device_matrix
+from .cuda import device_matrix, memory
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
-from .library import Operation, check_same_device
+from .library import Operation
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
 VALUE_TYPES = {
@@ -45,28 +49,8 @@ def result_dtype(values: torch.Tensor, x: torch.Tensor) -> torch.dtype:
 def _result(
     values: torch.Tensor, x: torch.Tensor, rows: int, cols: int, transpose: bool, swapped: bool
 ) -> torch.Tensor:
-    outputs = cols if transpose else rows
-    dtype = result_dtype(values, x)
-    if x.ndim == 1:
-        return x.new_empty((outputs,), dtype=dtype)
-    *batch, first, second = x.shape
-    last = (first, outputs) if swapped else (outputs, second)
-    return x.new_empty((*batch, *last), dtype=dtype)
-
-
-def _fake(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-    x: torch.Tensor,
-    format: str,
-    rows: int,
-    cols: int,
-    transpose: bool,
-    swapped: bool,
-) -> torch.Tensor:
-    return _result(values, x, rows, cols, transpose, swapped)
+    shape = kernels.product_shape(x.shape, (rows, cols), transpose, swapped)
+    return x.new_empty(shape, dtype=result_dtype(values, x))
 
 
 def _cpu(
@@ -87,13 +71,13 @@ def _cpu(
         VALUE_TYPES[values.dtype],
         rows,
         cols,
-        bits(values),
+        bits(values.contiguous()),
         bits(positions),
         bits(row_offsets),
         None if scales is None else bits(scales),
     )
     x_bits, y_bits = bits(x), bits(y)
-    if x.ndim > MAX_RANK:
+    if x.ndim > kernels.MAX_RANK:
         x_bits = x_bits.reshape(-1, *x.shape[-2:])
         y_bits = y_bits.reshape(-1, *y.shape[-2:])
     if swapped and x.ndim > 1:
@@ -103,14 +87,72 @@ def _cpu(
 
 
 def _adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> torch.Tensor:
-    *parts, x, format, rows, cols, transpose, swapped = arguments
-    if operand != 4:
+    values, positions, row_offsets, scales, x, format, rows, cols, transpose, swapped = arguments
+    size = format, rows, cols
+    if operand == 4:
+        parts = values, positions, row_offsets, scales
+        return packed_matmul(*parts, gradient, *size, not transpose, swapped).to(x.dtype)
+    if operand != 0 or scales is not None:
         raise RuntimeError(
-            "the values of a packed matrix are fixed and have no gradient; train a "
-            "gossamer.nn.SparseLinear, or the dense weight under its mask, and pack the result"
+            "the scales of a packed matrix are fixed and have no gradient, and values with scales "
+            "are rounded; pack as float32, float16 or bfloat16 to train the values"
         )
-    by_x = packed_matmul(*parts, gradient, format, rows, cols, not transpose, swapped)
-    return by_x.to(x.dtype)
+    u, v = gradients.sampled_factors(x.to(gradient.dtype), gradient, transpose, swapped)
+    by_slots = _packed_sddmm(u, v, positions, row_offsets, *size, len(values))
+    return by_slots.to(values.dtype)
+
+
+def _sddmm_result(u: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    return u.new_zeros((arguments[-1],))
+
+
+def _sddmm_cpu(u: torch.Tensor, v: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    pattern, values = _pattern(*arguments[:-1]), _sddmm_result(u, *arguments)
+    kernels.sddmm(bits(u), bits(v), pattern, bits(values)[: pattern.nnz])
+    return values
+
+
+def _sddmm_cuda(u: torch.Tensor, v: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    pattern, values = _pattern(*arguments[:-1]), _sddmm_result(u, *arguments)
+    sparse.sddmm(memory, u, v, pattern, values[: pattern.nnz])
+    return values
+
+
+def _sddmm_adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    u, v, positions, row_offsets, format, rows, cols, _ = arguments
+    other, transpose = (v, False) if operand == 0 else (u, True)
+    product = packed_matmul(
+        gradient.contiguous(),
+        positions,
+        row_offsets,
+        None,
+        other,
+        format,
+        rows,
+        cols,
+        transpose,
+        False,
+    )
+    return product.to(u.dtype)
+
+
+# Patterns by the memory of their positions, and while that lives: the operation gets plain tensors.
+_patterns: dict[tuple[Any, ...], tuple[StorageWeakRef, Pattern]] = {}
+
+
+def _pattern(
+    positions: torch.Tensor, row_offsets: torch.Tensor, format: str, rows: int, cols: int
+) -> Pattern:
+    storage = positions.untyped_storage()
+    key = storage._cdata, positions.data_ptr(), row_offsets.data_ptr(), format, rows, cols
+    found = _patterns.get(key)
+    if found is not None and not found[0].expired():
+        return found[1]
+    for old in [key for key, (owner, _) in _patterns.items() if owner.expired()]:
+        del _patterns[old]
+    pattern = slot_pattern(format, rows, cols, to_numpy(positions), to_numpy(row_offsets))
+    _patterns[key] = StorageWeakRef(storage), pattern
+    return pattern
 
 
 def _batched(operand: int, *arguments: Any) -> torch.Tensor | None:
@@ -127,11 +169,22 @@ packed_matmul = Operation(
     5,
     0,
     _cpu,
-    _fake,
+    lambda values, positions, row_offsets, scales, x, format, *size: _result(values, x, *size),
     _adjoint,
     _batched,
 )
 packed_matmul.register_kernel("cuda", cuda_packed_matmul)
+
+_packed_sddmm = Operation(
+    "packed_sddmm(Tensor u, Tensor v, Tensor positions, Tensor row_offsets, str format, int rows, "
+    "int cols, SymInt length) -> Tensor",
+    4,
+    0,
+    _sddmm_cpu,
+    _sddmm_result,
+    _sddmm_adjoint,
+)
+_packed_sddmm.register_kernel("cuda", _sddmm_cuda)
 
 
 class TensorStorage(Storage):
@@ -168,17 +221,14 @@ class TensorStorage(Storage):
         return self._host
 
     def parts(self) -> dict[str, Any]:
-        parts = {
-            "values": self.values,
-            "positions": self.positions,
-            "row_offsets": self.row_offsets,
-        }
-        return parts if self.scales is None else {**parts, "scales": self.scales}
+        return packed_parts(self)
 
     def count_nonzeros(self) -> int:
         return self.host.count_nonzeros()
 
     def todense(self, dtype_name: str) -> torch.Tensor:
+        if self.values.requires_grad:
+            return tracked_dense(self, dtype_name)
         if self.values.is_cuda:
             shape = self.rows, self.cols
             parts = self.values, self.positions, self.row_offsets, self.scales
@@ -188,11 +238,13 @@ class TensorStorage(Storage):
         return to_tensor(self.host.todense(dtype_name)).to(self.values.device)
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:
+        if self.values.requires_grad:
+            return tracked_csr(self, dtype_name)
         pattern, values = self.host.tocsr(dtype_name)
         return pattern, to_tensor(values).to(self.values.device)
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
-        x = packed_operand(self, x, transpose, swapped)
+        x = self.operand(x, transpose, swapped)
         return packed_matmul(
             self.values,
             self.positions,
@@ -205,51 +257,3 @@ class TensorStorage(Storage):
             transpose,
             swapped,
         )
-
-
-class DenseTensorStorage(Storage):
-    """All elements in float32, a tensor of shape (rows, cols); products by PyTorch."""
-
-    __slots__ = ()
-
-    def __init__(self, values: torch.Tensor) -> None:
-        super().__init__("dense", "float32", (values.shape[0], values.shape[1]), values, None)
-
-    @property
-    def arrays(self) -> Adapter:
-        return adapter
-
-    def parts(self) -> dict[str, Any]:
-        return {"values": self.values}
-
-    def count_nonzeros(self) -> int:
-        return int(torch.count_nonzero(self.values))
-
-    def todense(self, dtype_name: str) -> torch.Tensor:
-        return self.values.to(DTYPES[dtype_name], copy=True)
-
-    def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:
-        pattern, values = self.arrays.fromdense(self.values, 0.0)
-        return pattern, values.to(DTYPES[dtype_name])
-
-    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
-        x = packed_operand(self, x, transpose, swapped)
-        matrix = self.values.T if transpose else self.values
-        x = x.to(torch.float32)
-        if x.ndim == 1:
-            return matrix @ x
-        return x @ matrix.T if swapped else matrix @ x
-
-
-def packed_operand(storage: Storage, x: Any, transpose: bool, swapped: bool) -> torch.Tensor:
-    """Return x as a tensor that fits a packed matrix; raise TypeError or ValueError otherwise."""
-    x = adapter.operand(x, "x", "P")
-    if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        check_dense_dtype(str(x.dtype).removeprefix("torch."), "x")
-    check_same_device(x, storage.values, "P")
-    inputs = storage.rows if transpose else storage.cols
-    row_axis = -1 if swapped or x.ndim == 1 else -2
-    if x.ndim == 0 or x.shape[row_axis] != inputs:
-        outputs = storage.cols if transpose else storage.rows
-        raise ValueError(misfit(inputs, outputs, tuple(x.shape), swapped))
-    return x
