@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from ..arrays import Adapter, Array
+from ..arrays import Array
 from ..structure import CooPattern, Indices, Pattern
-from .base import SparseArray
+from .patterned import PatternedArray
 from .structural import structural
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from .csr import CSRArray
 
 
-class COOArray(SparseArray):
+class COOArray(PatternedArray):
     """A matrix by entries: row, column and value of each, in any order. Made by `coo_array`.
 
     Entries at one position are summed wherever the matrix is used. Products build the positions by
@@ -26,19 +24,11 @@ class COOArray(SparseArray):
     nobody can write to the values, these are kept in that order too. Conversions keep nothing.
     """
 
-    __slots__ = ("_ordered_data", "_pattern")
+    __slots__ = ()
 
     format: ClassVar[str] = "coo"
 
-    def __init__(self, pattern: CooPattern, data: Array, arrays: Adapter) -> None:
-        self._pattern = pattern
-        self._data = data
-        self._arrays = arrays
-        self._ordered_data: Array | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._pattern.rows, self._pattern.cols
+    _pattern: CooPattern
 
     @property
     def row(self) -> Indices:
@@ -54,18 +44,6 @@ class COOArray(SparseArray):
     def coords(self) -> tuple[Indices, Indices]:
         """Both index arrays, ``(row, col)``."""
         return self.row, self.col
-
-    @property
-    def index_dtype(self) -> np.dtype[Any]:
-        return self._pattern.index_dtype
-
-    @property
-    def has_sorted_indices(self) -> bool:
-        return self._pattern.sorted
-
-    @property
-    def has_canonical_format(self) -> bool:
-        return self._pattern.canonical
 
     @property
     def T(self) -> COOArray:
@@ -107,27 +85,13 @@ class COOArray(SparseArray):
 
     def _by_rows(self) -> tuple[Pattern, Array]:
         pattern, index_map = self._pattern.compress()
-        if index_map is None:
-            return pattern, self._data
-        if self._ordered_data is not None:
-            return pattern, self._ordered_data
-        data = self._arrays.freeze(self._arrays.gather(self._data, index_map))
-        if self._arrays.is_frozen(self._data):
-            self._ordered_data = data
-        return pattern, data
+        return pattern, self._data if index_map is None else self._moved(index_map)
 
     def _by_cols(self) -> tuple[Pattern, Array]:
         return self.T._by_rows()
 
     def _stored(self) -> tuple[Pattern, Array, bool]:
         return *self._by_rows(), False
-
-    @property
-    def _structure(self) -> CooPattern:
-        return self._pattern
-
-    def _with_data(self, data: Array, arrays: Adapter | None = None) -> COOArray:
-        return COOArray(self._pattern, data, arrays or self._arrays)
 
     def _index_arrays(self) -> tuple[Indices, Indices]:
         return self.coords

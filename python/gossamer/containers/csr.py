@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from ..arrays import Adapter, Array
+from ..arrays import Array
 from ..structure import CooPattern, Indices, Pattern
-from .base import SparseArray
 from .coo import COOArray
 from .csc import CSCArray
+from .patterned import PatternedArray
 from .structural import structural
 
 
-class CSRArray(SparseArray):
+class CSRArray(PatternedArray):
     """A matrix by rows: offsets of the rows, columns of the stored values. Made by `csr_array`.
 
     ``A @ x`` allocates the result alone. Transposed products (``x @ A``, ``A.T @ x``,
@@ -26,19 +24,11 @@ class CSRArray(SparseArray):
     was written is seen.
     """
 
-    __slots__ = ("_pattern", "_transposed_data")
+    __slots__ = ()
 
     format: ClassVar[str] = "csr"
 
-    def __init__(self, pattern: Pattern, data: Array, arrays: Adapter) -> None:
-        self._pattern = pattern
-        self._data = data
-        self._arrays = arrays
-        self._transposed_data: Array | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._pattern.rows, self._pattern.cols
+    _pattern: Pattern
 
     @property
     def indptr(self) -> Indices:
@@ -49,18 +39,6 @@ class CSRArray(SparseArray):
     def indices(self) -> Indices:
         """Column of each stored value, shape (nnz,), read-only."""
         return self._pattern.indices
-
-    @property
-    def index_dtype(self) -> np.dtype[Any]:
-        return self._pattern.index_dtype
-
-    @property
-    def has_sorted_indices(self) -> bool:
-        return self._pattern.sorted
-
-    @property
-    def has_canonical_format(self) -> bool:
-        return self._pattern.canonical
 
     @property
     def T(self) -> CSCArray:
@@ -110,19 +88,7 @@ class CSRArray(SparseArray):
 
     def _by_cols(self) -> tuple[Pattern, Array]:
         pattern, index_map = self._pattern.transpose()
-        if self._transposed_data is not None:
-            return pattern, self._transposed_data
-        data = self._arrays.freeze(self._arrays.gather(self._data, index_map))
-        if self._arrays.is_frozen(self._data):
-            self._transposed_data = data
-        return pattern, data
-
-    @property
-    def _structure(self) -> Pattern:
-        return self._pattern
-
-    def _with_data(self, data: Array, arrays: Adapter | None = None) -> CSRArray:
-        return CSRArray(self._pattern, data, arrays or self._arrays)
+        return pattern, self._moved(index_map)
 
     def _made(self, pattern: Pattern, data: Array) -> CSRArray:
         """Return a CSRArray over values that an operation made, read-only from now on."""
