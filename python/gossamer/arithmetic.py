@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of sparse matrices, and products with scalars."""
+"""Sums and elementwise products of sparse matrices, and products with scalars."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from .containers.structural import structural
 from .dtypes import check_value_dtype, promote
-from .products import check_same_framework, sparse_operand
+from .products import check_same_framework, dense_operand, sparse_operand
+from .structure import Pattern
 
 if TYPE_CHECKING:
+    from .arrays import Adapter, Array
     from .containers import CSRArray, SparseArray
 
 S = TypeVar("S", bound="SparseArray")
@@ -23,12 +25,12 @@ def add(a: SparseArray, other: Any, sign: int) -> Any:
 
     Raises ValueError for different shapes, TypeError for a dense operand.
     """
-    b = sparse_operand(other)
+    b = sparse_operand(other, "B")
     operator = "+" if sign > 0 else "-"
     if b is None:
         raise TypeError(
             f"A {operator} B: B is {type(other).__name__}, expected a sparse array; for a dense "
-            f"result write A.todense() {operator} B"
+            f"result write A.todense() {operator} B, and give SciPy's functions A.to_scipy()"
         )
     if a.shape != b.shape:
         raise ValueError(f"A {operator} B: A has shape {a.shape} and B {b.shape}")
@@ -41,12 +43,71 @@ def add(a: SparseArray, other: Any, sign: int) -> Any:
 @structural
 def _add(a: CSRArray, b: CSRArray, sign: int) -> CSRArray:
     arrays = a._arrays
-    dtype = promote(arrays.dtype_name(a.dtype), arrays.dtype_name(b.dtype))
-    pattern, left, right = a._pattern, arrays.astype(a.data, dtype), arrays.astype(b.data, dtype)
+    pattern, (left, right) = a._pattern, _promoted(arrays, a.data, b.data)
     if a._pattern is not b._pattern:
         pattern, from_a, from_b = a._pattern.union(b._pattern)
         left, right = arrays.gather(left, from_a), arrays.gather(right, from_b)
     return a._made(pattern, left + right if sign > 0 else left - right)
+
+
+def multiply(a: SparseArray, other: Any) -> SparseArray:
+    """Elementwise product with a sparse or dense B; see `SparseArray.multiply`."""
+    b = sparse_operand(other, "B")
+    if b is not None:
+        return _multiply_sparse(a, b)
+    dense = dense_operand(a, other, "B")
+    if dense is None or dense.ndim == 0:
+        return scale(a, other, divide=False)
+    return _multiply_dense(a, dense)
+
+
+def _multiply_sparse(a: SparseArray, b: SparseArray) -> SparseArray:
+    if a.shape != b.shape:
+        raise ValueError(f"A.multiply(B): A has shape {a.shape} and B {b.shape}")
+    check_same_framework(a, b)
+    if a.format == "csc":
+        return _multiply_sparse(a.T, b.T).T
+    product = _intersection(a.tocsr(canonical=True), b.tocsr(canonical=True))
+    return product.asformat(a.format)
+
+
+@structural
+def _intersection(a: CSRArray, b: CSRArray) -> CSRArray:
+    arrays = a._arrays
+    pattern, (x, y) = a._pattern, _promoted(arrays, a.data, b.data)
+    if a._pattern is not b._pattern:
+        union, from_a, from_b = a._pattern.union(b._pattern)
+        both = np.flatnonzero((from_a >= 0) & (from_b >= 0))
+        indptr = np.searchsorted(both, union.indptr).astype(union.index_dtype)
+        pattern = Pattern(*a.shape, indptr, union.indices[both], True, True)
+        x, y = arrays.gather(x, from_a[both]), arrays.gather(y, from_b[both])
+    return a._made(pattern, x * y)
+
+
+@structural
+def _multiply_dense(a: SparseArray, dense: Array) -> SparseArray:
+    (m, n), shape = a.shape, tuple(dense.shape)
+    if dense.ndim == 1:
+        shape = 1, *shape
+    if len(shape) != 2 or shape[0] not in (1, m) or shape[1] not in (1, n):
+        raise ValueError(
+            f"A.multiply(B): A has shape {a.shape} and B {tuple(dense.shape)}, expected {a.shape}, "
+            f"{(n,)} or {(1, n)} for a factor a column, {(m, 1)} for one a row"
+        )
+    coo = a.tocoo()
+    positions = np.zeros(a.nnz, np.int64)
+    if shape[0] > 1:
+        positions += coo.row.astype(np.int64) * shape[1]
+    if shape[1] > 1:
+        positions += coo.col
+    factors = a._arrays.take(dense.reshape(-1), positions)
+    values, factors = _promoted(a._arrays, a.data, factors)
+    return a._with_data(a._arrays.freeze(values * factors))
+
+
+def _promoted(arrays: Adapter, x: Array, y: Array) -> tuple[Array, Array]:
+    dtype = promote(arrays.dtype_name(x.dtype), arrays.dtype_name(y.dtype))
+    return arrays.astype(x, dtype), arrays.astype(y, dtype)
 
 
 def scale(a: S, factor: Any, divide: bool) -> S:
@@ -60,8 +121,8 @@ def scale(a: S, factor: Any, divide: bool) -> S:
         factor = factor.item()
     if not isinstance(factor, Number) and getattr(factor, "shape", None) != ():
         raise TypeError(
-            f"A {'/' if divide else '*'} B: B is {type(factor).__name__}, expected a scalar; "
-            f"elementwise products are not supported, the matrix product is A @ B"
+            f"A {'/' if divide else '*'} B: B is {type(factor).__name__}, expected a scalar; the "
+            f"elementwise product is A.multiply(B), the matrix product A @ B"
         )
     data = a.data / factor if divide else a.data * factor
     check_value_dtype(a._arrays.dtype_name(data.dtype), "the result")

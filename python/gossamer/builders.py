@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, adapter_of, host_adapter
-from .construct import coo_array
+from .construct import check_shape, coo_array
 from .containers import SparseArray
+from .containers.base import check_format
+from .dtypes import check_value_dtype
 
 
 def eye(
     m: int, n: int | None = None, k: int = 0, dtype: Any = float, format: str = "csr"
 ) -> SparseArray:
     """Matrix of shape (m, n) with ones on the diagonal (i, i + k); n is m unless given."""
-    shape = m, m if n is None else n
-    return diags([np.ones(1, _value_dtype(dtype))], [k], shape, format)
+    return _eye("eye", (m, m if n is None else n), k, dtype, format)
 
 
 def identity(n: int, dtype: Any = float, format: str = "csr") -> SparseArray:
     """Identity matrix of shape (n, n)."""
-    return eye(n, dtype=dtype, format=format)
+    return _eye("identity", (n, n), 0, dtype, format)
 
 
 def diags(
@@ -52,9 +53,15 @@ def diags(
     ValueError
         For diagonals that do not fit, or an offset twice.
     """
+    check_format("diags", format)
+    if shape is not None:
+        shape = check_shape("diags", shape)
     if not isinstance(offsets, Sequence | np.ndarray):
         diagonals, offsets = [diagonals], [offsets]
-    offsets = [operator.index(k) for k in offsets]
+    try:
+        offsets = [operator.index(k) for k in offsets]
+    except TypeError:
+        raise TypeError(f"diags: offsets = {offsets!r}, expected integers") from None
     if len(set(offsets)) != len(offsets) or len(diagonals) != len(offsets):
         raise ValueError(
             f"diags: {len(diagonals)} diagonals at offsets {offsets}; "
@@ -108,11 +115,12 @@ def random_array(
     ValueError
         For a density out of range, or more than 2**63 - 1 positions.
     """
-    rows, cols = (operator.index(length) for length in shape)
+    check_format("random_array", format)
+    rows, cols = check_shape("random_array", shape)
     positions = rows * cols
     if not 0 <= density <= 1:
         raise ValueError(f"random_array: density = {density}, expected a number from 0 to 1")
-    if min(rows, cols) < 0 or positions >= 2**63:
+    if positions >= 2**63:
         raise ValueError(f"random_array: shape = {shape}, expected up to 2**63 - 1 positions")
     rng = np.random.default_rng(rng)
     nnz = round(density * positions)
@@ -120,15 +128,23 @@ def random_array(
     position.sort()
     row, col = np.divmod(position, max(cols, 1))
     data = rng.random(nnz) if data_sampler is None else data_sampler(nnz)
-    data = np.asarray(data).astype(_value_dtype(dtype))
+    data = np.asarray(data).astype(_value_dtype("random_array", dtype))
     return coo_array((data, _coords(row, col, (rows, cols))), (rows, cols), copy=False).asformat(
         format
     )
 
 
-def _value_dtype(dtype: Any) -> np.dtype[Any]:
-    """NumPy's dtype; bfloat16 may be named."""
-    made: np.dtype[Any] = host_adapter().empty((0,), host_adapter().dtype_name(dtype)).dtype
+def _eye(function: str, shape: tuple[int, int], k: int, dtype: Any, format: str) -> SparseArray:
+    check_format(function, format)
+    shape = check_shape(function, shape)
+    return diags([np.ones(1, _value_dtype(function, dtype))], [k], shape, format)
+
+
+def _value_dtype(function: str, dtype: Any) -> np.dtype[Any]:
+    """NumPy's dtype of a supported type; bfloat16 may be named."""
+    name = host_adapter().dtype_name(dtype)
+    check_value_dtype(name, f"{function}: the result")
+    made: np.dtype[Any] = host_adapter().empty((0,), name).dtype
     return made
 
 

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import operator
+from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from . import _engine
 from .arrays import Adapter, Array, adapter_of, host_adapter
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
+from .containers.base import check_format
 from .products import sparse_operand
 from .structure import CooPattern, Pattern, index_arrays, integers
 
@@ -31,7 +35,8 @@ def csr_array(
     arg
         ``(data, indices, indptr)``: row i has the values ``data[indptr[i]:indptr[i + 1]]`` in the
         columns ``indices[indptr[i]:indptr[i + 1]]``. data is borrowed where it is contiguous and in
-        native byte order, and of a supported dtype. Or whatever `asarray` takes.
+        native byte order, and of a supported dtype. Or ``(data, (row, col))``, as for `coo_array`;
+        ``(rows, columns)``, for a float64 matrix with nothing stored; or whatever `asarray` takes.
     shape
         Rows and columns; taken from the indices where it is not given.
     sorted_indices, canonical
@@ -62,7 +67,7 @@ def csr_array(
     array([20.,  3.])
     """
     if not _is_tuple_of(arg, 3):
-        return _from_other(arg, shape).tocsr()
+        return _from_other("csr_array", arg, shape).tocsr()
     return _compressed("csr_array", arg, shape, sorted_indices, canonical, validate, copy)
 
 
@@ -77,7 +82,7 @@ def csc_array(
 ) -> CSCArray:
     """Build a CSCArray; see `csr_array`, with rows and columns exchanged."""
     if not _is_tuple_of(arg, 3):
-        return _from_other(arg, shape).tocsc()
+        return _from_other("csc_array", arg, shape).tocsc()
     return _compressed("csc_array", arg, shape, sorted_indices, canonical, validate, copy).T
 
 
@@ -95,8 +100,8 @@ def coo_array(
     Parameters
     ----------
     arg
-        ``(data, (row, col))``, entries in any order; those at one position add up. Or whatever
-        `asarray` takes.
+        ``(data, (row, col))``, entries in any order; those at one position add up. Or
+        ``(rows, columns)``, for a float64 matrix with nothing stored, or whatever `asarray` takes.
     sorted_indices, canonical
         The caller's word that entries are in row-major order, and that no position is stored twice.
     shape, validate, copy
@@ -104,13 +109,13 @@ def coo_array(
     """
     name = "coo_array"
     if not _is_coo(arg):
-        return _from_other(arg, shape).tocoo()
+        return _from_other(name, arg, shape).tocoo()
     _check_validate(name, validate)
     data, (row, col) = arg
     arrays, data = _values(name, data)
     if shape is None:
         shape = _length_of(row, f"{name}: row"), _length_of(col, f"{name}: col")
-    rows, cols = _check_shape(name, shape)
+    rows, cols = check_shape(name, shape)
     given = {f"{name}: row": row, f"{name}: col": col}
     row, col = index_arrays(given, (rows, cols), len(data), copy)
     for argument, indices in (("row", row), ("col", col)):
@@ -146,23 +151,15 @@ def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> Sparse
     ValueError
         For another rank than 2, a negative threshold or another format.
     """
-    arrays = adapter_of(dense) or host_adapter()
-    check_not_tracing("fromdense", arrays)
-    dense = arrays.asarray(dense, "fromdense: dense")
-    if dense.ndim != 2:
-        raise ValueError(f"fromdense: dense has shape {tuple(dense.shape)}, expected two axes")
+    check_format("fromdense", format)
     if not threshold >= 0:
         raise ValueError(f"fromdense: threshold = {threshold}, expected 0 or more")
-    if format == "csc":
-        return fromdense(dense.T, threshold).T
-    pattern, data = arrays.fromdense(dense, threshold)
-    return CSRArray(pattern, arrays.freeze(data), arrays).asformat(format)
+    return _from_dense("fromdense: dense", dense, threshold, format)
 
 
 def asarray(x: Any) -> SparseArray:
     """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it."""
-    sparse = sparse_operand(x)
-    return fromdense(x) if sparse is None else sparse
+    return _as_container("asarray: x", x)
 
 
 def restore(
@@ -192,7 +189,7 @@ def _compressed(
     if shape is None:
         rows, cols = max(len(indptr) - 1, 0), _length_of(indices, f"{name}: indices")
     else:
-        rows, cols = _check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
+        rows, cols = check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
     given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
     indptr, indices = index_arrays(given, (rows, cols), len(data), copy)
     if len(indptr) != rows + 1:
@@ -227,10 +224,37 @@ def check_not_tracing(name: str, arrays: Adapter) -> None:
         )
 
 
-def _from_other(arg: Any, shape: tuple[int, int] | None) -> SparseArray:
-    matrix = coo_array(arg, shape).tocoo(canonical=True) if _is_coo(arg) else asarray(arg)
+def _as_container(argument: str, x: Any) -> SparseArray:
+    sparse = sparse_operand(x, argument)
+    return _from_dense(argument, x, 0.0, "csr") if sparse is None else sparse
+
+
+def _from_dense(argument: str, dense: Any, threshold: float, format: str) -> SparseArray:
+    arrays = adapter_of(dense) or host_adapter()
+    check_not_tracing(argument.partition(":")[0], arrays)
+    dense = arrays.asarray(dense, argument)
+    if dense.ndim != 2:
+        raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected two axes")
+    if format == "csc":
+        return _from_dense(argument, dense.T, threshold, "csr").T
+    pattern, data = arrays.fromdense(dense, threshold)
+    return CSRArray(pattern, arrays.freeze(data), arrays).asformat(format)
+
+
+def _from_other(name: str, arg: Any, shape: tuple[int, int] | None) -> SparseArray:
+    if _is_coo(arg):
+        matrix: SparseArray = coo_array(arg, shape).tocoo(canonical=True)
+    elif _is_tuple_of(arg, 2) and all(isinstance(length, Integral) for length in arg):
+        matrix = coo_array((np.empty(0), ([], [])), check_shape(name, arg))
+    elif isinstance(arg, tuple):
+        raise TypeError(
+            f"{name}: arg is a tuple of {', '.join(type(part).__name__ for part in arg)}, expected "
+            f"(data, indices, indptr), (data, (row, col)), (rows, columns) or a matrix"
+        )
+    else:
+        matrix = _as_container(f"{name}: arg", arg)
     if shape is not None and matrix.shape != tuple(shape):
-        raise ValueError(f"shape = {shape}, but the matrix has shape {matrix.shape}")
+        raise ValueError(f"{name}: shape = {shape}, but the matrix has shape {matrix.shape}")
     return matrix
 
 
@@ -248,7 +272,8 @@ def _length_of(indices: Any, argument: str) -> int:
     return int(given.max()) + 1 if given.size else 0
 
 
-def _check_shape(name: str, shape: Any) -> tuple[int, int]:
+def check_shape(name: str, shape: Any) -> tuple[int, int]:
+    """Return the shape that a function of that name was given, once it is two valid lengths."""
     try:
         rows, cols = (operator.index(length) for length in shape)
     except (TypeError, ValueError):

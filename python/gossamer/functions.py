@@ -36,7 +36,7 @@ def _batched_matmul(A: SparseArray, X: Array) -> Array:
 
 def _matmat(A: SparseArray, B: SparseArray) -> SparseArray:
     """Sparse product A @ B, canonical, in A's format; B is sparse, of any format."""
-    if sparse_operand(B) is None:
+    if sparse_operand(B, "matmat: B") is None:
         raise TypeError(f"matmat: B is {type(B).__name__}, expected a sparse array")
     product: SparseArray = A.matmat(B)
     return product

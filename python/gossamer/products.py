@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import containers
 from .arrays import Array, adapter_of
 from .containers.structural import structural
-from .scipy_interop import from_scipy, is_scipy_sparse
+from .scipy_interop import is_scipy_sparse, take_over
 
 if TYPE_CHECKING:
     from .containers import CSRArray, SparseArray
@@ -30,33 +30,22 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
     return a._arrays.asarray(x, argument)
 
 
-def matmul(a: SparseArray, x: Any) -> Any:
-    """A @ x for x dense or sparse; NotImplemented for what is neither."""
-    b = sparse_operand(x)
+def matmul(a: SparseArray, x: Any, swapped: bool = False) -> Any:
+    """A @ x, swapped x @ A, for x dense or sparse; NotImplemented for what is neither."""
+    b = sparse_operand(x, "x")
     if b is not None:
-        return spgemm(a, b)
+        return spgemm(b, a) if swapped else spgemm(a, b)
     dense = dense_operand(a, x, "x")
     if dense is None:
         return NotImplemented
-    return a._arrays.matmul(a, dense)
+    return (a._arrays.rmatmul if swapped else a._arrays.matmul)(a, dense)
 
 
-def rmatmul(a: SparseArray, x: Any) -> Any:
-    """Product x @ A for x dense or SciPy's; NotImplemented for what is neither."""
-    b = sparse_operand(x)
-    if b is not None:
-        return spgemm(b, a)
-    dense = dense_operand(a, x, "x")
-    if dense is None:
-        return NotImplemented
-    return a._arrays.rmatmul(a, dense)
-
-
-def sparse_operand(x: Any) -> SparseArray | None:
+def sparse_operand(x: Any, argument: str) -> SparseArray | None:
     """Return x as a container if it is sparse, ours or SciPy's, else None."""
     if isinstance(x, containers.SparseArray):
         return x
-    return from_scipy(x) if is_scipy_sparse(x) else None
+    return take_over(x, argument) if is_scipy_sparse(x) else None
 
 
 def check_same_framework(a: SparseArray, b: SparseArray) -> None:

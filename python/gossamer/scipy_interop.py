@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .dtypes import check_value_dtype
+
 if TYPE_CHECKING:
     from .containers import SparseArray
 
@@ -34,14 +36,20 @@ def from_scipy(matrix: Any, *, copy: bool = True) -> SparseArray:
     ValueError
         If it is not of rank 2, or an index is wrong.
     """
-    from .construct import coo_array, csc_array, csr_array
-
     if not is_scipy_sparse(matrix):
         raise TypeError(
             f"from_scipy: matrix is {type(matrix).__name__}, expected a scipy.sparse array"
         )
+    return take_over(matrix, "from_scipy: matrix", copy)
+
+
+def take_over(matrix: Any, argument: str, copy: bool = True) -> SparseArray:
+    """Take over what is known to be SciPy's; errors as those of `from_scipy`, by that name."""
+    from .construct import coo_array, csc_array, csr_array
+
+    check_value_dtype(matrix.dtype.name, argument)
     if matrix.ndim != 2:
-        raise ValueError(f"from_scipy: matrix has shape {matrix.shape}, expected two axes")
+        raise ValueError(f"{argument} has shape {matrix.shape}, expected two axes")
     if matrix.format == "coo":
         entries = matrix.data, (matrix.row, matrix.col)
         return coo_array(entries, matrix.shape, copy=copy)

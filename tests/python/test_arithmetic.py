@@ -67,6 +67,60 @@ def test_add_of_mixed_index_dtypes(left, right):
     np.testing.assert_array_equal((A + B).todense(), 2 * A.todense())
 
 
+def positions(A):
+    return set(zip(*map(np.ndarray.tolist, A.tocoo().coords), strict=True))
+
+
+@every_dense_matrix
+@every_dtype
+def test_multiply(matrix, dtype):
+    """One rounding after those of the sums of duplicates, at the positions that both store."""
+    kept = np.random.default_rng(3).random(matrix.data.size) < 0.5
+    other = matrix._replace(
+        row=matrix.row[kept], col=matrix.col[kept], data=matrix.data[::-1][kept]
+    )
+    for left, right in PAIRS:
+        A, B = build(matrix, dtype, left), build(other, dtype, right)
+        with np.errstate(all="ignore"):
+            product = A.multiply(B)
+            assert (product.format, product.dtype) == (left, dtype)
+            assert_canonical(product)
+            assert positions(product) == positions(A) & positions(B)
+            at = product.tocoo().coords
+            x, y = (X.tocsr(canonical=True).todense()[at] for X in (A, B))
+            np.testing.assert_array_equal(
+                product.tocoo().data.astype(wide(dtype)), (x * y).astype(wide(dtype))
+            )
+
+
+@every_format
+@pytest.mark.parametrize("name", ["duplicates", "unsorted", "wide", "empty_5x0", "empty_0x0"])
+def test_multiply_by_dense(format, name):
+    A = build(named(name), np.float32, format)
+    m, n = A.shape
+    rng = np.random.default_rng(4)
+    for shape in ((m, n), (n,), (1, n), (m, 1), (1, 1)):
+        B = rng.standard_normal(shape)
+        product = A.multiply(B)
+        assert (product.format, product.dtype, product.nnz) == (format, np.float64, A.nnz)
+        np.testing.assert_allclose(product.todense(), A.todense() * B, rtol=1e-6)
+    np.testing.assert_array_equal(A.multiply(3).data, A.data * 3)
+    np.testing.assert_array_equal(A.multiply(np.float32(3)).data, A.data * 3)
+    transposed = np.asfortranarray(rng.standard_normal((m, n)))
+    np.testing.assert_array_equal(
+        A.multiply(transposed).data, A.multiply(transposed.copy("C")).data
+    )
+
+
+@every_format
+def test_names_of_scipy(format):
+    A = build(named("random_0.1"), np.float64, format)
+    np.testing.assert_array_equal(A.toarray(), A.todense())
+    x = np.arange(A.shape[1]) / 7
+    np.testing.assert_array_equal(A.dot(x), A @ x)
+    np.testing.assert_array_equal(A.dot(A.T).todense(), (A @ A.T).todense())
+
+
 @every_dtype
 @every_format
 def test_scalars(dtype, format):

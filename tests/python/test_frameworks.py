@@ -71,6 +71,26 @@ def test_dtypes_and_ranks(framework, name, format):
     np.testing.assert_array_equal(dense, build(matrix, dtype).todense())
 
 
+@every_format
+@every_framework
+def test_elementwise_products_have_gradients(framework, format):
+    """The sum of A ∘ B is linear in the values of A: its gradient by them is B at their places."""
+    matrix = named("duplicates")
+    A = taken_over(build(matrix, FLOAT32, format), framework)
+    dense = operand((matrix.rows, matrix.cols), FLOAT32)
+    B = gossamer.fromdense(framework.array(dense * (dense > 0)))
+    row, col = build(matrix, FLOAT32, format).tocoo().coords
+    for other, expected in (
+        (framework.array(dense), dense[row, col]),
+        (framework.array(dense[0]), dense[0, col]),
+        (B, (dense * (dense > 0))[row, col]),
+    ):
+        gradient = framework.gradient(
+            lambda data, other=other: A._with_data(data).multiply(other).data.sum(), A.data
+        )
+        np.testing.assert_allclose(framework.numpy(gradient), expected, rtol=1e-6)
+
+
 @every_framework
 def test_the_example_of_the_predecessor(framework):
     """512 × 512 at 0.2%, a batch of 8: product and gradient against the dense result."""

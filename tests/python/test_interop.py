@@ -80,9 +80,26 @@ def test_numpy_refuses_containers(call):
         call(build(named("full"), np.float64))
 
 
-def test_advice_of_asarray():
-    with pytest.raises(TypeError, match=r"A\.todense\(\)"):
-        np.asarray(build(named("full"), np.float64))
+@pytest.mark.parametrize("call", [np.asarray, lambda A: A.to_scipy() @ A])
+def test_advice_of_asarray(call):
+    with pytest.raises(
+        TypeError, match=r"A\.todense\(\), or A\.to_scipy\(\) for SciPy's functions"
+    ):
+        call(build(named("full"), np.float64))
+
+
+def test_direct_solvers_take_scipy_arrays():
+    A, b = gossamer.diags([[-1.0], [4.0], [-1.0]], [-1, 0, 1], (9, 9)), np.ones(9)
+    np.testing.assert_allclose(A @ linalg.spsolve(A.to_scipy(), b), b)
+    np.testing.assert_allclose(A @ linalg.splu(A.tocsc().to_scipy()).solve(b), b)
+    with pytest.raises(ValueError, match="CSRArray") as refused:
+        linalg.spsolve(A, b)
+    assert "A.to_scipy()" in str(refused.value.__cause__)
+    exact = linalg.expm_multiply(A.to_scipy(), b)
+    operator = linalg.aslinearoperator(A)
+    np.testing.assert_allclose(linalg.expm_multiply(operator, b, traceA=A.trace()), exact)
+    with pytest.raises(TypeError, match=r"give SciPy's functions A\.to_scipy\(\)"):
+        linalg.expm_multiply(A, b)
 
 
 @every_format
@@ -103,6 +120,23 @@ def test_to_scipy_refuses_what_scipy_lacks():
     for dtype in (np.float16, BFLOAT16):
         with pytest.raises(TypeError, match="to_scipy: A has dtype"):
             build(named("full"), dtype).to_scipy()
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (gossamer.from_scipy, "from_scipy: matrix"),
+        (gossamer.asarray, "asarray: x"),
+        (gossamer.csr_array, "csr_array: arg"),
+        (gossamer.compress, "compress: W"),
+        (lambda S: gossamer.eye(3) @ S, "x"),
+        (lambda S: gossamer.eye(3) + S, "B"),
+    ],
+)
+def test_integers_of_scipy_are_refused_by_the_name_of_the_call(call, argument):
+    S = sparse.eye_array(3, dtype=int, format="csr")
+    with pytest.raises(TypeError, match=f"^{argument} has dtype int64"):
+        call(S)
 
 
 @pytest.mark.parametrize("x", [np.eye(3), [[1.0]], None, 3])

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="SparseArray")
 
 
+def check_format(function: str, format: str) -> None:
+    """Raise ValueError unless it is that of a container."""
+    if format not in ("csr", "csc", "coo"):
+        raise ValueError(f"{function}: format = {format!r}, expected 'csr', 'csc' or 'coo'")
+
+
 def restore(format: str, *arrays: Any) -> SparseArray:
     """Rebuild a container that was pickled, validating it anew."""
     from .. import construct
@@ -40,7 +46,8 @@ class SparseArray(TorchOperators, ABC):
     and what is written to it later is seen. Index arrays are read-only.
 
     NumPy's functions do not take containers; ``np.asarray(A)`` raises TypeError, since making a
-    sparse matrix dense is to be asked for by name: ``A.todense()``.
+    sparse matrix dense is to be asked for by name: ``A.todense()``. SciPy's iterative solvers take
+    containers as they are; its other functions, and its sparse arrays' operators, ``A.to_scipy()``.
     """
 
     __slots__ = ("__weakref__", "_arrays", "_data")
@@ -102,6 +109,10 @@ class SparseArray(TorchOperators, ABC):
     @abstractmethod
     def todense(self) -> Array:
         """Return the matrix as a dense array of shape `shape`; duplicates are summed."""
+
+    def toarray(self) -> Array:
+        """`todense`, by the name that SciPy gives it."""
+        return self.todense()
 
     @abstractmethod
     def _csr(self) -> CSRArray:
@@ -186,8 +197,7 @@ class SparseArray(TorchOperators, ABC):
         ValueError
             For another format.
         """
-        if format not in ("csr", "csc", "coo"):
-            raise ValueError(f"asformat: format = {format!r}, expected 'csr', 'csc' or 'coo'")
+        check_format("asformat", format)
         convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
         return convert[format]()
 
@@ -265,8 +275,8 @@ class SparseArray(TorchOperators, ABC):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
-            f"a {type(self).__name__} does not become a NumPy array by itself; use A.todense(), or "
-            f"gossamer functions on A"
+            f"a {type(self).__name__} does not become a NumPy array by itself: use A.todense(), or "
+            f"A.to_scipy() for SciPy's functions and operators"
         )
 
     def __copy__(self: Self) -> Self:
@@ -290,7 +300,11 @@ class SparseArray(TorchOperators, ABC):
         """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
         if type(x) is self._arrays.array_type:
             return self._arrays.rmatmul(self, x)
-        return products.rmatmul(self, x)
+        return products.matmul(self, x, swapped=True)
+
+    def dot(self, x: Any) -> Any:
+        """A @ x, by the name that SciPy gives it too."""
+        return self @ x
 
     def matvec(self, x: Array) -> Array:
         """A @ x, as ``scipy.sparse.linalg.aslinearoperator`` asks for it."""
@@ -326,6 +340,25 @@ class SparseArray(TorchOperators, ABC):
         return arithmetic.scale(self, factor, divide=False)
 
     __rmul__ = __mul__
+
+    def multiply(self, other: Any) -> SparseArray:
+        """Multiply element by element, at the stored positions only, in A's format.
+
+        Parameters
+        ----------
+        other
+            Sparse, of A's shape; the result has the positions that both store, canonical. Or dense,
+            of A's shape, or (columns,), (1, columns) or (rows, 1): a factor for each column or row;
+            or a scalar. What a dense one holds elsewhere, be it infinite, is not looked at.
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not fit.
+        TypeError
+            For an array of another framework, or of a dtype that is not supported.
+        """
+        return arithmetic.multiply(self, other)
 
     def __truediv__(self: Self, divisor: Any) -> Self:
         return arithmetic.scale(self, divisor, divide=True)

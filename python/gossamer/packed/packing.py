@@ -190,7 +190,7 @@ def _over(arrays: Adapter, storage: Storage) -> Storage:
 def _source(W: Any) -> _Source:
     if isinstance(W, PackedArray):
         W = W.tocsr()
-    sparse = sparse_operand(W)
+    sparse = sparse_operand(W, "compress: W")
     if sparse is not None:
         csr = sparse.tocsr(canonical=True)
         data = csr._arrays.tonumpy(csr.data)
