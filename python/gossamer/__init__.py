@@ -86,11 +86,24 @@ def issparse(x: object) -> bool:
     return isinstance(x, SparseArray)
 
 
+# Loaded when they are first asked for: they cost time, or import what is optional.
+_MODULES = ("hf", "io", "macko", "nn", "prune")
+_FUNCTIONS_OF_IO = ("load_safetensors", "save_safetensors")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES, "__version__"})
+
+
 def __getattr__(name: str) -> Any:
-    """Load what costs time to import when it is first asked for."""
-    if name in ("io", "macko", "nn"):
-        return import_module(f"gossamer.{name}")
-    if name in ("load_safetensors", "save_safetensors"):
+    if name in _MODULES:
+        try:
+            return import_module(f"gossamer.{name}")
+        except ModuleNotFoundError as error:
+            raise AttributeError(
+                f"gossamer.{name} needs {error.name}, which is not installed"
+            ) from error
+    if name in _FUNCTIONS_OF_IO:
         return getattr(import_module("gossamer.io"), name)
     if name == "__version__":
         from importlib.metadata import version

@@ -42,6 +42,19 @@ def test_all_names_exist():
     assert gossamer.__version__.count(".") == 2
 
 
+def test_what_is_loaded_late_is_listed():
+    late = {"hf", "io", "macko", "nn", "prune", "load_safetensors", "save_safetensors"}
+    code = "import gossamer, sys; print(*{} - set(dir(gossamer)), 'gossamer.io' in sys.modules)"
+    assert python(code.format(late)) == "False"
+    code = "import sys; sys.modules['torch'] = None; import gossamer; gossamer.{}"
+    for name in ("io", "macko"):
+        python(code.format(name))
+    for name in ("nn", "prune"):
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            python(code.format(name))
+        assert f"AttributeError: gossamer.{name} needs torch" in failed.value.stderr
+
+
 def test_threads():
     before = gossamer.get_num_threads()
     with gossamer.set_num_threads(3):
