@@ -46,11 +46,12 @@ def promote(a: str, b: str) -> str:
     return _COMPLEX[real] if is_complex(a) or is_complex(b) else real
 
 
-def check_value_dtype(name: str, argument: str) -> None:
+def check_value_dtype(name: str, argument: str, supported: tuple[str, ...] = VALUE_DTYPES) -> None:
     """Raise TypeError with advice unless the dtype is supported."""
-    if name in VALUE_DTYPES:
+    if name in supported:
         return
+    advice = " or ".join(wide for wide in ("float32", "float64") if wide in supported)
     raise TypeError(
-        f"{argument} has dtype {name}, expected one of {', '.join(VALUE_DTYPES)}; "
-        f"nothing is cast silently: cast it, for instance to float32 or float64"
+        f"{argument} has dtype {name}, expected one of {', '.join(supported)}; "
+        f"nothing is cast silently: cast it, for instance to {advice}"
     )

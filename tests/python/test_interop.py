@@ -65,6 +65,24 @@ def test_solvers_run_on_containers():
         np.testing.assert_allclose(largest, 2.5 + 2 * np.cos(np.pi / (n + 1)))
 
 
+@pytest.mark.parametrize("format", ["bitmap", "gap4", "gap8", "dense"])
+def test_packed_arrays_are_operators(format):
+    n = 40
+    D = gossamer.diags([[-1.0], [2.5], [-1.0]], [-1, 0, 1], (n, n)).astype("float32").todense()
+    P = gossamer.compress(D[:, :30], format)
+    operator = linalg.aslinearoperator(P)
+    assert (operator.shape, operator.dtype) == ((n, 30), np.float32)
+    x, y = np.arange(30, dtype=np.float32), np.arange(n, dtype=np.float32)
+    np.testing.assert_array_equal(operator.matvec(x), P @ x)
+    np.testing.assert_array_equal(operator.rmatvec(y), P.T @ y)
+    np.testing.assert_array_equal(operator.matmat(np.eye(30, dtype="f")), P.decompress())
+    np.testing.assert_array_equal(operator.rmatmat(np.eye(n, dtype="f")), P.decompress().T)
+    b = np.linspace(0, 1, n, dtype=np.float32)
+    solution, info = linalg.cg(gossamer.compress(D, format), b, rtol=1e-5)
+    assert info == 0
+    np.testing.assert_allclose(D @ solution, b, atol=1e-4)
+
+
 def test_complex_solve():
     n = 50
     A = gossamer.diags([[-1j], [4.0 + 0j], [1j]], [-1, 0, 1], (n, n))

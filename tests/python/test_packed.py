@@ -308,7 +308,13 @@ def test_repacking():
     [
         (np.ones(3, np.float32), {}, ValueError, r"W has shape \(3,\), expected two axes"),
         (np.ones((2, 2)), {}, TypeError, "W has dtype float64, expected one of float32.*cast it"),
-        (np.ones((2, 2), int), {}, TypeError, "int64"),
+        (
+            np.ones((2, 2), int),
+            {},
+            TypeError,
+            "W has dtype int64, expected one of float32, float16",
+        ),
+        ([[1, 2]], {}, TypeError, "W has dtype int64, .*, bfloat16; .* for instance to float32$"),
         (np.ones((2, 2), np.complex64), {}, TypeError, "complex64"),
         (lambda: gossamer.eye(3), {}, TypeError, "float64"),
         (np.ma.ones((2, 2)), {}, TypeError, "masked"),
@@ -331,6 +337,23 @@ def test_compress_refuses(W, options, error, message):
         gossamer.compress(W() if callable(W) else W, **options)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "largest", "smallest_beyond"),
+    [("float16", 65519.996, 65520.0), ("bfloat16", 3.396177e38, 3.3961776e38)],
+)
+@pytest.mark.parametrize("make", [np.asarray, gossamer.fromdense, gossamer.compress])
+def test_numbers_out_of_range_are_refused(dtype, largest, smallest_beyond, make):
+    W = np.zeros((5, 7), np.float32)
+    W[1, 2], W[2, 1], W[3, 4] = np.inf, -largest, largest
+    P = gossamer.compress(make(W), dtype=dtype)
+    np.testing.assert_array_equal(P.decompress("float32") == np.inf, np.inf == W)
+    for sign in (1, -1):
+        W[3, 5] = sign * smallest_beyond
+        with pytest.raises(ValueError, match=rf"W\[3, 5\] = .* out of range for {dtype}; store"):
+            gossamer.compress(make(W), dtype=dtype)
+    assert gossamer.compress(make(W), dtype=dtype, threshold=3.4e38).nnz == 1
+
+
 @every_format
 @pytest.mark.parametrize(
     ("x", "error", "message"),
@@ -339,7 +362,9 @@ def test_compress_refuses(W, options, error, message):
         (np.ones((40, 2), np.float32), ValueError, r"shape \(40, 2\)"),
         (np.float32(1), ValueError, r"shape \(\)"),
         (np.ones(70), TypeError, "x has dtype float64, expected one of float32.*cast"),
-        (np.ones(70, bool), TypeError, "bool"),
+        (np.ones(70, bool), TypeError, "x has dtype bool, .*, bfloat16; .* instance to float32$"),
+        ([1] * 70, TypeError, "x has dtype int64, expected one of float32, float16, bfloat16;"),
+        (gossamer.eye(70), TypeError, r"x is a CSRArray, expected a dense .* P\.tocsr\(\)"),
         ("x", TypeError, "x has dtype"),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..devices import CPU, Device
+from ..dtypes import VALUE_DTYPES
 
 if TYPE_CHECKING:
     from ..containers import SparseArray
@@ -32,10 +33,10 @@ class Adapter(ABC):
     # ---- arrays --------------------------------------------------------------------------------
 
     @abstractmethod
-    def asarray(self, x: Any, argument: str) -> Array:
+    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         """Return x as an array that the engine can read, a view where possible.
 
-        Raises TypeError, naming the argument, if the dtype is not supported.
+        Raises TypeError, naming the argument, if its dtype is not among those.
         """
 
     @abstractmethod
@@ -176,12 +177,15 @@ class Adapter(ABC):
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
         """Pattern and values of the elements of a matrix whose modulus exceeds the threshold."""
 
-    def packed_operand(self, x: Any, values: Array) -> Array:
+    def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
         """Return the dense operand of a packed product as an array that can meet the values.
 
-        Raises TypeError for an array of another framework, ValueError for one on another device.
+        Raises TypeError for an array of another framework or of a dtype that these products do not
+        take, ValueError for one on another device.
         """
-        return self.asarray(x, "x")
+        from ..packed.dtypes import DENSE_DTYPES
+
+        return self.asarray(x, argument, DENSE_DTYPES)
 
     @abstractmethod
     def packed_storage(

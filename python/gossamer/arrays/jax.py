@@ -20,7 +20,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from .. import containers, gradients
-from ..dtypes import accumulator, check_value_dtype, promote
+from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ..packed import PackedArray
 from ..packed.dense import DenseStorage
 from ..packed.foreign import TrackedStorage
@@ -43,14 +43,14 @@ class JAXAdapter(DifferentiableAdapter):
 
     # ---- arrays --------------------------------------------------------------------------------
 
-    def asarray(self, x: Any, argument: str) -> Array:
+    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         x = jnp.asarray(x) if isinstance(x, list | tuple) else x
         if not isinstance(x, jax.Array):
             raise TypeError(
                 f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds JAX "
                 f"arrays; convert one of them, as with jax.numpy.asarray(x)"
             )
-        check_value_dtype(x.dtype.name, argument)
+        check_value_dtype(x.dtype.name, argument, dtypes)
         return x
 
     def dtype_name(self, dtype: Any) -> str:

@@ -17,7 +17,7 @@ import mlx.core as mx
 import numpy as np
 
 from .. import gradients
-from ..dtypes import accumulator, check_value_dtype
+from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype
 from ..structure import Pattern, Selection
 from . import kernels
 from .adapter import Array
@@ -42,14 +42,14 @@ class MLXAdapter(DifferentiableAdapter):
 
     # ---- arrays --------------------------------------------------------------------------------
 
-    def asarray(self, x: Any, argument: str) -> Array:
+    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         x = mx.array(x) if isinstance(x, list | tuple) else x
         if not isinstance(x, mx.array):
             raise TypeError(
                 f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds MLX "
                 f"arrays; convert one of them, as with mx.array(x)"
             )
-        check_value_dtype(_name(x.dtype), argument)
+        check_value_dtype(_name(x.dtype), argument, dtypes)
         return x
 
     def dtype_name(self, dtype: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from .. import _engine
 from ..cuda import default_memory
 from ..devices import CPU, Device
-from ..dtypes import accumulator, check_value_dtype, promote
+from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ..structure import (
     CooPattern,
     Indices,
@@ -38,11 +38,11 @@ class NumPyAdapter(Adapter):
 
     array_type = np.ndarray
 
-    def asarray(self, x: Any, argument: str) -> Array:
+    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         if hasattr(x, "filled"):
             raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
         array = np.asarray(x)
-        check_value_dtype(_name(array.dtype), argument)
+        check_value_dtype(_name(array.dtype), argument, dtypes)
         if not array.dtype.isnative:
             return array.astype(array.dtype.newbyteorder("="))
         if not array.flags.aligned or any(step % array.itemsize for step in array.strides):
@@ -216,13 +216,18 @@ class NumPyAdapter(Adapter):
         _engine.fill_nonzeros(bits(dense), threshold, indptr, indices, bits(values))
         return Pattern(rows, cols, indptr, indices, True, True), values
 
-    def packed_operand(self, x: Any, values: Array) -> Array:
+    def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
+        if hasattr(x, "tocsr"):
+            raise TypeError(
+                f"{argument} is a {type(x).__name__}, expected a dense array; sparse ones are "
+                f"multiplied by P.tocsr()"
+            )
         if adapter_of(x) not in (None, self):
             raise TypeError(
-                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; "
-                f"convert one of them"
+                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy "
+                f"arrays; convert one of them"
             )
-        return self.asarray(x, "x")
+        return super().packed_operand(x, values, argument)
 
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]

@@ -155,7 +155,7 @@ class PackedArray(TorchOperators):
                 f"with_data: P has values of {stored.dtype_name}, which are rounded and stay as "
                 f"they are; pack it as float32, float16 or bfloat16"
             )
-        data = stored.arrays.packed_operand(data, stored.values)
+        data = stored.arrays.packed_operand(data, stored.values, "with_data: data")
         check_dense_dtype(stored.arrays.dtype_name(data.dtype), "with_data: data")
         if tuple(data.shape) != tuple(stored.values.shape):
             raise ValueError(
@@ -226,7 +226,9 @@ class PackedArray(TorchOperators):
         return name
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        raise TypeError("a PackedArray does not become a NumPy array by itself; use P.decompress()")
+        raise TypeError(
+            "a PackedArray does not become a NumPy array by itself; use P.decompress() or P.tocsr()"
+        )
 
     def __copy__(self) -> PackedArray:
         return self
@@ -254,6 +256,22 @@ class PackedArray(TorchOperators):
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ P: x of shape (m,), (k, m) or (..., k, m)."""
         return self._storage.matmul(x, not self._transposed, swapped=True)
+
+    def matvec(self, x: Any) -> Any:
+        """P @ x, as ``scipy.sparse.linalg.aslinearoperator`` asks for it."""
+        return self @ x
+
+    def matmat(self, x: Any) -> Any:
+        """P @ X."""
+        return self @ x
+
+    def rmatvec(self, x: Any) -> Any:
+        """Pᵀ @ x."""
+        return self.T @ x
+
+    def rmatmat(self, x: Any) -> Any:
+        """Pᵀ @ X."""
+        return self.T @ x
 
     # ---- what a matrix is not ------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import check_value_dtype
+
 #: Value types by the engine's names; the 8-bit ones have a scale for each row.
 PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
 #: Types of dense sources, operands and results.
@@ -59,11 +61,7 @@ def dtype_name(dtype: Any) -> str:
 
 def check_dense_dtype(name: str, argument: str) -> None:
     """Raise TypeError with advice unless a packed product or `compress` takes the dtype."""
-    if name not in DENSE_DTYPES:
-        raise TypeError(
-            f"{argument} has dtype {name}, expected one of {', '.join(DENSE_DTYPES)}; nothing is "
-            f"cast silently: cast it, for instance to float32"
-        )
+    check_value_dtype(name, argument, DENSE_DTYPES)
 
 
 def bits(array: Any) -> Any:

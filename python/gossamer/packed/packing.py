@@ -13,19 +13,38 @@ from ..construct import check_not_tracing
 from ..cuda import Memory, memory_of
 from ..devices import current_device
 from ..products import sparse_operand
-from ..structure import freeze
+from ..scipy_interop import is_scipy_sparse
+from ..structure import Pattern, freeze
 from .array import PackedArray
 from .dense import DenseStorage
-from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype, packed_dtype_name
+from .dtypes import (
+    DENSE_DTYPES,
+    bits,
+    check_dense_dtype,
+    has_scales,
+    numpy_dtype,
+    packed_dtype_name,
+)
 from .selection import DENSE_VALUES, FORMATS, PACKED_FORMATS, choose_format, offset_dtype
 from .storage import PackedStorage, Storage
 
+#: Least modulus that rounds to infinity: the largest number and half a unit in its last place.
+_ROUNDED_TO_INFINITY = {"float16": 65520.0, "bfloat16": (2 - 2.0**-8) * 2.0**127}
+
 
 class _Source(NamedTuple):
-    """A matrix to pack, as the first arguments of the engine's functions, and these functions."""
+    """A matrix to pack, as the first arguments of the engine's functions, and these functions.
+
+    Attributes
+    ----------
+    values, pattern
+        All elements, or those at the positions of the pattern.
+    """
 
     arrays: Adapter
     shape: tuple[int, int]
+    values: Any
+    pattern: Pattern | None
     arguments: tuple[Any, ...]
     dtype_name: str
     count: Any
@@ -67,7 +86,8 @@ def compress(
         If W's dtype is another (nothing is cast silently), or dtype is not supported.
     ValueError
         For another rank than 2, an unknown format, a negative threshold, a scale that does not fit,
-        or infinite and NaN values where the dtype is an 8-bit one.
+        infinite and NaN values where the dtype is an 8-bit one, or a number that a 16-bit one would
+        round to infinity.
 
     Examples
     --------
@@ -101,6 +121,9 @@ def compress(
         *source.arguments, threshold, packed_as, dtype_name, row_offsets, bits(values), positions,
         scales,
     )  # fmt: skip
+    rounded = dtype_name in _ROUNDED_TO_INFINITY and dtype_name != source.dtype_name
+    if rounded and np.isinf(values).any():
+        _check_range(source.values, dtype_name, threshold, source.pattern)
     for part in (values, positions, row_offsets):
         part.flags.writeable = False
     storage: Storage = PackedStorage(
@@ -118,7 +141,7 @@ def compress(
 
 def _tracked(packed: PackedArray, W: Any, threshold: float) -> PackedArray:
     """Let the gradient reach what was packed, where the framework may ask for it."""
-    sparse = sparse_operand(W)
+    sparse = sparse_operand(W, "compress: W")
     csr = None if sparse is None else sparse.tocsr(canonical=True)
     data, arrays = (W, adapter_of(W)) if csr is None else (csr.data, csr._arrays)
     if arrays is None or not arrays.tracks(data):
@@ -153,6 +176,29 @@ def _value_type(format: str, source: str, dtype: Any) -> str:
     return name
 
 
+def _check_range(
+    values: Any, dtype_name: str, threshold: float, pattern: Pattern | None = None
+) -> None:
+    """Raise ValueError for a finite number to store that the dtype rounds to infinity.
+
+    The values are all elements, or those at a pattern's positions, in an array of any framework.
+    """
+    modulus = abs(values)
+    beyond = (modulus >= _ROUNDED_TO_INFINITY[dtype_name]) & (modulus < np.inf)
+    beyond = (beyond & (modulus > threshold)).reshape(-1)
+    if not beyond.any():
+        return
+    first = int((beyond * 1).argmax())
+    if pattern is None:
+        row, col = divmod(first, values.shape[1])
+    else:
+        row, col = int(pattern.row_indices()[first]), int(pattern.indices[first])
+    raise ValueError(
+        f"compress: W[{row}, {col}] = {float(values.reshape(-1)[first]):g} is out of range for "
+        f"{dtype_name}; store it in float32"
+    )
+
+
 def _compress_on_device(
     memory: Memory, W: Any, format: str, dtype: Any, threshold: float, scale: Any
 ) -> PackedArray:
@@ -161,13 +207,14 @@ def _compress_on_device(
 
     adapter = adapter_of(W)
     assert adapter is not None
-    dense = adapter.asarray(W, "compress: W")
+    dense = adapter.asarray(W, "compress: W", DENSE_DTYPES)
     source = memory.dtype_name(dense)
-    check_dense_dtype(source, "compress: W")
     if dense.ndim != 2:
         raise ValueError(f"compress: W has shape {tuple(dense.shape)}, expected two axes")
     rows, cols = dense.shape
     dtype_name = _value_type(format, source, dtype)
+    if dtype_name in _ROUNDED_TO_INFINITY and dtype_name != source:
+        _check_range(dense, dtype_name, threshold)
     given = _given_scales(dtype_name, rows, scale)
     try:
         format, packed = pack(memory, dense, format, dtype_name, threshold, given)
@@ -190,6 +237,8 @@ def _over(arrays: Adapter, storage: Storage) -> Storage:
 def _source(W: Any) -> _Source:
     if isinstance(W, PackedArray):
         W = W.tocsr()
+    if is_scipy_sparse(W):
+        check_dense_dtype(W.dtype.name, "compress: W")
     sparse = sparse_operand(W, "compress: W")
     if sparse is not None:
         csr = sparse.tocsr(canonical=True)
@@ -198,6 +247,8 @@ def _source(W: Any) -> _Source:
         return _Source(
             csr._arrays,
             csr.shape,
+            data,
+            csr._pattern,
             (csr._pattern.handle, bits(data)),
             data.dtype.name,
             _engine.packed_count_csr,
@@ -205,13 +256,14 @@ def _source(W: Any) -> _Source:
             _engine.pack_csr,
         )
     adapter = adapter_of(W) or host_adapter()
-    dense = adapter.tonumpy(adapter.asarray(W, "compress: W"))
-    check_dense_dtype(dense.dtype.name, "compress: W")
+    dense = adapter.tonumpy(adapter.asarray(W, "compress: W", DENSE_DTYPES))
     if dense.ndim != 2:
         raise ValueError(f"compress: W has shape {dense.shape}, expected two axes")
     return _Source(
         adapter,
         dense.shape,
+        dense,
+        None,
         (bits(dense),),
         dense.dtype.name,
         _engine.packed_count,

@@ -10,7 +10,7 @@ import cupy
 
 from ...cuda import sparse
 from ...devices import Device
-from ...dtypes import accumulator, check_value_dtype, promote
+from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ...structure import CooPattern, Indices, Pattern, Selection
 from .. import kernels
 from ..adapter import Adapter, Array
@@ -28,13 +28,13 @@ class CuPyAdapter(Adapter):
 
     array_type = cupy.ndarray
 
-    def asarray(self, x: Any, argument: str) -> Array:
+    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         if not isinstance(x, cupy.ndarray):
             raise TypeError(
                 f"{argument} is a {type(x).__module__}.{type(x).__qualname__}, expected a CuPy "
                 f"array; convert it with cupy.asarray"
             )
-        check_value_dtype(x.dtype.name, argument)
+        check_value_dtype(x.dtype.name, argument, dtypes)
         return x
 
     def values(self, x: Any, argument: str) -> Array:
@@ -96,15 +96,16 @@ class CuPyAdapter(Adapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions if isinstance(positions, slice) else cupy.asarray(positions)]
 
-    def packed_operand(self, x: Any, values: Array) -> Array:
+    def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
         if not isinstance(x, cupy.ndarray):
             raise TypeError(
-                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds CuPy arrays; "
-                f"convert one of them, as with cupy.asarray(x)"
+                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and P holds CuPy "
+                f"arrays; convert one of them, as with cupy.asarray(x)"
             )
         if x.device != values.device:
             raise ValueError(
-                f"x is on GPU {x.device.id} and P on GPU {values.device.id}; move one of them"
+                f"{argument} is on GPU {x.device.id} and P on GPU {values.device.id}; move one "
+                f"of them"
             )
         return x
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...devices import CPU, Device
-from ...dtypes import accumulator, check_value_dtype
+from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype
 from ...structure import Pattern
 from ..adapter import Array
 from ..differentiable import DifferentiableAdapter
@@ -51,10 +51,12 @@ class TorchAdapter(DifferentiableAdapter):
             raise TypeError(f"{argument} is a quantized tensor; call x.dequantize() first")
         return x
 
-    def asarray(self, x: Any, argument: str) -> torch.Tensor:
+    def asarray(
+        self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES
+    ) -> torch.Tensor:
         x = self.operand(x, argument, "A")
-        if x.dtype not in NAMES:
-            check_value_dtype(str(x.dtype).removeprefix("torch."), argument)
+        if dtypes is not VALUE_DTYPES or x.dtype not in NAMES:
+            check_value_dtype(str(x.dtype).removeprefix("torch."), argument, dtypes)
         return x
 
     def values(self, x: Any, argument: str) -> torch.Tensor:
@@ -139,8 +141,8 @@ class TorchAdapter(DifferentiableAdapter):
     def tracks(self, x: torch.Tensor) -> bool:
         return bool(x.requires_grad and torch.is_grad_enabled())
 
-    def packed_operand(self, x: Any, values: torch.Tensor) -> torch.Tensor:
-        x = self.operand(x, "x", "P")
+    def packed_operand(self, x: Any, values: torch.Tensor, argument: str = "x") -> torch.Tensor:
+        x = self.operand(x, argument, "P")
         check_same_device(x, values, "P")
         return x
 
