@@ -54,7 +54,7 @@ test-sanitizers: $(STAMPS)/tools
 fuzz: $(STAMPS)/tools ## fuzz the packed formats' validator with clang (SECONDS=60)
 	@tools/fuzz.sh $(SECONDS)
 
-test-python: $(STAMPS)/package $(FRAMEWORK_STAMP)
+test-python: $(STAMPS)/package
 	@echo "== test: Python"
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -88,7 +88,8 @@ $(STAMPS)/tools: $(STAMPS)/system constraints/test.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r constraints/test.txt
 	@touch $@
 
-$(STAMPS)/package: $(STAMPS)/tools pyproject.toml $(NATIVE)
+# With JAX there its headers are compiled for.
+$(STAMPS)/package: $(STAMPS)/tools $(FRAMEWORK_STAMP) pyproject.toml $(NATIVE)
 	@echo "== setup: compile and install gossamer into .venv"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints/test.txt \
 		-C cmake.define.GOSSAMER_CUDA=$(CUDA) -e .

@@ -30,7 +30,11 @@ NB_MODULE(_engine, m) {
       .def(nb::init<std::int64_t, std::int64_t, python::InputArray, python::InputArray>(),
            nb::arg("rows"), nb::arg("cols"), nb::arg("indptr"), nb::arg("indices"))
       .def("use_runs", &python::PyCsrPattern::use_runs, nb::arg("starts"), nb::arg("runs"),
-           "Keep what find_runs wrote; the first call counts.");
+           "Keep what find_runs wrote; the first call counts.")
+      .def_prop_ro(
+          "address",
+          [](const python::PyCsrPattern& p) { return reinterpret_cast<std::intptr_t>(&p.view); },
+          "Where the engine's view is, for as long as this object lives.");
 
   m.def("num_threads", &num_threads, "Threads that an operation may use.");
   m.def("set_num_threads", &set_num_threads, nb::arg("count"));
@@ -51,4 +55,5 @@ NB_MODULE(_engine, m) {
   python::bind_spgemm(m);
   python::bind_structure(m);
   python::bind_values(m);
+  python::bind_xla(m);
 }

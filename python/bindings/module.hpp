@@ -11,5 +11,6 @@ void bind_sddmm(nanobind::module_& m);
 void bind_spgemm(nanobind::module_& m);
 void bind_structure(nanobind::module_& m);
 void bind_values(nanobind::module_& m);
+void bind_xla(nanobind::module_& m);
 
 }  // namespace gossamer::python

@@ -126,7 +126,10 @@ void bind_packed(nb::module_& m) {
       .def(nb::init<const std::string&, const std::string&, std::int64_t, std::int64_t, InputArray,
                     InputArray, InputArray, std::optional<InputArray>>(),
            nb::arg("format"), nb::arg("dtype"), nb::arg("rows"), nb::arg("cols"), nb::arg("values"),
-           nb::arg("positions"), nb::arg("row_offsets"), nb::arg("scales") = nb::none());
+           nb::arg("positions"), nb::arg("row_offsets"), nb::arg("scales") = nb::none())
+      .def_prop_ro(
+          "address", [](const PyPacked& p) { return reinterpret_cast<std::intptr_t>(&p.view); },
+          "Where the engine's view is, for as long as this object lives.");
 
   m.def(
       "packed_layout",

@@ -132,6 +132,7 @@ def show_config() -> dict[str, Any]:
         "simd_target": _engine.simd_target(),
         "supported_simd_targets": list(_engine.supported_simd_targets()),
         "cuda": _gpus(),
+        "jax": "jax.ffi" if _engine.xla_handlers() else "callbacks",
         "frameworks": [name for name in frameworks if name in sys.modules or find_spec(name)],
     }
     for key, value in config.items():

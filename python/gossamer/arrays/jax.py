@@ -3,7 +3,8 @@
 """JAX arrays in the memory of the CPU.
 
 Every operation is a JAX primitive. Called on arrays it runs at once; inside ``jax.jit`` it is a
-callback into the engine. Sparse arrays are pytrees whose one leaf is ``data``.
+call of the engine (`gossamer.arrays.xla`), or a callback where this build has none. Sparse and
+packed arrays are pytrees whose one leaf is ``data``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..packed import PackedArray
 from ..packed.dense import DenseStorage
 from ..packed.foreign import TrackedStorage
 from ..structure import Pattern
-from . import adapter_of, kernels
+from . import adapter_of, kernels, xla
 from .adapter import Array
 from .differentiable import DifferentiableAdapter
 from .numpy import adapter as numpy_adapter
@@ -152,7 +153,9 @@ class _Operation:
         self._primitive = primitive = Primitive(f"gossamer_{run.__name__}")
         primitive.def_impl(self._now)
         primitive.def_abstract_eval(self._abstract)
-        mlir.register_lowering(primitive, mlir.lower_fun(self._callback, multiple_results=False))
+        mlir.register_lowering(primitive, self._lowering(self._callback))
+        if run.__name__ in xla.CALLS:
+            mlir.register_lowering(primitive, self._lowering(self._call), platform="cpu")
         ad.primitive_jvps[primitive] = self._jvp
         ad.primitive_transposes[primitive] = self._transpose
         batching.primitive_batchers[primitive] = self._batched
@@ -170,6 +173,18 @@ class _Operation:
     def _abstract(self, *arrays: Any, static: tuple[Any, ...]) -> Any:
         dtype = jnp.dtype(self._dtype(*arrays, *static)) if self._dtype else arrays[0].dtype
         return jax.core.ShapedArray(self._shape(*arrays, *static), dtype)
+
+    def _lowering(self, program: Callable[..., Array]) -> Callable[..., Any]:
+        lower = mlir.lower_fun(program, multiple_results=False)
+
+        def lowering(ctx: Any, *arrays: Any, static: tuple[Any, ...]) -> Any:
+            ctx.module_context.add_keepalive(static)
+            return lower(ctx, *arrays, static=static)
+
+        return lowering
+
+    def _call(self, *arrays: Array, static: tuple[Any, ...]) -> Array:
+        return xla.CALLS[self._run.__name__](*arrays, *static)
 
     def _callback(self, *arrays: Array, static: tuple[Any, ...]) -> Array:
         result = self._abstract(*arrays, static=static)

@@ -56,7 +56,7 @@ def matmul(
         values = moved
     x, y = within_rank(bits(x)), within_rank(bits(out))
     if swapped and x.ndim > 1:
-        if _pays_to_transpose(pattern, math.prod(x.shape[:-1]), _MATMUL_COLUMNS):
+        if pays_to_transpose(pattern, math.prod(x.shape[:-1])):
             _matmul_transposed(pattern, values, x, y)
             return out
         x, y = x.swapaxes(-1, -2), y.swapaxes(-1, -2)
@@ -80,7 +80,8 @@ def _matmul_transposed(pattern: Pattern, values: Any, x: Any, y: Any) -> None:
 _MATMUL_COLUMNS, _SDDMM_COLUMNS, _PER_ROW = 4, 16, 16
 
 
-def _pays_to_transpose(pattern: Pattern, columns: int, at_least: int) -> bool:
+def pays_to_transpose(pattern: Pattern, columns: int, at_least: int = _MATMUL_COLUMNS) -> bool:
+    """Whether a product of X that holds a vector in each row had better make a transposed copy."""
     return columns >= at_least and pattern.nnz >= _PER_ROW * max(pattern.rows, pattern.cols)
 
 
@@ -88,7 +89,7 @@ def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
     u, v = within_rank(bits(u)), within_rank(bits(v))
-    if u.ndim > 1 and _pays_to_transpose(pattern, u.shape[-1], _SDDMM_COLUMNS):
+    if u.ndim > 1 and pays_to_transpose(pattern, u.shape[-1], _SDDMM_COLUMNS):
         u, v = np.ascontiguousarray(u), np.ascontiguousarray(v)
     _engine.sddmm(pattern.handle, u, v, bits(out))
     return out

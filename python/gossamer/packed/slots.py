@@ -74,6 +74,11 @@ class Slots:
         )
 
     @cached_property
+    def zeros(self) -> PackedStorage:
+        """The matrix with zeros in its slots, whose place the engine is told others' values for."""
+        return self.over(np.zeros(len(self._values), np.float32))
+
+    @cached_property
     def _is_stored(self) -> Any:
         """Whether a slot is no filler: a zero behind the largest gap, as no stored element is."""
         count = int(self.row_offsets[-1])

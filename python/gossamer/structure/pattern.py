@@ -105,11 +105,12 @@ class Pattern:
         each run, where these have 8 rows on the average.
         """
         if not self._runs_known:
-            self._find_runs()
+            self.find_runs()
         _engine.matmul(self.handle, values, x, y, conjugate)
 
-    def _find_runs(self) -> None:
-        if self.nnz >= _FEWEST_WITH_RUNS:
+    def find_runs(self) -> None:
+        """Let products know the runs, before the first one."""
+        if not self._runs_known and self.nnz >= _FEWEST_WITH_RUNS:
             starts = self._empty(self.rows // 8 + 1)
             runs = _engine.find_runs(self.handle, starts)
             if runs:

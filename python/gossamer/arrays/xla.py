@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's operations in programs that XLA compiles, through ``jax.ffi``.
+
+Built where jaxlib's headers were found; `CALLS` is empty elsewhere. Structures go into a program by
+address: who lowers a call keeps them alive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from .. import _engine
+from ..dtypes import promote
+from ..structure import Pattern, Selection
+from . import kernels
+from .adapter import Array
+
+_HANDLERS = _engine.xla_handlers()
+for _name, _handler in _HANDLERS.items():
+    jax.ffi.register_ffi_target(f"gossamer_{_name}", _handler, platform="cpu")
+
+
+def _call(name: str, shape: Any, dtype: Any, *arrays: Array, **attributes: Any) -> Array:
+    given = {
+        key: value if isinstance(value, bool) else np.int64(value)
+        for key, value in (attributes | {"session": _engine.xla_session()}).items()
+    }
+    result = jax.ShapeDtypeStruct(tuple(shape), dtype)
+    return jax.ffi.ffi_call(f"gossamer_{name}", result)(*arrays, **given)
+
+
+def _folded(x: Array) -> Array:
+    """Make all leading axes one: the engine's views have few."""
+    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) if x.ndim > 3 else x
+
+
+def matmul(values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: bool) -> Array:
+    """Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
+    shape = kernels.matmul_shape(x.shape, pattern, transpose, swapped)
+    if transpose:
+        pattern, index_map = pattern.transpose()
+        values = segment_sum(values, Selection(pattern.nnz, index_map))
+    swapped = swapped and x.ndim > 1
+    by_columns = swapped and kernels.pays_to_transpose(pattern, math.prod(x.shape[:-1]))
+    if by_columns:
+        x, swapped = x.reshape(math.prod(x.shape[:-1]), pattern.cols).T, False
+    x = _folded(x)
+    folded = kernels.matmul_shape(x.shape, pattern, False, swapped)
+    pattern.find_runs()
+    address = pattern.handle.address
+    y = _call("matmul", folded, x.dtype, values, x, pattern=address, swapped=swapped)
+    return (y.T if by_columns else y).reshape(shape)
+
+
+def sddmm(u: Array, v: Array, pattern: Pattern) -> Array:
+    """Values of U Vᵀ at the positions, summed over batches."""
+    factors = _folded(u), _folded(v)
+    return _call("sddmm", (pattern.nnz,), u.dtype, *factors, pattern=pattern.handle.address)
+
+
+def spgemm(
+    a_values: Array, b_values: Array, a: Pattern, b: Pattern, c: Pattern, transpose_b: bool
+) -> Array:
+    """Values of A B, or A Bᵀ, at c's positions."""
+    return _call(
+        "spgemm",
+        (c.nnz,),
+        a_values.dtype,
+        a_values,
+        b_values,
+        a=a.handle.address,
+        b=b.handle.address,
+        product=c.handle.address,
+        transpose_b=transpose_b,
+    )
+
+
+def segment_sum(values: Array, selection: Selection) -> Array:
+    """Sums of selected values."""
+    index_map, segments = selection.index_map, selection.segments
+    indices = index_map if segments is None else segments
+    assert indices is not None
+    return _call(
+        "segment_sum",
+        (selection.rows,),
+        values.dtype,
+        values,
+        index_map=0 if index_map is None else index_map.ctypes.data,
+        segments=0 if segments is None else segments.ctypes.data,
+        is_wide=indices.dtype == np.int64,
+    )
+
+
+def todense(values: Array, pattern: Pattern, transposed: bool) -> Array:
+    """Return the dense matrix, or its transpose; duplicates are summed."""
+    shape, address = kernels.dense_shape(pattern, transposed), pattern.handle.address
+    return _call("todense", shape, values.dtype, values, pattern=address, transposed=transposed)
+
+
+def packed_matmul(x: Array, matrix: Any, transpose: bool, swapped: bool) -> Array:
+    """P X, or Pᵀ X; swapped, X and the result are transposed."""
+    shape = kernels.matmul_shape(x.shape, matrix, transpose, swapped)
+    x, swapped = _folded(x), swapped and x.ndim > 1
+    folded = kernels.matmul_shape(x.shape, matrix, transpose, swapped)
+    flags = {"transpose": transpose, "swapped": swapped}
+    address = matrix.handle.address
+    dtype = jax.numpy.dtype(matrix.result_dtype(x.dtype.name))
+    return _call("packed_matmul", folded, dtype, x, matrix=address, **flags).reshape(shape)
+
+
+def tracked_packed_matmul(
+    values: Array, x: Array, slots: Any, transpose: bool, swapped: bool
+) -> Array:
+    """P X, or Pᵀ X, for a matrix of these values in its slots; otherwise as `packed_matmul`."""
+    shape = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
+    x, swapped = _folded(x), swapped and x.ndim > 1
+    folded = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
+    flags = {"transpose": transpose, "swapped": swapped}
+    dtype = jax.numpy.dtype(promote(values.dtype.name, x.dtype.name))
+    address = slots.zeros.handle.address
+    y = _call("tracked_packed_matmul", folded, dtype, values, x, matrix=address, **flags)
+    return y.reshape(shape)
+
+
+_OPERATIONS: tuple[Callable[..., Array], ...] = (
+    matmul,
+    sddmm,
+    spgemm,
+    segment_sum,
+    todense,
+    packed_matmul,
+    tracked_packed_matmul,
+)
+#: Operations that a program can call, by the names that they have in `kernels`.
+CALLS = {f.__name__: f for f in _OPERATIONS if f.__name__ in _HANDLERS}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that XLA compiles: whether they call the engine or go by Python, and what comes out.
+
+What JAX shares with the other frameworks is in test_frameworks.py.
+"""
+
+import gossamer
+import numpy as np
+import pytest
+from cases import build, every_matrix, named, operand
+from gossamer import _engine
+
+jax = pytest.importorskip("jax", reason="JAX is not installed")
+jnp = jax.numpy
+from gossamer.arrays import jax as operations  # noqa: E402
+from gossamer.arrays import xla  # noqa: E402
+
+FLOAT32 = np.dtype(np.float32)
+
+
+def sparse(matrix, dtype=FLOAT32):
+    A = build(matrix, dtype)
+    return gossamer.csr_array((jnp.asarray(A.data), A.indices, A.indptr), A.shape)
+
+
+def packed():
+    W = np.random.default_rng(5).standard_normal((12, 70)).astype(np.float32)
+    W[np.abs(W) < 1] = 0
+    return gossamer.compress(jnp.asarray(W), "gap4")
+
+
+def calls():
+    """Each operation, its arguments, and how many of them are arrays."""
+    A, P = sparse(named("random_0.1")), packed()
+    pattern, slots = A._pattern, P._storage.slots
+    (rows, cols), x = A.shape, jnp.asarray(operand((70,), FLOAT32))
+    transposed, index_map = pattern.transpose()
+    product = (A.tocsc().tocsr() @ A.T)._pattern
+    selection = gossamer.structure.Selection(A.nnz, index_map)
+    u, v = (jnp.asarray(operand((2, 1, 2, n, 3), FLOAT32)) for n in (rows, cols))
+    spgemm = (A.data, A.data[index_map], pattern, transposed, product, False)
+    return {
+        "matmul": (2, A.data, v, pattern, False, False),
+        "sddmm": (2, u, v, pattern),
+        "spgemm": (2, *spgemm),
+        "segment_sum": (1, A.data, selection),
+        "todense": (1, A.data, pattern, True),
+        "packed_matmul": (1, x, P._storage.host, False, False),
+        "tracked_packed_matmul": (2, P.data, x, slots, False, False),
+    }
+
+
+@pytest.mark.parametrize("name", calls())
+def test_compiled_operations_say_which_way_they_go(name):
+    count, *arguments = calls()[name]
+    arrays, static = arguments[:count], tuple(arguments[count:])
+    operation = getattr(operations, name)
+    program = jax.jit(lambda *arrays: operation(*arrays, *static))
+    text = program.lower(*arrays).as_text()
+    assert (f"@gossamer_{name}" in text) == (name in _engine.xla_handlers())
+    assert ("callback" in text) == (name not in _engine.xla_handlers())
+    by_python = jax.jit(lambda *arrays: operation._callback(*arrays, static=static))
+    np.testing.assert_array_equal(program(*arrays), by_python(*arrays))
+
+
+def test_the_configuration_says_which_way_jax_goes(capsys):
+    way = "jax.ffi" if _engine.xla_handlers() else "callbacks"
+    assert gossamer.show_config()["jax"] == way
+    assert way in capsys.readouterr().out
+
+
+@every_matrix
+def test_compiled_products_have_the_bits_of_called_ones(matrix):
+    A = sparse(matrix)
+    for shape in ((), (3,), (70,)):
+        x = jnp.asarray(operand((matrix.cols, *shape), FLOAT32))
+        z = jnp.asarray(operand((*shape, matrix.rows), FLOAT32))
+        for product, given in (
+            (lambda x: A @ x, x),
+            (lambda z: z @ A, z),
+            (lambda x: A.T.__rmatmul__(x.T), x),
+        ):
+            np.testing.assert_array_equal(jax.jit(product)(given), product(given))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "complex64", "complex128"])
+def test_compiled_dtypes(dtype):
+    jax.config.update("jax_enable_x64", True)
+    dtype = jnp.dtype(dtype)
+    A, x = sparse(named("random_0.1"), dtype), jnp.asarray(operand((4, 1, 1, 70, 2), dtype))
+    x = jnp.repeat(x, A.shape[1], 3)[:, :, :, : A.shape[1]]
+    np.testing.assert_array_equal(jax.jit(lambda x: A @ x)(x), A @ x)
+
+
+def test_structures_live_as_long_as_the_program():
+    """The array is dropped; its program still has the positions."""
+    x = jnp.ones(300, jnp.float32)
+    row = np.random.default_rng(0).integers(0, 300, 2000)
+    make = lambda: gossamer.coo_array((jnp.ones(2000), (row, row[::-1])), (300, 300)).tocsr()  # noqa: E731
+    program = (lambda A: jax.jit(lambda x: A @ x).lower(x).compile())(make())
+    junk = [make() for _ in range(50)]
+    np.testing.assert_array_equal(program(x), junk[0] @ x)
+
+
+@pytest.mark.skipif(not xla.CALLS, reason="this build has no handlers for XLA")
+def test_a_program_of_another_process_is_refused(monkeypatch):
+    A = sparse(named("random_0.1"))
+    x = jnp.ones(A.shape[1], jnp.float32)
+    monkeypatch.setattr(_engine, "xla_session", lambda: 1)
+    with pytest.raises(Exception, match="compiled in another process"):
+        jax.jit(lambda x: A @ x)(x).block_until_ready()
