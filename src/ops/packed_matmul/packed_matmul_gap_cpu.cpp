@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_gap_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -12,6 +13,7 @@
 #include "formats/gap.hpp"
 #include "formats/packed.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
+#include "ops/packed_matmul/packed_matmul_tuning.hpp"
 #include "simd/expand-inl.hpp"
 #include "simd/gap_scan-inl.hpp"
 
@@ -19,6 +21,11 @@ HWY_BEFORE_NAMESPACE();
 namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
+
+/// The processor foresees reads within a page of memory, not those of the next page.
+HWY_INLINE void prefetch_ahead(const void* position) {
+  hwy::Prefetch(static_cast<const std::uint8_t*>(position) + tuning::packed_prefetch_bytes);
+}
 
 /// Slots [first, last) one at a time, `next` being the first column after the slot before.
 template <int Bits, class V>
@@ -31,6 +38,8 @@ HWY_INLINE float walk_slots(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_
     partial[chain] += widen(values[slot++]) * *next++;
   };
   while (slot + 4 <= last) {
+    prefetch_ahead(values + slot);
+    prefetch_ahead(gaps + slot * Bits / 8);
     add(0);
     add(1);
     add(2);
@@ -68,6 +77,8 @@ HWY_INLINE float dot_row(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_RES
   std::int64_t slot = first;
   const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8);
   const auto add = [&](__m256& sum) HWY_ATTR {
+    prefetch_ahead(values + slot);
+    prefetch_ahead(gaps + slot * Bits / 8);
     std::int64_t advance;
     const __m256i columns = scan_8<Bits>(gaps, slot, advance);
     sum = _mm256_fmadd_ps(load_8_values(values + slot), _mm256_i32gather_ps(x, columns, 4), sum);
