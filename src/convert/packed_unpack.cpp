@@ -53,12 +53,22 @@ void unpack(const PackedView& packed, const ArrayView& dense) {
   }
   visit_dense(dense.dtype, "dense", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for_each_decoded_row(packed, [&](std::int64_t row, std::int64_t count,
-                                     const std::int32_t* columns, const float* values) {
-      T* to = static_cast<T*>(dense.data) + row * dense.strides[0];
-      const std::int64_t stride = dense.strides[1];
-      for (std::int64_t j = 0; j < packed.cols; ++j) to[j * stride] = T{};
-      for (std::int64_t k = 0; k < count; ++k) to[columns[k] * stride] = narrow<T>(values[k]);
+    const PackedDType dtype = packed_dtype(name(dense.dtype));
+    const std::int64_t stride = dense.strides[1];
+    parallel_ranges(packed.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<float> elements(static_cast<std::size_t>(decoded_length(packed)));
+      std::vector<T> strided(stride == 1 ? 0 : static_cast<std::size_t>(packed.cols));
+      for (std::int64_t i = begin; i < end; ++i) {
+        decode_row(packed, i, elements.data());
+        for (std::int64_t j = 0; packed.scales != nullptr && j < packed.cols; ++j) {
+          elements[static_cast<std::size_t>(j)] *= packed.scales[i];
+        }
+        T* to = static_cast<T*>(dense.data) + i * dense.strides[0];
+        narrow_values(dtype, elements.data(), packed.cols, 1.0f, stride == 1 ? to : strided.data());
+        for (std::int64_t j = 0; stride != 1 && j < packed.cols; ++j) {
+          to[j * stride] = strided[static_cast<std::size_t>(j)];
+        }
+      }
     });
   });
 }

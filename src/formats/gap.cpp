@@ -20,17 +20,25 @@ decltype(auto) visit_bits(PackedFormat format, Body&& body) {
 }  // namespace
 
 std::int64_t count_slots(PackedFormat format, const std::int32_t* columns, std::int64_t count) {
-  std::int64_t slots = count;
-  std::int32_t next = 0;  // the first column after the slot before
-  for (std::int64_t i = 0; i < count; ++i) {
-    slots += (columns[i] - next) >> bits(format);
-    next = columns[i] + 1;
+  if (count == 0) return 0;
+  std::int32_t fillers = columns[0] >> bits(format);
+  for (std::int64_t i = 1; i < count; ++i) {
+    fillers += (columns[i] - columns[i - 1] - 1) >> bits(format);
   }
-  return slots;
+  return count + fillers;
 }
 
 std::int64_t fill_row(PackedFormat format, const std::int32_t* columns, const float* values,
                       std::int64_t count, std::uint8_t* gaps, float* slot_values) {
+  if (count > 0 && count_slots(format, columns, count) == count) {
+    // Without fillers no slot waits for the one before.
+    gaps[0] = static_cast<std::uint8_t>(columns[0]);
+    for (std::int64_t i = 1; i < count; ++i) {
+      gaps[i] = static_cast<std::uint8_t>(columns[i] - columns[i - 1] - 1);
+    }
+    std::copy_n(values, count, slot_values);
+    return count;
+  }
   const int largest = (1 << bits(format)) - 1;
   std::int64_t slot = 0;
   std::int32_t next = 0;

@@ -120,6 +120,15 @@ void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* co
 /// Writes `count` values from slot `first` on as float, not scaled. Room as for decode_columns.
 void decode_values(const PackedView& packed, std::int64_t first, std::int64_t count, float* values);
 
+/// Writes a row with its zeros, not scaled: packed.cols elements, and up to a vector's width of
+/// excess.
+void decode_row(const PackedView& packed, std::int64_t row, float* elements);
+
+/// Writes `count` values as the stored type: rounded as by narrow_packed, those of the 8-bit types
+/// divided by `scale`.
+void narrow_values(PackedDType dtype, const float* values, std::int64_t count, float scale,
+                   void* output);
+
 /// Elements that decoding a row may write: at most one slot a column, and a vector's width of
 /// excess.
 inline std::int64_t decoded_length(const PackedView& packed) { return packed.cols + 64; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The row walk of the packed formats: columns and values of a row's slots as plain arrays.
+// The row walk of the packed formats: columns and values of a row's slots, or the row itself, as
+// plain arrays.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formats/packed_decode.cpp"
 #include "simd/targets.hpp"
@@ -8,7 +9,9 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <vector>
 
 #include "formats/bitmap.hpp"
 #include "formats/gap.hpp"
@@ -88,6 +91,33 @@ void DecodeValues(const PackedView& packed, std::int64_t first, std::int64_t cou
   });
 }
 
+void DecodeRow(const PackedView& packed, std::int64_t row, float* elements) {
+  const std::int64_t slot = row_offset(packed, row);
+  const std::int64_t count = row_offset(packed, row + 1) - slot;
+#if HWY_TARGET != HWY_SCALAR
+  if (packed.format == PackedFormat::bitmap && slot + count + float_lanes <= packed.slots) {
+    const std::uint8_t* bits = packed.positions + row * bitmap::row_bytes(packed.cols);
+    return visit_packed(packed.dtype, [&](auto tag) HWY_ATTR {
+      const auto* values = static_cast<const typename decltype(tag)::type*>(packed.values) + slot;
+      for (std::int64_t column = 0; column < packed.cols; column += float_lanes) {
+        std::uint32_t mask = 0;
+        std::memcpy(&mask, bits + column / 8, float_lanes / 8);
+        hn::StoreU(expand(load_values(values), mask), FloatTag(), elements + column);
+        values += std::popcount(mask);
+      }
+    });
+  }
+#endif
+  std::vector<std::int32_t> columns(static_cast<std::size_t>(decoded_length(packed)));
+  std::vector<float> values(columns.size());
+  DecodeColumns(packed, row, columns.data());
+  DecodeValues(packed, slot, count, values.data());
+  // Whole vectors are read above; the array's last rows come this way.
+  std::fill(elements, elements + packed.cols, 0.0f);
+  for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k)
+    elements[columns[k]] = values[k];
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace gossamer
@@ -98,6 +128,10 @@ namespace gossamer {
 
 void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* columns) {
   GOSSAMER_SIMD_FUNCTION(DecodeColumns)(packed, row, columns);
+}
+
+void decode_row(const PackedView& packed, std::int64_t row, float* elements) {
+  GOSSAMER_SIMD_FUNCTION(DecodeRow)(packed, row, elements);
 }
 
 void decode_values(const PackedView& packed, std::int64_t first, std::int64_t count,

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -215,6 +216,41 @@ TEST_CASE("float8_e4m3 rounds to the nearest, ties to even, and saturates") {
   CHECK(std::isnan(widen_float8(0x7f)));
   CHECK(narrow_packed<std::int8_t>(2.5f) == 2);
   CHECK(narrow_packed<std::int8_t>(-1e9f) == -127);
+}
+
+TEST_CASE("rows of values are rounded as single ones are, on every path") {
+  std::mt19937 random(11);
+  std::vector<float> values(3001);
+  for (float& value : values) {
+    // All signs and significands; exponents around those of the narrow types, and now and then any.
+    const std::uint32_t bits = static_cast<std::uint32_t>(random());
+    const std::uint32_t exponent = 100 + bits % 50;
+    value = std::bit_cast<float>(bits % 16 == 0 ? bits : (bits & 0x807fffffu) | exponent << 23);
+  }
+  for (std::size_t i = 0; i < 64; ++i) values[i] = static_cast<float>(i) / 2 - 16;
+  const std::string before = simd_target();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    for (const PackedDType dtype : packed_dtypes) {
+      visit_packed(dtype, [&](auto tag) {
+        using V = typename decltype(tag)::type;
+        const float scale = is_8bit<V> ? 0.37f : 1.0f;
+        std::vector<float> taken = values;
+        for (float& value : taken) value = is_8bit<V> && !std::isfinite(value) ? 0.0f : value;
+        std::vector<V> narrowed(taken.size());
+        narrow_values(dtype, taken.data(), static_cast<std::int64_t>(taken.size()), scale,
+                      narrowed.data());
+        std::int64_t wrong = 0;
+        for (std::size_t i = 0; i < taken.size(); ++i) {
+          const V expected = narrow_packed<V>(is_8bit<V> ? taken[i] / scale : taken[i]);
+          wrong += !same(widen(narrowed[i]), widen(expected));
+        }
+        INFO("dtype " << name(dtype) << ", target " << target);
+        CHECK(wrong == 0);
+      });
+    }
+  }
+  set_simd_target(before);
 }
 
 TEST_CASE("validation refuses spoilt buffers") {

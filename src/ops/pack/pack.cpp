@@ -2,6 +2,7 @@
 #include "ops/pack/pack.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -17,7 +18,9 @@ namespace gossamer {
 
 // A vector's width more than a row: compaction stores whole vectors.
 RowNonzeros::RowNonzeros(std::int64_t cols)
-    : columns(static_cast<std::size_t>(cols) + 64), values(static_cast<std::size_t>(cols) + 64) {}
+    : columns(static_cast<std::size_t>(cols) + 64),
+      values(columns.size()),
+      bits(static_cast<std::size_t>(bitmap::row_bytes(cols))) {}
 
 namespace {
 
@@ -111,6 +114,7 @@ struct CsrRows {
             nonzeros.values[slot] = x;
             nonzeros.count += !(std::fabs(x) <= threshold);
           }
+          bitmap::write_row(nonzeros.columns.data(), nonzeros.count, cols, nonzeros.bits.data());
           body(i, nonzeros);
         }
       });
@@ -135,6 +139,22 @@ void count_rows(const Rows& source, std::int64_t* counts) {
   });
 }
 
+/// The largest modulus of a row's values; throws InvalidArgument if one is infinite or NaN.
+float largest_modulus(std::int64_t row, const RowNonzeros& nonzeros, PackedDType dtype) {
+  // Moduli are in the order of their bits, infinity and NaN last.
+  std::int32_t largest = 0;
+  for (std::int64_t i = 0; i < nonzeros.count; ++i) {
+    const float x = nonzeros.values[static_cast<std::size_t>(i)];
+    largest = std::max(largest, std::bit_cast<std::int32_t>(x) & 0x7fffffff);
+  }
+  if (largest < 0x7f800000) return std::bit_cast<float>(largest);
+  std::size_t slot = 0;
+  while (std::isfinite(nonzeros.values[slot])) ++slot;
+  throw InvalidArgument(message("element (", row, ", ", nonzeros.columns[slot],
+                                ") = ", nonzeros.values[slot], "; ", name(dtype),
+                                " takes finite values only"));
+}
+
 template <class Rows>
 void find_scales(const Rows& source, PackedDType dtype, float* scales) {
   if (!has_scales(dtype)) {
@@ -143,16 +163,7 @@ void find_scales(const Rows& source, PackedDType dtype, float* scales) {
   const float largest = dtype == PackedDType::int8 ? 127.0f : 448.0f;
   parallel_ranges(source.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     source.for_each(begin, end, [&](std::int64_t row, const RowNonzeros& nonzeros) {
-      float magnitude = 0.0f;
-      for (std::int64_t i = 0; i < nonzeros.count; ++i) {
-        const std::size_t slot = static_cast<std::size_t>(i);
-        const float x = nonzeros.values[slot];
-        if (!std::isfinite(x)) {
-          throw InvalidArgument(message("element (", row, ", ", nonzeros.columns[slot], ") = ", x,
-                                        "; ", name(dtype), " takes finite values only"));
-        }
-        magnitude = std::max(magnitude, std::fabs(x));
-      }
+      const float magnitude = largest_modulus(row, nonzeros, dtype);
       // The smallest subnormals have no quotient by the largest value: they round to the smallest
       // scale.
       scales[row] = magnitude == 0.0f
@@ -160,22 +171,6 @@ void find_scales(const Rows& source, PackedDType dtype, float* scales) {
                         : std::max(magnitude / largest, std::numeric_limits<float>::min());
     });
   });
-}
-
-/// Writes `count` values of a row to their slots, rounded to the stored type.
-template <class V>
-void store_values(const float* values, std::int64_t count, float scale, std::int64_t row, V* to) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    if constexpr (is_8bit<V>) {
-      if (!std::isfinite(values[i])) {
-        throw InvalidArgument(message("row ", row, " holds ", values[i],
-                                      "; the 8-bit types take finite values only"));
-      }
-      to[i] = narrow_packed<V>(values[i] / scale);
-    } else {
-      to[i] = narrow_packed<V>(values[i]);
-    }
-  }
 }
 
 template <class Rows>
@@ -230,20 +225,19 @@ void pack_rows(const Rows& source, const PackedOutput& output) {
         throw InvalidArgument(
             message("scales[", row, "] = ", scale, "; a scale must be positive and finite"));
       }
+      if (has_scales(packed.dtype)) largest_modulus(row, nonzeros, packed.dtype);
       const float* values = nonzeros.values.data();
       if (packed.format == PackedFormat::bitmap) {
-        bitmap::write_row(nonzeros.columns.data(), nonzeros.count, packed.cols,
-                          output.positions + row * bitmap::row_bytes(packed.cols));
+        std::copy(nonzeros.bits.begin(), nonzeros.bits.end(),
+                  output.positions + row * bitmap::row_bytes(packed.cols));
       } else {
         gap::fill_row(packed.format, nonzeros.columns.data(), values, nonzeros.count, gaps.data(),
                       slot_values.data());
         gap::store_gaps(packed.format, gaps.data(), first, count, output.positions);
         values = slot_values.data();
       }
-      visit_packed(packed.dtype, [&](auto tag) {
-        using V = typename decltype(tag)::type;
-        store_values(values, count, scale, row, static_cast<V*>(output.values) + first);
-      });
+      narrow_values(packed.dtype, values, count, scale,
+                    static_cast<std::uint8_t*>(output.values) + first * item);
     });
   });
 }

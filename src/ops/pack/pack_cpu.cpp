@@ -6,6 +6,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "formats/packed.hpp"
 #include "ops/pack/pack.hpp"
 #include "simd/expand-inl.hpp"
@@ -26,6 +28,8 @@ void CompactRow(DType dtype, const void* row, std::int64_t cols, float threshold
     float* values = nonzeros.values.data();
     const auto limit = hn::Set(d, threshold);
     auto index = hn::Iota(di, 0);
+    std::uint8_t* bits = nonzeros.bits.data();
+    std::fill(bits, bits + nonzeros.bits.size(), std::uint8_t{0});
     std::int64_t column = 0;
     for (; column + float_lanes <= cols; column += float_lanes) {
       const auto value = load_values(from + column);
@@ -33,6 +37,11 @@ void CompactRow(DType dtype, const void* row, std::int64_t cols, float threshold
       hn::StoreU(hn::Compress(value, keep), d, values);
       hn::StoreU(hn::Compress(index, hn::RebindMask(di, keep)), di, columns);
       const std::size_t kept = hn::CountTrue(d, keep);
+      if constexpr (float_lanes >= 8) {
+        hn::StoreMaskBits(d, keep, bits + column / 8);
+      } else {
+        bits[column / 8] |= static_cast<std::uint8_t>(kept << (column % 8));
+      }
       values += kept;
       columns += kept;
       index = hn::Add(index, hn::Set(di, float_lanes));
@@ -42,6 +51,7 @@ void CompactRow(DType dtype, const void* row, std::int64_t cols, float threshold
       *values = value;
       *columns = static_cast<std::int32_t>(column);
       const bool keep = !(std::fabs(value) <= threshold);
+      bits[column / 8] |= static_cast<std::uint8_t>(keep << (column % 8));
       values += keep;
       columns += keep;
     }
