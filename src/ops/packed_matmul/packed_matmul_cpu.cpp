@@ -224,6 +224,22 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
   return x.not_finite;
 }
 
+/// X as slabs, for panel_rows.
+std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::size_t first,
+                                         std::size_t count) {
+  const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
+  const std::int64_t rows = op.x.rows;
+  const LoadedX x(op.x, first, count, rows * width, [=](std::int64_t j, std::int64_t c) {
+    const std::int64_t slab = c / slab_columns * slab_columns;
+    return slab * rows + j * std::min(slab_columns, width - slab) + c - slab;
+  });
+  multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width,
+                [&](std::int64_t begin, std::int64_t end, float* sums) {
+                  panel_rows(op.packed, SlabsOfX{x.data.get(), width}, begin, end, sums);
+                });
+  return x.not_finite;
+}
+
 std::vector<std::size_t> multiply_vector_transposed(const PackedMatmulOperands& op) {
   const LoadedX x(op.x, 0, 1, op.x.rows, [](std::int64_t j, std::int64_t) { return j; });
   multiply_transposed(op, 0, 1, 1, [&](std::int64_t begin, std::int64_t end, float* partial) {
@@ -238,12 +254,16 @@ void packed_matmul_cpu(const PackedMatmulOperands& op) {
   const std::size_t columns = op.x.columns.size();
   const bool bitmap = op.packed.format == PackedFormat::bitmap;
   const std::size_t few = bitmap ? tuning::packed_expanded_columns : 1;
+  const bool panels = static_cast<double>(op.packed.slots) >=
+                      tuning::packed_panel_density * static_cast<double>(op.packed.rows) *
+                          static_cast<double>(op.packed.cols);
   for (std::size_t first = 0; first < columns;) {
     const std::size_t left = columns - first;
     const std::size_t count = std::min<std::size_t>(left, tuning::packed_columns_at_once);
     const std::vector<std::size_t> not_finite =
         op.transpose && columns == 1   ? multiply_vector_transposed(op)
         : !op.transpose && left <= few ? multiply_vectors(op, first, count)
+        : !op.transpose && panels      ? multiply_panels(op, first, count)
                                        : multiply_columns(op, first, count);
     for (const std::size_t column : not_finite) multiply_walking(op, column);
     first += count;

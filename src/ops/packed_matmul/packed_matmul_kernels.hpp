@@ -32,6 +32,17 @@ struct RowsOfX {
   std::int64_t width;
 };
 
+/// Columns of X that lie together in SlabsOfX.
+inline constexpr std::int64_t slab_columns = 32;
+
+/// X in slabs of 32 columns, the last of 16 or 32: element (j, c) of the slab that begins with
+/// column s and has w columns at data[s * rows + j * w + c - s]. 64-byte aligned, zero from count
+/// to width, which is a multiple of 16.
+struct SlabsOfX {
+  const float* data;
+  std::int64_t width;
+};
+
 /// The place of each of 64 columns in the order in which bitmap_rows expands this type and wants X.
 const std::uint8_t* bitmap_lanes(PackedDType dtype);
 
@@ -47,6 +58,10 @@ void gap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin,
 /// aligned.
 void columns_rows(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
                   float* sums);
+
+/// The same by decoding whole rows, which pays where many of their elements are nonzero.
+void panel_rows(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
+                float* sums);
 
 /// Adds the transposed rows [begin, end) times rows [begin, end) of X to y[j * x.width + c].
 void columns_transposed(const PackedView& packed, const RowsOfX& x, std::int64_t begin,

@@ -17,6 +17,9 @@ inline constexpr std::int64_t packed_sums_at_once = 32'768;
 /// Columns of X that bitmap rows take by expansion in registers; more go through decoded lists.
 inline constexpr std::int64_t packed_expanded_columns = 16;
 
+/// Share of nonzeros from which more columns than these go through decoded panels.
+inline constexpr double packed_panel_density = 0.25;
+
 /// Columns of X that one walk over the matrix serves.
 inline constexpr std::int64_t packed_columns_at_once = 128;
 
