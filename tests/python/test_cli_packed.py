@@ -175,7 +175,7 @@ def test_bench_packed_prints_pure_json(small_benchmark):
     results = json.loads(result.stdout)
     assert results["wrong"] == []
     assert [(case["dtype"], case["batch"]) for case in results["cases"]] == [
-        ("float32", 1), ("float32", 8), ("int8", 1), ("int8", 8),
+        ("float32", 1), ("int8", 1), ("float32", 8), ("int8", 8),
     ]  # fmt: skip
     for case in results["cases"]:
         assert {"gossamer", "openblas"} <= set(case["seconds"])
@@ -187,6 +187,18 @@ def test_bench_packed_prints_pure_json(small_benchmark):
     assert "csr-gossamer" in results["cases"][0]["seconds"]
     assert {line["dtype"] for line in results["conversions"]} == {"float32", "int8"}
     assert all(line["compress_seconds"] > 0 for line in results["conversions"])
+
+
+def test_bench_packed_resumes_where_it_was_interrupted(small_benchmark, tmp_path):
+    file = tmp_path / "packed.json"
+    options = ["bench", "packed", "--quick", "--threads", "1", "--resume", "--json", str(file)]
+    assert invoke(*options, "--only", "/0.5/float32/1$").exit_code == 0
+    (measured,) = json.loads(file.read_text())["cases"]
+    assert invoke(*options, "--only", "/0.5/float32/").exit_code == 0
+    kept, added = json.loads(file.read_text())["cases"]
+    assert kept == measured
+    assert added["batch"] == 8
+    assert len(json.loads(file.read_text())["conversions"]) == 1
 
 
 def test_bench_packed_prints_tables_and_draws(small_benchmark, tmp_path):

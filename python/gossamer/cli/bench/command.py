@@ -68,6 +68,21 @@ def matching(pattern: re.Pattern[str], names: Iterable[str]) -> set[str]:
     return found
 
 
+def read_results(json_file: str) -> dict[str, Any] | None:
+    """Read what an interrupted run wrote, for ``--resume``; None if there is no such file yet."""
+    path = Path(json_file)
+    if not path.exists():
+        return None
+    try:
+        results: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--resume: {json_file} is not a file of results: {error}"
+        ) from None
+    results["notes"] = [note for note in results["notes"] if note != INTERRUPTED]
+    return results
+
+
 def settle_threads() -> dict[str, str]:
     """Let idle threads of OpenMP sleep soon; return the settings, for the results.
 
@@ -78,13 +93,16 @@ def settle_threads() -> dict[str, str]:
     return {name: os.environ[name] for name in _OPENMP_SETTINGS}
 
 
+INTERRUPTED = "The run was interrupted: the cases that follow were not measured"
+
+
 @contextmanager
 def until_interrupted(notes: list[str]) -> Iterator[None]:
     """Let an interrupt (Ctrl-C) end the measuring, noted, with the results so far kept."""
     try:
         yield
     except KeyboardInterrupt:
-        notes.append("The run was interrupted: the cases that follow were not measured")
+        notes.append(INTERRUPTED)
 
 
 @contextmanager

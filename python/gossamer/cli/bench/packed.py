@@ -14,6 +14,7 @@ from gossamer.cli.bench.command import (
     parse_counts,
     parse_pattern,
     progress,
+    read_results,
     require_gpu,
     settle_threads,
 )
@@ -23,6 +24,10 @@ from gossamer.cli.options import DeviceName, FigureFile, JsonFile
 
 def packed(
     json_file: JsonFile = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Keep the cases in FILE, measure those that are missing."),
+    ] = False,
     plot: FigureFile = None,
     device: DeviceName = "cpu",
     threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "2",
@@ -43,7 +48,11 @@ def packed(
     On a GPU (--device cuda) the peers are cuBLAS and cuSPARSE through PyTorch and a plain read of
     the same bytes, with the launches of each in one CUDA graph.
     """
+    if resume and json_file in (None, "-"):
+        raise typer.BadParameter("--resume: --json must name the file to go on with")
     if device == "cuda":
+        if resume:
+            raise typer.BadParameter("--resume: goes with --device cpu only")
         return _packed_on_gpu(json_file, plot, quick, parse_pattern(only))
     require("bench", "scipy", "threadpoolctl")
     thread_counts = parse_counts("--threads", threads)
@@ -56,9 +65,10 @@ def packed(
 
     dense, notes = open_dense_libraries()
     csr, csr_notes = open_libraries(["mkl"])
+    earlier = read_results(json_file) if resume and json_file else None
     with progress() as say:
-        results = run_packed_benchmark(dense, csr, thread_counts, quick, pattern, say)
-    results["notes"] = notes + csr_notes + results["notes"]
+        results = run_packed_benchmark(dense, csr, thread_counts, quick, pattern, say, earlier)
+    results["notes"] = list(dict.fromkeys(notes + csr_notes + results["notes"]))
     results["environment"] = environment
     finish(results, json_file, plot, print_packed_report, _plot)
 

@@ -8,7 +8,7 @@ import itertools
 import operator
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,14 +32,13 @@ from gossamer.cli.bench.peers import Library
 from gossamer.cli.bench.peers.dense_libraries import DenseLibrary
 from gossamer.cli.machine import describe_machine, last_level_cache, source_commit
 from gossamer.cli.timing import Effort, Timing, first_call, interleave
-from gossamer.packed.construct import packed_array
 
 Calls = dict[str, Callable[[], Any]]
 # CSR is far behind where X has many columns: it is measured up to this number.
 _MAX_CSR_BATCH = 8
 _CHECKED_ROWS = 64
 # OpenBLAS's idle threads spin for some 2^26 cycles, on the cores of whoever comes next.
-_PAUSE = 0.05
+_PAUSE = 0.03
 _CONVERSIONS = 3
 
 
@@ -50,6 +49,8 @@ class PackedBenchmark:
     ----------
     say
         Called with what is being measured.
+    earlier
+        Results of an interrupted run, which are kept.
     """
 
     def __init__(
@@ -58,31 +59,42 @@ class PackedBenchmark:
         csr: Sequence[Library],
         effort: Effort,
         say: Callable[[str], None],
+        earlier: Mapping[str, Any] | None = None,
     ) -> None:
         self.dense = dense
         self.csr = csr
         self.effort = effort
         self.say = say
         self.cache_bytes = last_level_cache()
-        self.cases: list[dict[str, Any]] = []
-        self.conversions: list[dict[str, Any]] = []
-        self.notes: list[str] = []
-        self.wrong: list[str] = []
+        before = earlier or {}
+        self.cases: list[dict[str, Any]] = list(before.get("cases", []))
+        self.conversions: list[dict[str, Any]] = list(before.get("conversions", []))
+        self.notes: list[str] = list(before.get("notes", []))
+        self.wrong: list[str] = list(before.get("wrong", []))
 
     def run_shape(self, shape: tuple[int, int], chosen: Sequence[PackedCase], threads: int) -> None:
-        """Measure the cases of one shape."""
+        """Measure those cases of one shape that were not measured before."""
+        done = {_key(case) for case in self.cases}
+        chosen = [
+            case for case in chosen if (case.matrix, case.dtype, case.batch, threads) not in done
+        ]
+        if not chosen:
+            return
         self.say(f"{shape[0]}x{shape[1]}: copies for the dense peers")
         self._set_num_threads(threads)
         held, weights = self._dense_copies(shape)
         for density, of_density in itertools.groupby(chosen, lambda case: case.density):
             W = random_mask_matrix(shape, density)
-            for dtype, of_dtype in itertools.groupby(of_density, lambda case: case.dtype):
+            of_matrix = list(of_density)
+            packed = {}
+            for dtype in dict.fromkeys(case.dtype for case in of_matrix):
                 P = self._compress(W, density, dtype, threads)
-                copies = [_copy(P) for _ in range(copy_count(P.nbytes, self.cache_bytes))]
-                A = sparse.csr_array(W) if dtype == "float32" else None
-                for case in of_dtype:
-                    self.say(f"{case.matrix} {case.dtype}, {case.batch} columns, {threads} threads")
-                    self._measure(case, copies, held, weights, A, threads)
+                packed[dtype] = [_copy(P) for _ in range(copy_count(P.nbytes, self.cache_bytes))]
+            A = sparse.csr_array(W) if "float32" in packed else None
+            for batch, of_batch in itertools.groupby(of_matrix, lambda case: case.batch):
+                listed = list(of_batch)
+                self.say(f"{listed[0].matrix}, {batch} columns, {threads} threads")
+                self._measure(listed, packed, held, weights, A, threads)
 
     def _set_num_threads(self, threads: int) -> None:
         gossamer.set_num_threads(threads)
@@ -112,9 +124,13 @@ class PackedBenchmark:
         packing = [first_call(pack)[1] for _ in range(_CONVERSIONS)]
         unpacked = P.decompress()
         unpacking = [first_call(P.decompress)[1] for _ in range(_CONVERSIONS)]
+        matrix = f"{W.shape[0]}x{W.shape[1]} {density:.0%}"
+        known = {(line["matrix"], line["dtype"], line["threads"]) for line in self.conversions}
+        if (matrix, dtype, threads) in known:
+            return P
         self.conversions.append(
             {
-                "matrix": f"{W.shape[0]}x{W.shape[1]} {density:.0%}",
+                "matrix": matrix,
                 "dtype": dtype,
                 "threads": threads,
                 "format": P.format,
@@ -128,44 +144,54 @@ class PackedBenchmark:
 
     def _measure(
         self,
-        case: PackedCase,
-        copies: Sequence[Any],
+        cases: Sequence[PackedCase],
+        packed: Mapping[str, Sequence[Any]],
         held: dict[str, list[Any]],
         weights: Sequence[Any],
         A: Any,
         threads: int,
     ) -> None:
+        """Measure one matrix of all value types, and its peers, in the same rounds."""
         rng = np.random.default_rng(0)
-        columns = case.shape[1]
-        shape = (columns,) if case.batch == 1 else (columns, case.batch)
-        X = rng.standard_normal(shape, dtype=np.float32)
-        ours = Rotation([partial(operator.matmul, P, X) for P in copies])
-        result, seconds = first_call(ours)
-        self._check(case, copies[0], X, result)
-        contenders: Calls = {"gossamer": ours}
-        first = {"gossamer": seconds}
-        for name, call in self._peer_calls(case, held, X, A).items():
+        columns, batch = cases[0].shape[1], cases[0].batch
+        X = rng.standard_normal((columns,) if batch == 1 else (columns, batch), dtype=np.float32)
+        contenders: Calls = {}
+        first = {}
+        for case in cases:
+            ours = Rotation([partial(operator.matmul, P, X) for P in packed[case.dtype]])
+            result, first[case.name] = first_call(ours)
+            contenders[case.name] = ours
+            self._check(case, packed[case.dtype][0], X, result)
+        for name, call in self._peer_calls(batch, held, X, A).items():
             try:
                 first[name] = first_call(call)[1]
             except (NotImplementedError, RuntimeError) as error:
-                self._note(f"{name}, {case.name}: {str(error).partition(chr(10))[0][:200]}")
+                self._note(f"{name}, {batch} columns: {str(error).partition(chr(10))[0][:200]}")
             else:
                 contenders[name] = call
-        if case.batch == 1:
+        if batch == 1:
             contenders["read"] = Rotation([reader(copy, threads) for copy in weights])
             first["read"] = first_call(contenders["read"])[1]
         timings = interleave(contenders, first, self.effort)
         read = timings.pop("read", None)
-        self.cases.append(self._record(case, copies, timings, read, threads))
+        ours_by_case = {case: timings.pop(case.name) for case in cases}
+        for case, timing in ours_by_case.items():
+            peers = {
+                name: peer
+                for name, peer in timings.items()
+                if case.dtype == "float32" or not name.startswith("csr-")
+            }
+            recorded = {"gossamer": timing, **peers}
+            self.cases.append(self._record(case, packed[case.dtype], recorded, read, threads))
 
     def _peer_calls(
-        self, case: PackedCase, held: dict[str, list[Any]], X: Any, A: Any
+        self, batch: int, held: dict[str, list[Any]], X: Any, A: Any
     ) -> dict[str, Rotation]:
         calls = {
             library.name: Rotation([library.product(matrix, X) for matrix in held[library.name]])
             for library in self.dense
         }
-        if A is not None and case.batch <= _MAX_CSR_BATCH:
+        if A is not None and batch <= _MAX_CSR_BATCH:
             nbytes = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
             matrices = [A.copy() for _ in range(copy_count(nbytes, self.cache_bytes))]
             for csr in self.csr:
@@ -233,7 +259,13 @@ def _copy(P: Any) -> Any:
     """Return the same array in memory of its own."""
     stored = P._storage
     parts = {name: part.copy() for name, part in stored.parts().items()}
-    return packed_array(P.format, stored.dtype_name, P.shape, parts, copy=False)
+    copied = stored.arrays.packed_storage(stored.format, stored.dtype_name, P.shape, parts)
+    return gossamer.PackedArray(copied, P.nnz)
+
+
+def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells a recorded case from the others."""
+    return tuple(record[name] for name in ("matrix", "dtype", "batch", "threads"))
 
 
 def run_packed_benchmark(
@@ -243,10 +275,14 @@ def run_packed_benchmark(
     quick: bool,
     pattern: re.Pattern[str],
     say: Callable[[str], None],
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measure all cases whose name matches, and return what the JSON file holds."""
+    """Measure all cases whose name matches, and return what the JSON file holds.
+
+    Cases in ``earlier``, the results of an interrupted run, are kept as they are.
+    """
     effort = replace(Effort(seconds=0.01, rounds=3) if quick else Effort(), pause=_PAUSE)
-    benchmark = PackedBenchmark(dense, csr, effort, say)
+    benchmark = PackedBenchmark(dense, csr, effort, say, earlier)
     names = matching(pattern, (case.name for case in cases(quick)))
     chosen = [case for case in cases(quick) if case.name in names]
     with until_interrupted(benchmark.notes):
