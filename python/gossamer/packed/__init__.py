@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packed matrices: smaller and faster than dense from 5% to 95% density."""
+"""Packed matrices: smaller than dense from 5% to 90% density."""
 
 from .array import PackedArray, multiply
 from .packing import compress

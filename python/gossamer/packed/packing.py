@@ -55,7 +55,7 @@ class _Source(NamedTuple):
 def compress(
     W: Any, format: str = "auto", dtype: Any = None, threshold: float = 0.0, scale: Any = None
 ) -> PackedArray:
-    """Pack a matrix that is between a tenth and nine tenths empty, or thereabouts.
+    """Pack a matrix of which 5 to 90% is nonzero: smaller than dense and CSR.
 
     Parameters
     ----------
