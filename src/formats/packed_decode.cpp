@@ -5,6 +5,7 @@
 #define HWY_TARGET_INCLUDE "formats/packed_decode.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -91,31 +92,41 @@ void DecodeValues(const PackedView& packed, std::int64_t first, std::int64_t cou
   });
 }
 
-void DecodeRow(const PackedView& packed, std::int64_t row, float* elements) {
+void DecodeRow(const PackedView& packed, std::int64_t row, std::int64_t block, std::int64_t stride,
+               float* elements) {
   const std::int64_t slot = row_offset(packed, row);
   const std::int64_t count = row_offset(packed, row + 1) - slot;
 #if HWY_TARGET != HWY_SCALAR
+  // Whole vectors are read: the array's last rows go the other way.
   if (packed.format == PackedFormat::bitmap && slot + count + float_lanes <= packed.slots) {
     const std::uint8_t* bits = packed.positions + row * bitmap::row_bytes(packed.cols);
     return visit_packed(packed.dtype, [&](auto tag) HWY_ATTR {
       const auto* values = static_cast<const typename decltype(tag)::type*>(packed.values) + slot;
-      for (std::int64_t column = 0; column < packed.cols; column += float_lanes) {
-        std::uint32_t mask = 0;
-        std::memcpy(&mask, bits + column / 8, float_lanes / 8);
-        hn::StoreU(expand(load_values(values), mask), FloatTag(), elements + column);
-        values += std::popcount(mask);
+      for (std::int64_t first = 0; first < packed.cols; first += block, elements += stride) {
+        const std::int64_t columns = std::min(block, packed.cols - first);
+        for (std::int64_t j = 0; j < columns; j += float_lanes) {
+          // The processor foresees reads within a page of memory only.
+          hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(values) + 4096);
+          std::uint32_t mask = 0;
+          std::memcpy(&mask, bits + (first + j) / 8, float_lanes / 8);
+          hn::StoreU(expand(load_values(values), mask), FloatTag(), elements + j);
+          values += std::popcount(mask);
+        }
       }
     });
   }
 #endif
   std::vector<std::int32_t> columns(static_cast<std::size_t>(decoded_length(packed)));
   std::vector<float> values(columns.size());
+  std::vector<float> decoded(static_cast<std::size_t>(packed.cols));
   DecodeColumns(packed, row, columns.data());
   DecodeValues(packed, slot, count, values.data());
-  // Whole vectors are read above; the array's last rows come this way.
-  std::fill(elements, elements + packed.cols, 0.0f);
-  for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k)
-    elements[columns[k]] = values[k];
+  for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
+    decoded[static_cast<std::size_t>(columns[k])] = values[k];
+  }
+  for (std::int64_t first = 0; first < packed.cols; first += block, elements += stride) {
+    std::copy_n(decoded.data() + first, std::min(block, packed.cols - first), elements);
+  }
 }
 
 }  // namespace
@@ -130,8 +141,9 @@ void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* co
   GOSSAMER_SIMD_FUNCTION(DecodeColumns)(packed, row, columns);
 }
 
-void decode_row(const PackedView& packed, std::int64_t row, float* elements) {
-  GOSSAMER_SIMD_FUNCTION(DecodeRow)(packed, row, elements);
+void decode_row(const PackedView& packed, std::int64_t row, std::int64_t block, std::int64_t stride,
+                float* elements) {
+  GOSSAMER_SIMD_FUNCTION(DecodeRow)(packed, row, block, stride, elements);
 }
 
 void decode_values(const PackedView& packed, std::int64_t first, std::int64_t count,

@@ -24,17 +24,26 @@ namespace {
 inline constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
 inline constexpr int tile_vectors = 2;
 
-/// sums = panel times `Vectors` vectors of each row of X.
+/// Rows that are decoded together: X is read once for all of them.
+inline constexpr std::int64_t panel_height = 48;
+/// Columns of a panel: with 128 columns of X, panel and X's rows take 0.7 MB of the L2 cache.
+inline constexpr std::int64_t panel_columns = 1024;
+/// Rows a multiple of 4 KiB apart would share one place in the L1 cache: a line more.
+inline constexpr std::int64_t panel_stride = panel_columns + 16;
+
+/// sums += columns of tile_rows rows of a panel times `Vectors` vectors of each row of X.
 template <int Vectors>
-HWY_INLINE void multiply_tile(const float* HWY_RESTRICT panel, std::int64_t panel_stride,
-                              const float* HWY_RESTRICT x, std::int64_t x_stride, std::int64_t cols,
-                              float* HWY_RESTRICT sums) {
+void multiply_tile(const float* HWY_RESTRICT panel, std::int64_t columns,
+                   const float* HWY_RESTRICT x, std::int64_t x_stride, float* HWY_RESTRICT sums,
+                   std::int64_t sums_stride) {
   const FloatTag d;
   FloatVec partial[tile_rows][Vectors];
   unroll<tile_rows>([&](auto r) HWY_ATTR {
-    unroll<Vectors>([&](auto v) HWY_ATTR { partial[r][v] = hn::Zero(d); });
+    unroll<Vectors>([&](auto v) HWY_ATTR {
+      partial[r][v] = hn::Load(d, sums + r * sums_stride + v * float_lanes);
+    });
   });
-  for (std::int64_t j = 0; j < cols; ++j, x += x_stride) {
+  for (std::int64_t j = 0; j < columns; ++j, x += x_stride) {
     FloatVec row[Vectors];
     unroll<Vectors>([&](auto v) HWY_ATTR { row[v] = hn::Load(d, x + v * float_lanes); });
     unroll<tile_rows>([&](auto r) HWY_ATTR {
@@ -45,39 +54,56 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT panel, std::int64_t pane
   }
   unroll<tile_rows>([&](auto r) HWY_ATTR {
     unroll<Vectors>([&](auto v) HWY_ATTR {
-      hn::Store(partial[r][v], d, sums + (r * Vectors + v) * float_lanes);
+      hn::Store(partial[r][v], d, sums + r * sums_stride + v * float_lanes);
     });
   });
 }
 
+/// sums (used rows of x.width) += a panel of columns [begin, end) of P times X.
+void multiply_panel(const float* panel, std::int64_t used, std::int64_t begin, std::int64_t end,
+                    std::int64_t cols, const SlabsOfX& x, float* sums) {
+  for (std::int64_t c = 0; c < x.width;) {
+    const std::int64_t slab = c / slab_columns * slab_columns;
+    const std::int64_t stride = std::min(slab_columns, x.width - slab);
+    const float* from = x.data + slab * cols + begin * stride + (c - slab);
+    const bool wide = c - slab + tile_vectors * float_lanes <= stride;
+    for (std::int64_t r = 0; r < used; r += tile_rows) {
+      const auto multiply = wide ? multiply_tile<tile_vectors> : multiply_tile<1>;
+      multiply(panel + r * panel_stride, end - begin, from, stride, sums + r * x.width + c,
+               x.width);
+    }
+    c += (wide ? tile_vectors : 1) * float_lanes;
+  }
+}
+
 void PanelRows(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
                float* sums) {
-  // Rows a multiple of 4 KiB apart would share one place in the L1 cache: a line more.
-  const std::int64_t stride = (packed.cols + 1023) / 1024 * 1024 + 16;
-  const AlignedFloats panel = aligned_floats(tile_rows * stride);
-  alignas(64) float tile[tile_rows * tile_vectors * float_lanes];
-  for (std::int64_t i = begin; i < end; i += tile_rows) {
-    const std::int64_t rows = std::min<std::int64_t>(tile_rows, end - i);
-    for (std::int64_t r = 0; r < rows; ++r) decode_row(packed, i + r, panel.get() + r * stride);
-    std::fill(panel.get() + rows * stride, panel.get() + tile_rows * stride, 0.0f);
-    for (std::int64_t c = 0; c < x.width;) {
-      const std::int64_t slab = c / slab_columns * slab_columns;
-      const std::int64_t slab_width = std::min(slab_columns, x.width - slab);
-      const float* from = x.data + slab * packed.cols + (c - slab);
-      const std::int64_t vectors =
-          std::min<std::int64_t>(tile_vectors, (slab + slab_width - c) / float_lanes);
-      if (vectors == tile_vectors) {
-        multiply_tile<tile_vectors>(panel.get(), stride, from, slab_width, packed.cols, tile);
-      } else {
-        multiply_tile<1>(panel.get(), stride, from, slab_width, packed.cols, tile);
+  const std::int64_t panels = (packed.cols + panel_columns - 1) / panel_columns;
+  const AlignedFloats panel = aligned_floats(panels * panel_height * panel_stride);
+  const AlignedFloats partial = aligned_floats(panel_height * x.width);
+  const auto place = [&](std::int64_t column, std::int64_t r) {
+    return panel.get() + (column / panel_columns * panel_height + r) * panel_stride;
+  };
+  for (std::int64_t i = begin; i < end; i += panel_height) {
+    const std::int64_t rows = std::min(panel_height, end - i);
+    const std::int64_t used = (rows + tile_rows - 1) / tile_rows * tile_rows;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      decode_row(packed, i + r, panel_columns, panel_height * panel_stride, place(0, r));
+    }
+    for (std::int64_t j = 0; rows < used && j < packed.cols; j += panel_columns) {
+      std::fill(place(j, rows), place(j, used), 0.0f);
+    }
+    std::fill(partial.get(), partial.get() + used * x.width, 0.0f);
+    for (std::int64_t j = 0; j < packed.cols; j += panel_columns) {
+      multiply_panel(place(j, 0), used, j, std::min(packed.cols, j + panel_columns), packed.cols, x,
+                     partial.get());
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const float scale = row_scale(packed, i + r);
+      for (std::int64_t c = 0; c < x.width; ++c) {
+        sums[(i - begin + r) * x.width + c] =
+            partial[static_cast<std::size_t>(r * x.width + c)] * scale;
       }
-      for (std::int64_t r = 0; r < rows; ++r) {
-        const float scale = row_scale(packed, i + r);
-        for (std::int64_t v = 0; v < vectors * float_lanes; ++v) {
-          sums[(i - begin + r) * x.width + c + v] = tile[r * vectors * float_lanes + v] * scale;
-        }
-      }
-      c += vectors * float_lanes;
     }
   }
 }
