@@ -72,6 +72,25 @@ def test_bench_writes_file_and_plot(tmp_path):
     assert plot.read_text().count("<svg") == 1
 
 
+def test_bench_resumes_where_it_stopped(tmp_path):
+    json_file = tmp_path / "out.json"
+    options = [*QUICK, "--only", "^(banded-100|ising-12)/float32/spmv", "--json", str(json_file)]
+    assert invoke(*options, "--threads", "1").exit_code == 0
+    results = json.loads(json_file.read_text())
+    kept, lost = results["cases"]
+    kept["seconds"]["gossamer"] = 1234.5
+    results |= {"cases": [kept], "finished": [kept["matrix"]]}
+    json_file.write_text(json.dumps(results))
+
+    refused = invoke(*options, "--threads", "2", "--resume")
+    assert refused.exit_code == 2
+    assert "threads was [1]" in " ".join(refused.stderr.replace("│", " ").split())
+    assert invoke(*options, "--threads", "1", "--resume").exit_code == 0
+    first, second = json.loads(json_file.read_text())["cases"]
+    assert first == kept
+    assert (second["matrix"], second["operation"]) == (lost["matrix"], lost["operation"])
+
+
 def test_bench_reports_a_wrong_result(monkeypatch):
     monkeypatch.setattr(
         "gossamer.cli.bench.peers.gossamer_library.Gossamer.product",

@@ -158,11 +158,6 @@ enum class Method { copy, window, sort };
 HWY_INLINE Method choose(const RowWork& work, bool canonical) {
   if (canonical && work.operand_rows == 1) return Method::copy;
   const std::int64_t width = work.width(), products = work.products;
-  if (products <= tuning::spgemm_short_row) return Method::sort;
-  if (products <= tuning::spgemm_rank_sort &&
-      width / tuning::spgemm_scattered_columns_per_product >= products) {
-    return Method::sort;
-  }
   const bool narrow = width <= tuning::spgemm_window_columns ||
                       width / tuning::spgemm_window_columns_per_product <= products;
   return narrow ? Method::window : Method::sort;

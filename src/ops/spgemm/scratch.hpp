@@ -62,7 +62,7 @@ class ScratchMemory {
 struct SpgemmScratch {
   ScratchMemory sums, ones, marks;
   ScratchMemory columns, values;
-  ScratchMemory keys, sorted_keys, elements, products, numbers;
+  ScratchMemory keys, sorted_keys, elements, numbers;
 };
 
 }  // namespace gossamer

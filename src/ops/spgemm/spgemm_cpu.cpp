@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row by row (Gustavson): row i of C is the sum of B's rows k, each scaled by A[i, k].
 //
-// Three ways to sum and order a row, by its number of products and the span of its columns:
+// Short rows are sorted and summed several at once (row_group-inl.hpp). Three ways to sum and order
+// any other row, by its number of products and the span of its columns:
 // - copy:   one row of B, scaled;
 // - window: sums at their places in the span, walked in order (window-inl.hpp);
 // - sort:   products sorted by column, equal columns summed (sort-inl.hpp).
@@ -21,6 +22,8 @@
 #include "core/threads.hpp"
 #include "core/visit.hpp"
 #include "formats/csr.hpp"
+#include "ops/spgemm/row_group-inl.hpp"
+#include "ops/spgemm/row_products.hpp"
 #include "ops/spgemm/sort-inl.hpp"
 #include "ops/spgemm/window-inl.hpp"
 
@@ -52,9 +55,8 @@ HWY_INLINE std::int64_t count_row(const Typed<NoValue, I>& op, std::int64_t i, c
                  : count_window<Marks::bits>(op, i, work, scratch);
     case Method::sort: {
       std::int64_t count = 0;
-      with_key<I>(work, [&](auto key) HWY_ATTR {
-        count = count_columns<decltype(key)>(op, i, work, scratch);
-      });
+      with_key(work, [&](auto key)
+                         HWY_ATTR { count = count_columns<decltype(key)>(op, i, work, scratch); });
       return count;
     }
   }
@@ -66,39 +68,37 @@ std::int64_t CountRows(const SpgemmOperands& operands, std::int64_t begin, std::
                        std::int64_t* counts, SpgemmScratch& scratch) {
   return visit_index(operands.a.pattern.index_dtype, "A", [&](auto index) HWY_ATTR {
     const Typed<NoValue, typename decltype(index)::type> op(operands);
-    std::int64_t total = 0;
+    RowGroups<NoValue, typename decltype(index)::type> groups(op, operands.b.pattern.cols);
     std::int64_t repeatable =
         0;  // products of the row above, where looking for the same again pays
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t products = counts[i];
-      if (products > 1) {
-        if (products == repeatable && moved_by(op, i) >= 0) {
-          counts[i] = counts[i - 1];
-        } else {
-          const RowWork work = survey(op, i);
-          counts[i] = count_row(op, i, work, scratch);
-          repeatable = repeats_pay(work, counts[i]) ? products : 0;
-        }
-      } else {
-        repeatable = 0;
-      }
-      total += counts[i];
-    }
-    return total;
+    groups.split(
+        begin, end, counts + begin,
+        [&](const RowGroup& group) HWY_ATTR { groups.count(group, counts + group.begin); },
+        [&](std::int64_t i) HWY_ATTR {
+          const std::int64_t products = counts[i];
+          if (products == repeatable && moved_by(op, i) >= 0) {
+            counts[i] = counts[i - 1];
+          } else {
+            const RowWork work = survey(op, i);
+            counts[i] = count_row(op, i, work, scratch);
+            repeatable = repeats_pay(work, counts[i]) ? products : 0;
+          }
+        });
+    return std::accumulate(counts + begin, counts + end, std::int64_t{0});
   });
 }
 
 // ---- Second phase -------------------------------------------------------------------------------
 
-/// Where a row of C is built: in place where type and room allow, else in scratch.
+/// Where rows begin..end of C are built: in place where type and room allow, else in scratch.
 ///
-/// `padding` elements beyond the row may be overwritten, if rows that the same thread writes later
+/// `padding` elements beyond them may be overwritten, if rows that the same thread writes later
 /// lie there.
 template <class T, class I>
-struct Row {
-  Row(const SpgemmResult& result, std::int64_t i, std::int64_t piece_end, std::int64_t padding,
-      SpgemmScratch& scratch)
-      : c(result), at(c.indptr[i]), count(c.indptr[i + 1] - at) {
+struct Rows {
+  Rows(const SpgemmResult& result, std::int64_t begin, std::int64_t end, std::int64_t piece_end,
+       std::int64_t padding, SpgemmScratch& scratch)
+      : c(result), at(c.indptr[begin]), count(c.indptr[end] - at) {
     const bool room = at + count + padding <= piece_end;
     if (room && item_size(c.index_dtype) == sizeof(I)) {
       columns = static_cast<I*>(c.indices) + at;
@@ -154,7 +154,7 @@ struct Row {
 };
 
 template <class T, class I>
-HWY_INLINE void fill_copy(const Typed<T, I>& op, std::int64_t p, const Row<T, I>& row) {
+HWY_INLINE void fill_copy(const Typed<T, I>& op, std::int64_t p, const Rows<T, I>& row) {
   const std::int64_t begin = op.b_indptr[op.a_indices[p]];
   std::copy_n(op.b_indices + begin, row.count, row.columns);
   if constexpr (has_values<T>) {
@@ -180,7 +180,7 @@ void find_columns(const Typed<T, I>& op, std::int64_t i, const RowWork& work, I*
 
 template <class T, class I>
 HWY_INLINE void fill_window(const Typed<T, I>& op, std::int64_t i, const RowWork& work,
-                            const Row<T, I>& row, SpgemmScratch& scratch) {
+                            const Rows<T, I>& row, SpgemmScratch& scratch) {
   const std::int64_t width = work.width(), low = work.low;
   ScratchMemory& window = has_values<T> ? scratch.sums : scratch.ones;
   Sum<T>* const sums = window.reserve<Sum<T>>(width + window_padding, untouched<Sum<T>>);
@@ -207,15 +207,11 @@ HWY_INLINE void fill_window(const Typed<T, I>& op, std::int64_t i, const RowWork
 
 template <class K, class T, class I>
 HWY_INLINE void fill_sorted(const Typed<T, I>& op, std::int64_t i, const RowWork& work,
-                            const Row<T, I>& row, SpgemmScratch& scratch) {
+                            const Rows<T, I>& row, SpgemmScratch& scratch) {
   const auto* elements = order_columns<K>(op, i, work, row.count, row.columns, scratch);
   if constexpr (has_values<T>) {
-    if (row.count == work.products) {
-      scatter_products(op, i, elements, row.count, row.values, scratch);
-    } else {
-      std::fill_n(row.values, row.count, untouched<Sum<T>>);
-      add_to_elements(op, i, elements, row.values);
-    }
+    std::fill_n(row.values, row.count, untouched<Sum<T>>);
+    add_to_elements(op, i, elements, row.values);
   }
 }
 
@@ -223,7 +219,7 @@ HWY_INLINE void fill_sorted(const Typed<T, I>& op, std::int64_t i, const RowWork
 /// is this one moved.
 template <class T, class I>
 HWY_INLINE void number_products(const Typed<T, I>& op, std::int64_t i, const RowWork& work,
-                                const Row<T, I>& row, SpgemmScratch& scratch) {
+                                const Rows<T, I>& row, SpgemmScratch& scratch) {
   Element* HWY_RESTRICT numbers = scratch.numbers.reserve<Element>(work.width());
   Element* HWY_RESTRICT elements = scratch.elements.reserve<Element>(work.products);
   for (std::int64_t n = 0; n < row.count; ++n) {
@@ -237,7 +233,7 @@ HWY_INLINE void number_products(const Typed<T, I>& op, std::int64_t i, const Row
 /// Row i by one of the three methods. Returns whether it left the elements of its products in the
 /// scratch, asked to or not.
 template <class T, class I>
-HWY_INLINE bool fill_row(const Typed<T, I>& op, std::int64_t i, const Row<T, I>& row,
+HWY_INLINE bool fill_row(const Typed<T, I>& op, std::int64_t i, const Rows<T, I>& row,
                          const RowWork& work, Method method, SpgemmScratch& scratch) {
   switch (method) {
     case Method::copy:
@@ -250,7 +246,7 @@ HWY_INLINE bool fill_row(const Typed<T, I>& op, std::int64_t i, const Row<T, I>&
       break;
   }
   bool numbered = false;
-  with_key<I>(work, [&](auto key) HWY_ATTR {
+  with_key(work, [&](auto key) HWY_ATTR {
     fill_sorted<decltype(key)>(op, i, work, row, scratch);
     numbered = !std::is_same_v<decltype(key), WideKey>;
   });
@@ -261,18 +257,24 @@ template <class T, class I>
 void fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::int64_t end,
                const SpgemmResult& c, SpgemmScratch& scratch) {
   const Typed<T, I> op(operands);
+  RowGroups<T, I> groups(op, operands.b.pattern.cols);
   const std::int64_t piece_end = c.indptr[end];
+  const auto fill_group = [&](const RowGroup& group) HWY_ATTR {
+    const Rows<T, I> rows(c, group.begin, group.end, piece_end, group_padding, scratch);
+    groups.fill(group, rows.columns, rows.values);
+    rows.finish_columns();
+    rows.finish_values();
+  };
   bool repeatable = false;
   std::int64_t shift = -1;  // by how much this row is the row above moved, if that is known
-  for (std::int64_t i = begin; i < end; ++i) {
+  const auto fill_one = [&](std::int64_t i) HWY_ATTR {
     const std::int64_t count = c.indptr[i + 1] - c.indptr[i];
-    if (count == 0) continue;
     const auto look_below = [&] {
       const bool alike = repeatable && i + 1 < end && c.indptr[i + 2] - c.indptr[i + 1] == count;
       shift = alike ? moved_by(op, i + 1) : -1;
     };
     if (shift >= 0) {
-      const Row<T, I> row(c, i, piece_end, 0, scratch);
+      const Rows<T, I> row(c, i, i + 1, piece_end, 0, scratch);
       row.move_columns(shift);
       if constexpr (has_values<T>) {
         std::fill_n(row.values, count, untouched<Sum<T>>);
@@ -280,17 +282,25 @@ void fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::int64_t 
       }
       row.finish_values();
       look_below();
-      continue;
+      return;
     }
     const RowWork work = survey(op, i);
     const Method method = choose(work, op.canonical);
-    const Row<T, I> row(c, i, piece_end, method == Method::window ? window_padding : 0, scratch);
+    const std::int64_t padding = method == Method::window ? window_padding : 0;
+    const Rows<T, I> row(c, i, i + 1, piece_end, padding, scratch);
     const bool numbered = fill_row(op, i, row, work, method, scratch);
     repeatable = repeats_pay(work, count) && (numbered || method == Method::window);
     look_below();
     if (shift >= 0 && !numbered) number_products(op, i, work, row, scratch);
     row.finish_columns();
     row.finish_values();
+  };
+  constexpr std::int64_t block = 256;
+  std::int64_t products[block];
+  for (; begin < end; begin += block) {
+    const std::int64_t block_end = std::min(end, begin + block);
+    count_products(op.a_indptr, op.a_indices, op.b_indptr, begin, block_end, products);
+    groups.split(begin, block_end, products, fill_group, fill_one);
   }
 }
 
@@ -378,26 +388,6 @@ void for_each_piece(std::int64_t pieces, Body&& body) {
   });
 }
 
-/// indptr[i + 1] = products of row i; returns their sum over rows begin..end.
-template <class I>
-std::int64_t count_products(const CsrPattern& a, const CsrPattern& b, std::int64_t begin,
-                            std::int64_t end, std::int64_t* indptr) {
-  const I* a_indptr = static_cast<const I*>(a.indptr);
-  const I* a_indices = static_cast<const I*>(a.indices);
-  const I* b_indptr = static_cast<const I*>(b.indptr);
-  std::int64_t total = 0;
-  for (std::int64_t i = begin; i < end; ++i) {
-    std::int64_t products = 0;
-    for (std::int64_t p = a_indptr[i]; p < static_cast<std::int64_t>(a_indptr[i + 1]); ++p) {
-      const I k = a_indices[p];
-      products += b_indptr[k + 1] - b_indptr[k];
-    }
-    indptr[i + 1] = products;
-    total += products;
-  }
-  return total;
-}
-
 }  // namespace
 
 std::int64_t spgemm_count_cpu(const CsrPattern& a, const CsrPattern& b, std::int64_t* indptr) {
@@ -414,7 +404,12 @@ std::int64_t spgemm_count_cpu(const CsrPattern& a, const CsrPattern& b, std::int
     }
     parallel_for(pieces, [&](std::int64_t at) {
       const std::size_t piece = static_cast<std::size_t>(at);
-      products[piece] = count_products<I>(a, b, starts[piece], starts[piece + 1], indptr);
+      std::int64_t* const counts = indptr + 1;
+      count_products(static_cast<const I*>(a.indptr), static_cast<const I*>(a.indices),
+                     static_cast<const I*>(b.indptr), starts[piece], starts[piece + 1],
+                     counts + starts[piece]);
+      products[piece] =
+          std::accumulate(counts + starts[piece], counts + starts[piece + 1], std::int64_t{0});
     });
   });
   const std::int64_t work = std::accumulate(products.begin(), products.end(), std::int64_t{0});

@@ -11,15 +11,15 @@ inline constexpr std::int64_t spgemm_serial_work = 16'384;
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.
 inline constexpr std::int64_t spgemm_pieces_per_thread = 16;
 
-/// Products of a row up to which they are always sorted.
+/// Products of a row up to which they are always sorted in a group of rows.
 inline constexpr std::int64_t spgemm_short_row = 16;
 
-/// Longest row that is sorted by counting, for each product, those before it; beyond, by radix.
-inline constexpr std::int64_t spgemm_rank_sort = 64;
+/// Columns for each product from which longer rows are scattered and sorted too, as far as a group
+/// holds them.
+inline constexpr std::int64_t spgemm_scattered_columns_per_product = 16;
 
-/// Columns for each product from which such a row is scattered: sorted, even where a window would
-/// be narrow.
-inline constexpr std::int64_t spgemm_scattered_columns_per_product = 128;
+/// Rows from one look at how scattered they are to the next.
+inline constexpr std::int64_t spgemm_rows_alike = 32;
 
 /// Columns that a window may always span: its sums and marks stay in a 2 MB L2 cache.
 inline constexpr std::int64_t spgemm_window_columns = 131'072;

@@ -128,23 +128,24 @@ HWY_INLINE std::int64_t count_marks(std::uint8_t* marks, std::int64_t bytes) {
   return static_cast<std::int64_t>(hn::GetLane(hn::SumOfLanes(d, count)));
 }
 
-#if HWY_TARGET <= HWY_AVX3
-template <class S>
-inline constexpr bool compresses = sizeof(S) <= 8;
-
-/// Highway 1.0's Compress of 64-bit lanes copies a table to the stack at every call.
+/// The lanes whose mask is set, moved to the front.
 template <class V, class M>
 HWY_INLINE V compress(V v, M mask) {
+#if HWY_TARGET <= HWY_AVX3
+  // Highway 1.0's Compress of 64-bit lanes copies a table to the stack at every call.
   if constexpr (sizeof(hn::TFromV<V>) == 8) {
-    return V{_mm512_maskz_compress_epi64(mask.raw, v.raw)};
-  } else {
-    return hn::Compress(v, mask);
+    const hn::DFromV<V> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    using Words = hn::Vec<decltype(du)>;
+    return hn::BitCast(d, Words{_mm512_maskz_compress_epi64(mask.raw, hn::BitCast(du, v).raw)});
   }
-}
-#else
-template <class S>
-inline constexpr bool compresses = false;
 #endif
+  return hn::Compress(v, mask);
+}
+
+/// Whether a window's sums are compressed: elsewhere a loop over them is as fast.
+template <class S>
+inline constexpr bool compresses = HWY_TARGET <= HWY_AVX3 && sizeof(S) <= 8;
 
 /// Appends the touched ones of 8 sums and their columns, and restores the sums. Returns how many.
 template <class S, class I>

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,27 @@ def progress() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as display:
         task = display.add_task("")
         yield lambda text: display.update(task, description=text)
+
+
+def results_to_resume(json_file: str | None, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read the results that ``--resume`` goes on from; None where nothing was measured yet.
+
+    Leaves with what is wrong where they were measured with other settings.
+    """
+    if json_file is None or json_file == "-":
+        raise typer.BadParameter("--resume: give --json FILE, whose results are gone on from")
+    if not Path(json_file).exists():
+        return None
+    try:
+        results: dict[str, Any] = json.loads(Path(json_file).read_text())
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"--resume: {json_file} holds no results: {error}") from None
+    for name, value in settings.items():
+        if results.get(name) != value:
+            raise typer.BadParameter(
+                f"--resume: {name} was {results.get(name)!r} in {json_file} and is {value!r}"
+            )
+    return results
 
 
 def require_gpu() -> None:

@@ -14,12 +14,13 @@ from gossamer.cli.bench.command import (
     parse_pattern,
     progress,
     require_gpu,
+    results_to_resume,
     settle_threads,
 )
 from gossamer.cli.extras import require
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile
 
-_DEFAULT_PEERS = "scipy,mkl,torch,graphblas,mlx"
+_DEFAULT_PEERS = "scipy,mkl,mkl_ordered,torch,graphblas,mlx"
 
 
 def csr(
@@ -35,6 +36,10 @@ def csr(
         typer.Option(metavar="REGEX", help="Only cases whose MATRIX/DTYPE/OPERATION matches."),
     ] = None,
     peers: Annotated[str, typer.Option(help="Libraries to compare with.")] = _DEFAULT_PEERS,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the results in --json, as of the same commit."),
+    ] = False,
 ) -> None:
     """Measure sparse products and COO to CSR over a set of matrices, beside other libraries.
 
@@ -49,7 +54,7 @@ def csr(
     require("bench", "scipy")
     from gossamer.cli.bench.peers import open_libraries
     from gossamer.cli.bench.report import print_report
-    from gossamer.cli.bench.suite import run_benchmark
+    from gossamer.cli.bench.suite import run_benchmark, settings_of
 
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
@@ -58,9 +63,11 @@ def csr(
         libraries, notes = open_libraries([name for name in peers.split(",") if name])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    settings = settings_of(thread_counts, quick, pattern)
+    earlier = results_to_resume(json_file, settings) if resume else None
     with progress() as say:
-        results = run_benchmark(libraries, thread_counts, quick, pattern, say)
-    results["notes"] = notes + results["notes"]
+        results = run_benchmark(libraries, thread_counts, quick, pattern, say, earlier)
+    results["notes"] = list(dict.fromkeys(notes + results["notes"]))
     results["environment"] = environment
     finish(results, json_file, plot, print_report, _plot)
 

@@ -45,6 +45,7 @@ OPERATIONS = [
     Operation("spgemm"),
     Operation("coo_to_csr"),
 ]
+KINDS = tuple({operation.kind for operation in OPERATIONS})
 QUICK_OPERATIONS = {"spmv", "spmm-16", "transposed-1", "batched_matrices", "spgemm", "coo_to_csr"}
 
 

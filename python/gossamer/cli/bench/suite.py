@@ -6,14 +6,14 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gossamer.cli.bench.bandwidth import ReadProbe
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
-from gossamer.cli.bench.command import matching, until_interrupted
+from gossamer.cli.bench.command import INTERRUPTED, matching, until_interrupted
 from gossamer.cli.bench.conventions import (
     ALWAYS_REPEATED,
     BEYOND_CACHE_OPERATIONS,
@@ -23,6 +23,7 @@ from gossamer.cli.bench.conventions import (
     RULES,
 )
 from gossamer.cli.bench.operations import (
+    KINDS,
     OPERATIONS,
     QUICK_OPERATIONS,
     Case,
@@ -48,6 +49,8 @@ class Benchmark:
     ----------
     say
         Called with what is being measured.
+    earlier
+        Results to go on from: the cases that they hold are not measured again.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Benchmark:
         thread_counts: Sequence[int],
         effort: Effort,
         say: Callable[[str], None],
+        earlier: Mapping[str, Any] | None = None,
     ) -> None:
         self.libraries = libraries
         self.thread_counts = thread_counts
@@ -63,9 +67,12 @@ class Benchmark:
         self.say = say
         self.cache_bytes = last_level_cache()
         self.probe: ReadProbe | None = None
-        self.cases: list[dict[str, Any]] = []
-        self.notes: list[str] = []
-        self.wrong: list[str] = []
+        earlier = earlier or {"cases": [], "notes": [], "wrong": [], "finished": []}
+        self.cases: list[dict[str, Any]] = list(earlier["cases"])
+        self.notes: list[str] = [note for note in earlier["notes"] if note != INTERRUPTED]
+        self.wrong: list[str] = list(earlier["wrong"])
+        self.finished: list[str] = list(earlier["finished"])
+        self._measured = {_key(case) for case in self.cases}
 
     def run(self, matrix: Matrix, operations: Sequence[Operation], names: set[str]) -> None:
         """Measure those of the operations on one matrix whose case is among the names."""
@@ -73,12 +80,13 @@ class Benchmark:
             dtype: [op for op in operations if _case_name(matrix, dtype, op) in names]
             for dtype in DTYPES
         }
-        if not any(wanted.values()):
+        if not any(wanted.values()) or matrix.name in self.finished:
             return
         self.say(f"{matrix.name}: building")
         built = matrix.build()
         if 16 * matrix_bytes(built) > memory_bytes():
             self.notes.append(f"{matrix.name} was left out: it is larger than 1/16 of the memory")
+            self.finished.append(matrix.name)
             return
         for dtype, chosen in wanted.items():
             A = with_dtype(built, dtype)
@@ -86,9 +94,13 @@ class Benchmark:
             held = {library.name: library.matrix(A) for library in libraries} if chosen else {}
             for operation in chosen:
                 case = Case(A, operation)
+                able = [lib for lib in libraries if operation.kind in (lib.kinds or KINDS)]
                 for threads in self._thread_counts(case):
+                    if (matrix.name, dtype, operation.name, threads) in self._measured:
+                        continue
                     self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
-                    self._measure(matrix, case, libraries, held, threads)
+                    self._measure(matrix, case, able, held, threads)
+        self.finished.append(matrix.name)
 
     def _thread_counts(self, case: Case) -> Sequence[int]:
         """Thread counts to measure a case with; none where the rules leave it out."""
@@ -183,6 +195,10 @@ def _case_name(matrix: Matrix, dtype: str, operation: Operation) -> str:
     return f"{matrix.name}/{dtype}/{operation.name}"
 
 
+def _key(case: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return case["matrix"], case["dtype"], case["operation"], case["threads"]
+
+
 def _figures(timings: dict[str, Timing], read: Timing | None, nbytes: int) -> dict[str, Any]:
     ours = timings["gossamer"].median
     read_rate = min(nbytes, _PROBE_BYTES) / read.median if read else None
@@ -197,16 +213,32 @@ def _figures(timings: dict[str, Timing], read: Timing | None, nbytes: int) -> di
     }
 
 
+def settings_of(
+    thread_counts: Sequence[int], quick: bool, pattern: re.Pattern[str]
+) -> dict[str, Any]:
+    """Sources and options of a run, which are those of all results in one file."""
+    return {
+        "commit": source_commit(),
+        "quick": quick,
+        "only": pattern.pattern,
+        "threads": list(thread_counts),
+    }
+
+
 def run_benchmark(
     libraries: Sequence[Library],
     thread_counts: Sequence[int],
     quick: bool,
     pattern: re.Pattern[str],
     say: Callable[[str], None],
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measure the whole set, or its small part, and return what the JSON file holds."""
+    """Measure the whole set, or its small part, and return what the JSON file holds.
+
+    What ``earlier`` results hold is not measured again.
+    """
     effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05, slow_rounds=2)
-    benchmark = Benchmark(libraries, thread_counts, effort, say)
+    benchmark = Benchmark(libraries, thread_counts, effort, say, earlier)
     operations = [op for op in OPERATIONS if not quick or op.name in QUICK_OPERATIONS]
     matrices = [matrix for matrix in matrix_set() if matrix.quick or not quick]
     names = matching(
@@ -220,13 +252,13 @@ def run_benchmark(
     return {
         "benchmark": "csr",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": source_commit(),
-        "quick": quick,
+        **settings_of(thread_counts, quick, pattern),
         "machine": describe_machine(),
         "versions": {"numpy": np.__version__, **{lib.name: lib.version for lib in libraries}},
         "units": "seconds and bytes; speedup is a peer's median over Gossamer's",
         "counted": COUNTED,
         "rules": RULES,
+        "finished": benchmark.finished,
         "cases": benchmark.cases,
         "geometric_means": geometric_means(benchmark.cases),
         "startup": startup,

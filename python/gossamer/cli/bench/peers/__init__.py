@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 from gossamer.cli.bench.peers.library import Library
 
-# In the order of a round. Each module defines one class, named as here.
+# In the order of a round: the module and the class of each.
 _LIBRARIES = {
-    "gossamer": "Gossamer",
-    "scipy": "SciPy",
-    "mkl": "MKL",
-    "torch": "PyTorch",
-    "graphblas": "GraphBLAS",
-    "mlx": "MLXSparse",
+    "gossamer": ("gossamer_library", "Gossamer"),
+    "scipy": ("scipy_library", "SciPy"),
+    "mkl": ("mkl_library", "MKL"),
+    "mkl_ordered": ("mkl_library", "OrderedMKL"),
+    "torch": ("torch_library", "PyTorch"),
+    "graphblas": ("graphblas_library", "GraphBLAS"),
+    "mlx": ("mlx_library", "MLXSparse"),
 }
 PEERS = tuple(name for name in _LIBRARIES if name != "gossamer")
 
@@ -33,10 +34,10 @@ def open_libraries(peers: Sequence[str]) -> tuple[list[Library], list[str]]:
         raise ValueError(f"--peers: {unknown[0]!r} is not one of {', '.join(PEERS)}")
     libraries: list[Library] = []
     notes = []
-    for name, class_name in _LIBRARIES.items():
+    for name, (module_name, class_name) in _LIBRARIES.items():
         if name != "gossamer" and name not in peers:
             continue
-        module = importlib.import_module(f"gossamer.cli.bench.peers.{name}_library")
+        module = importlib.import_module(f"gossamer.cli.bench.peers.{module_name}")
         try:
             libraries.append(getattr(module, class_name)())
         except (ImportError, OSError) as error:

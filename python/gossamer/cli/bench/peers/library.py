@@ -26,11 +26,14 @@ class Library(ABC):
         Its version.
     dtypes
         Names of the value types that it supports.
+    kinds
+        Kinds of operations that it is measured in; None: all.
     """
 
     name: str
     version: str
     dtypes: tuple[str, ...] = ("float32", "float64")
+    kinds: tuple[str, ...] | None = None
 
     @abstractmethod
     def set_num_threads(self, count: int) -> None:

@@ -161,6 +161,23 @@ class MKL(Library):
         _checked(getattr(self.library, f"mkl_sparse_{name}")(*arguments))
 
 
+class OrderedMKL(MKL):
+    """MKL with the columns of a sparse product sorted, as Gossamer's are."""
+
+    name = "mkl_ordered"
+    kinds = ("spgemm",)
+
+    def spgemm(self, A: Any, B: Any) -> Call:
+        multiply = super().spgemm(A, B)
+
+        def run() -> Any:
+            result = multiply()
+            self._call("order", result.pointer)
+            return result
+
+        return run
+
+
 def _precision(dtype: Any) -> tuple[str, Any]:
     return {"float32": ("s", c_float), "float64": ("d", c_double)}[np.dtype(dtype).name]
 
