@@ -6,6 +6,7 @@ A framework that is not installed is skipped with that reason.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -14,29 +15,35 @@ import numpy as np
 import pytest
 
 
-class Framework:
+class Framework(ABC):
     """Arrays and transformations of functions of one array, real-valued where a gradient is."""
 
     name: str
     dtypes: tuple[str, ...]
 
+    @abstractmethod
     def array(self, x: Any) -> Any:
-        raise NotImplementedError
+        """An array of the framework from NumPy's."""
 
+    @abstractmethod
     def numpy(self, x: Any) -> Any:
-        raise NotImplementedError
+        """A NumPy array from one of the framework."""
 
+    @abstractmethod
     def gradient(self, function: Callable[[Any], Any], x: Any) -> Any:
-        raise NotImplementedError
+        """Gradient of a scalar function at x."""
 
+    @abstractmethod
     def forward(self, function: Callable[[Any], Any], x: Any, tangent: Any) -> Any:
-        raise NotImplementedError
+        """Derivative at x along the tangent, in forward mode."""
 
+    @abstractmethod
     def batched(self, function: Callable[[Any], Any], x: Any) -> Any:
-        raise NotImplementedError
+        """The function of each x[i], vectorized."""
 
+    @abstractmethod
     def compiled(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        raise NotImplementedError
+        """The function as the framework's compiler makes it."""
 
 
 class Torch(Framework):

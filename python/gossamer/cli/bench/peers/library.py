@@ -16,7 +16,7 @@ class Library(ABC):
     """One library under measurement.
 
     What :meth:`matrix` and :meth:`dense` do is not timed; the calls that the other methods return
-    are. A library that lacks an operation raises ``NotImplementedError`` with the reason.
+    are. What a library cannot do raises an error, whose reason the benchmark notes.
 
     Attributes
     ----------
