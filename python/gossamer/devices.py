@@ -31,20 +31,12 @@ _current = CPU
 
 
 def named_device(device: Device | str) -> Device:
-    """Return the device of that name: "cpu", "gpu" or "cuda", a GPU's index after a colon.
-
-    Raises
-    ------
-    ValueError
-        For any other name.
-    RuntimeError
-        If there is no such GPU; the message says what is missing.
-    """
+    """Return the device of that name, once it is there; raises as `SparseArray.to` does."""
     wanted = _parsed(device)
     if wanted.type == "gpu":
         reason = unavailable()
         if reason:
-            raise RuntimeError(f"use_gpu: {reason}; stay on the CPU with use_cpu()")
+            raise RuntimeError(f"device = {device!r}: {reason}; stay on the CPU with use_cpu()")
         count = engine().device_count()
         if wanted.index >= count:
             raise RuntimeError(f"device = {device!r}: this machine has {count} GPUs, from 0 on")

@@ -141,11 +141,7 @@ def spgemm(
 ) -> None:
     """Write the values of A B, or A Bᵀ, at c's positions."""
     device = memory.device(a_values)
-    ordered, segments, index_map = b.canonicalize()
-    if segments is not None or index_map is not None:
-        moved = memory.empty((ordered.nnz,), memory.dtype_name(b_values), device)
-        segment_sum(memory, b_values, Selection(b.nnz, index_map, segments), moved)
-        b_values = moved
+    ordered, b_values = _canonical(memory, b, b_values)
     left, right, mask = (on_device(memory, p, device).handle for p in (a, ordered, c))
     engine().spgemm_masked(
         left,
@@ -181,14 +177,9 @@ def todense(
     memory: Memory, values: DeviceArray, pattern: Pattern, transposed: bool, out: DeviceArray
 ) -> None:
     """Write the dense matrix, or its transpose; duplicates are summed."""
-    device = memory.device(values)
-    distinct, segments, index_map = pattern.canonicalize()
-    if segments is not None or index_map is not None:
-        moved = memory.empty((distinct.nnz,), memory.dtype_name(values), device)
-        segment_sum(memory, values, Selection(pattern.nnz, index_map, segments), moved)
-        values = moved
+    distinct, values = _canonical(memory, pattern, values)
     out[...] = 0
-    matrix: DevicePattern = on_device(memory, distinct, device)
+    matrix: DevicePattern = on_device(memory, distinct, memory.device(values))
     (out.T if transposed else out)[matrix.rows, matrix.indices] = values
 
 
@@ -198,6 +189,18 @@ def sample(
     """Write the elements of a dense matrix, or its transpose, at the positions."""
     matrix: DevicePattern = on_device(memory, pattern, memory.device(dense))
     out[...] = (dense.T if transposed else dense)[matrix.rows, matrix.indices]
+
+
+def _canonical(
+    memory: Memory, pattern: Pattern, values: DeviceArray
+) -> tuple[Pattern, DeviceArray]:
+    """Pattern with sorted rows and every position once, and its values."""
+    canonical, segments, index_map = pattern.canonicalize()
+    if segments is None and index_map is None:
+        return canonical, values
+    summed = memory.empty((canonical.nnz,), memory.dtype_name(values), memory.device(values))
+    segment_sum(memory, values, Selection(pattern.nnz, index_map, segments), summed)
+    return canonical, summed
 
 
 def _gather(memory: Memory, values: DeviceArray, index_map: DeviceArray, out: DeviceArray) -> None:

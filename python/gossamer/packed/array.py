@@ -167,17 +167,7 @@ class PackedArray(TorchOperators):
     # ---- conversions ---------------------------------------------------------------------------
 
     def to(self, device: Device | str) -> PackedArray:
-        """Move to a device: "cpu" or "gpu" (also "cuda"), with an index as in "gpu:1".
-
-        NumPy arrays become CuPy's or PyTorch's on a GPU, whichever is there; tensors stay tensors.
-
-        Raises
-        ------
-        ValueError
-            For any other name.
-        RuntimeError
-            If there is no such GPU; the message says what is missing.
-        """
+        """Move everything that is stored to a device; names and errors as in `SparseArray.to`."""
         target = named_device(device)
         if target == self.device:
             return self

@@ -57,19 +57,18 @@ def llm(
     with refusals(), progress() as say:
         import torch
 
-        from gossamer.cli.bench.llm_suite import run_llm_benchmark
+        from gossamer.cli.bench.llm_suite import Decoding, run_llm_benchmark
 
-        results = run_llm_benchmark(
-            shape,
-            shares,
-            counts,
-            getattr(torch, dtype),
-            torch.device(device),
-            steps,
-            compiled,
-            value_dtype,
-            say,
+        decoding = Decoding(
+            shape=shape,
+            batches=counts,
+            dtype=getattr(torch, dtype),
+            value_dtype=value_dtype,
+            device=torch.device(device),
+            steps=steps,
+            compiled=compiled,
         )
+        results = run_llm_benchmark(decoding, shares, say)
     results["environment"] = environment
     finish(results, json_file, plot, _print, _plot)
 

@@ -7,6 +7,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -50,45 +51,56 @@ ROUNDS = 5
 _TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 0.1}
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """What is generated, and how.
+
+    Attributes
+    ----------
+    value_dtype
+        Of the packed values; None is the model's.
+    steps
+        Tokens of a measurement.
+    """
+
+    shape: str
+    batches: Sequence[int]
+    dtype: torch.dtype
+    value_dtype: str | None
+    device: torch.device
+    steps: int
+    compiled: bool
+
+
 def run_llm_benchmark(
-    shape: str,
-    densities: Sequence[float],
-    batches: Sequence[int],
-    dtype: torch.dtype,
-    device: torch.device,
-    steps: int,
-    compiled: bool,
-    value_dtype: str | None,
-    say: Callable[[str], None],
+    decoding: Decoding, densities: Sequence[float], say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Measure decoding, the dense model first, in one run.
 
     A density is the share of the weights of the blocks' linear layers that stay, at random places.
-    ``value_dtype`` is that of the packed values, by default the model's.
     """
     cases = []
     for density in (None, *densities):
         say("dense" if density is None else f"density {density:.0%}")
-        cases += _measure_density(
-            shape, density, batches, dtype, device, steps, compiled, value_dtype, say
-        )
+        cases += _measure_density(decoding, density, say)
     for case in cases:
         dense = [c for c in cases if c["density"] is None and c["batch"] == case["batch"]]
         case["speedup"] = min(c["step_seconds"] for c in dense) / case["step_seconds"]
-    tolerance = math.inf if value_dtype in ("int8", "float8_e4m3") else _TOLERANCE[dtype]
+    rounded = decoding.value_dtype in ("int8", "float8_e4m3")
+    tolerance = math.inf if rounded else _TOLERANCE[decoding.dtype]
     return {
-        "machine": describe_machine() | _device_facts(device),
+        "machine": describe_machine() | _device_facts(decoding.device),
         "commit": source_commit(),
         "versions": {
             "gossamer": gossamer.__version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        "shape": shape,
-        "dtype": str(dtype).removeprefix("torch."),
-        "value_dtype": value_dtype,
-        "compiled": compiled,
-        "steps": steps,
+        "shape": decoding.shape,
+        "dtype": str(decoding.dtype).removeprefix("torch."),
+        "value_dtype": decoding.value_dtype,
+        "compiled": decoding.compiled,
+        "steps": decoding.steps,
         "cases": cases,
         "wrong": [
             f"density {case['density']}: error {case['error']:.1e}"
@@ -99,17 +111,10 @@ def run_llm_benchmark(
 
 
 def _measure_density(
-    shape: str,
-    density: float | None,
-    batches: Sequence[int],
-    dtype: torch.dtype,
-    device: torch.device,
-    steps: int,
-    compiled: bool,
-    value_dtype: str | None,
-    say: Callable[[str], None],
+    decoding: Decoding, density: float | None, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    model = _random_model(shape, dtype, device)
+    device = decoding.device
+    model = _random_model(decoding.shape, decoding.dtype, device)
     facts: dict[str, Any] = {"density": density, "compress_seconds": None, "error": 0.0}
     if density is not None:
         _keep_at_random(model, density)
@@ -117,7 +122,7 @@ def _measure_density(
         expected = _logits(model, prompt)
         _synchronize(device)
         start = time.perf_counter()
-        pack_model(model, value_dtype)
+        pack_model(model, decoding.value_dtype)
         _synchronize(device)
         facts["compress_seconds"] = time.perf_counter() - start
         difference = (_logits(model, prompt) - expected).abs().max() / expected.abs().max()
@@ -125,13 +130,15 @@ def _measure_density(
     formats = sorted({layer.format for layer in packed_layers(model).values()})
     facts |= {"formats": formats, "model_bytes": model_bytes(model)}
     cases = []
-    for batch in batches:
+    for batch in decoding.batches:
         say(f"density {density or 1:.0%}, batch {batch}")
         modes = ["default"]
-        if density is None and compiled and device.type == "cuda":
+        if density is None and decoding.compiled and device.type == "cuda":
             modes.append("reduce-overhead")  # the peer: PyTorch's own graphs
         cases += [
-            facts | {"batch": batch} | _decode(model, batch, steps, compiled, mode)
+            facts
+            | {"batch": batch}
+            | _decode(model, batch, decoding.steps, decoding.compiled, mode)
             for mode in modes
         ]
     return cases
