@@ -155,12 +155,11 @@ HWY_INLINE std::int64_t count_columns(const Typed<NoValue, I>& op, std::int64_t 
   return count;
 }
 
-/// The `count` distinct columns of row i in order. Returns for each product which of them is its
-/// own.
+/// The distinct columns of row i in order. Returns for each product which of them is its own.
 template <class K, class T, class I>
 HWY_INLINE typename K::Position* order_columns(const Typed<T, I>& op, std::int64_t i,
-                                               const RowWork& work, std::int64_t count,
-                                               I* HWY_RESTRICT columns, SpgemmScratch& scratch) {
+                                               const RowWork& work, I* HWY_RESTRICT columns,
+                                               SpgemmScratch& scratch) {
   using Position = typename K::Position;
   const std::int64_t n = work.products, low = work.low;
   K* const keys = scratch.keys.reserve<K>(n + key_padding);

@@ -208,7 +208,7 @@ HWY_INLINE void fill_window(const Typed<T, I>& op, std::int64_t i, const RowWork
 template <class K, class T, class I>
 HWY_INLINE void fill_sorted(const Typed<T, I>& op, std::int64_t i, const RowWork& work,
                             const Rows<T, I>& row, SpgemmScratch& scratch) {
-  const auto* elements = order_columns<K>(op, i, work, row.count, row.columns, scratch);
+  const auto* elements = order_columns<K>(op, i, work, row.columns, scratch);
   if constexpr (has_values<T>) {
     std::fill_n(row.values, row.count, untouched<Sum<T>>);
     add_to_elements(op, i, elements, row.values);
