@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from . import _engine
 from .arrays import Adapter, Array, adapter_of, host_adapter
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .containers.base import check_format
+from .cuda.structure import DeviceCooPattern, DevicePattern, index_arrays_beside
 from .products import sparse_operand
 from .structure import CooPattern, Pattern, index_arrays, integers
 
@@ -117,16 +117,22 @@ def coo_array(
         shape = _length_of(row, f"{name}: row"), _length_of(col, f"{name}: col")
     rows, cols = check_shape(name, shape)
     given = {f"{name}: row": row, f"{name}: col": col}
-    row, col = index_arrays(given, (rows, cols), len(data), copy)
+    placed = index_arrays_beside(data, given, (rows, cols), copy)
+    row, col = placed[1] if placed else index_arrays(given, (rows, cols), len(data), copy)
     for argument, indices in (("row", row), ("col", col)):
         if len(indices) != len(data):
             raise ValueError(
                 f"{name}: {argument} has {len(indices)} elements and data {len(data)}; "
                 f"they must be equally many"
             )
-    pattern = CooPattern(rows, cols, row, col, sorted_indices, canonical)
+    flags = sorted_indices, canonical
+    pattern = (
+        DeviceCooPattern(placed[0], rows, cols, row, col, *flags)
+        if placed
+        else CooPattern(rows, cols, row, col, *flags)
+    )
     if validate == "full":
-        found = _engine.validate_coo(rows, cols, row, col)
+        found = pattern.validate()
         _check_flags(name, sorted_indices, canonical, *found)
         pattern.sorted, pattern.canonical = found
     return COOArray(pattern, data, arrays)
@@ -191,7 +197,8 @@ def _compressed(
     else:
         rows, cols = check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
     given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
-    indptr, indices = index_arrays(given, (rows, cols), len(data), copy)
+    placed = index_arrays_beside(data, given, (rows, cols), copy)
+    indptr, indices = placed[1] if placed else index_arrays(given, (rows, cols), len(data), copy)
     if len(indptr) != rows + 1:
         raise ValueError(
             f"{name}: indptr has {len(indptr)} elements, expected {rows + 1} for {rows} {axis}"
@@ -201,9 +208,14 @@ def _compressed(
             f"{name}: indices has {len(indices)} elements and data {len(data)}; "
             f"they must be equally many"
         )
-    pattern = Pattern(rows, cols, indptr, indices, sorted_indices, canonical)
+    flags = sorted_indices, canonical
+    pattern = (
+        DevicePattern(placed[0], rows, cols, indptr, indices, *flags)
+        if placed
+        else Pattern(rows, cols, indptr, indices, *flags)
+    )
     if validate == "full":
-        found = _engine.validate_csr(pattern.handle, name == "csc_array")
+        found = pattern.validate(name == "csc_array")
         _check_flags(name, sorted_indices, canonical, *found)
         pattern.sorted, pattern.canonical = found
     return CSRArray(pattern, data, arrays)

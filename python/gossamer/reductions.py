@@ -30,7 +30,7 @@ def total(a: SparseArray, axis: int | None) -> Array:
 def row_sums(a: SparseArray) -> Array:
     """Sum of every row, shape (rows,)."""
     pattern, values = a._by_rows()
-    return a._arrays.segment_sum(values, pattern.indptr, None)
+    return a._arrays.segment_sum(values, pattern.row_segments, None)
 
 
 @structural
@@ -38,7 +38,7 @@ def row_norms(a: SparseArray) -> Array:
     """Square root of the sum of squared moduli of every row, shape (rows,)."""
     arrays, csr = a._arrays, a.tocsr(canonical=True)
     squares = arrays.absolute_square(csr.data)
-    norms = arrays.sqrt(arrays.segment_sum(squares, csr.indptr, None))
+    norms = arrays.sqrt(arrays.segment_sum(squares, csr._pattern.row_segments, None))
     return arrays.astype(norms, real_dtype(arrays.dtype_name(a.dtype)))
 
 

@@ -46,12 +46,12 @@ def from_torch(tensor: Any, *, copy: bool = False) -> SparseArray:
     if layout is torch.sparse_coo:
         canonical = tensor.is_coalesced()
         values = tensor.values() if canonical else tensor._values()
-        row, col = tensor._indices().numpy()
+        row, col = tensor._indices()
         return coo_array((values, (row, col)), shape, copy=copy)
     if layout is torch.sparse_csr:
-        parts = tensor.values(), tensor.col_indices().numpy(), tensor.crow_indices().numpy()
+        parts = tensor.values(), tensor.col_indices(), tensor.crow_indices()
         return csr_array(parts, shape, copy=copy)
-    parts = tensor.values(), tensor.row_indices().numpy(), tensor.ccol_indices().numpy()
+    parts = tensor.values(), tensor.row_indices(), tensor.ccol_indices()
     return csc_array(parts, shape, copy=copy)
 
 
@@ -66,7 +66,7 @@ def to_torch(a: SparseArray) -> Any:
             f"to_torch: A holds {type(a.data).__module__} arrays, expected torch tensors; "
             f"make it from tensors"
         )
-    first, second = (to_tensor(indices) for indices in a._index_arrays())
+    first, second = (to_tensor(indices).to(a.data.device) for indices in a._index_arrays())
     if a.format == "coo":
         indices = torch.stack([first, second]).to(torch.int64)
         canonical = a.has_canonical_format

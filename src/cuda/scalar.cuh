@@ -123,6 +123,17 @@ __device__ __forceinline__ T shuffle_from(T value, int lane) {
   }
 }
 
+/// The value of a lane of a group of `width` lanes, which alone take part.
+template <class T>
+__device__ __forceinline__ T shuffle_in_group(unsigned group, T value, int lane, int width) {
+  if constexpr (is_device_complex<T>) {
+    return {__shfl_sync(group, value.real, lane, width),
+            __shfl_sync(group, value.imag, lane, width)};
+  } else {
+    return __shfl_sync(group, value, lane, width);
+  }
+}
+
 /// Sum over groups of `width` neighbouring lanes (a power of two), in every lane. The whole warp
 /// takes part.
 template <class T>

@@ -121,6 +121,12 @@ void check_masked(bool transpose_b) {
   cuda::spgemm_masked(device_left.view(), device_right.view(), device_at.pattern(), values.data(),
                       transpose_b, stream);
   const std::vector<T> result = values.host();
+  const DeviceMemory<T> summed(at.values.size());
+  if (!transpose_b) {
+    cuda::spgemm_values(device_left.view(), device_right.view(), device_at.pattern(), summed.data(),
+                        stream);
+  }
+  const std::vector<T> sums = transpose_b ? result : summed.host();
   const auto element = [](const OwnedCsr<T, I>& m, std::int64_t i, std::int64_t j) {
     for (I p = m.indptr[static_cast<std::size_t>(i)]; p < m.indptr[static_cast<std::size_t>(i) + 1];
          ++p) {
@@ -135,6 +141,7 @@ void check_masked(bool transpose_b) {
                 transpose_b ? element(right, mask.col[p], k) : element(right, k, mask.col[p]));
     }
     CHECK(within_bound(result[p], exact));
+    CHECK(within_bound(sums[p], exact));
   }
 }
 
@@ -160,7 +167,7 @@ TEST_CASE("sddmm samples the dense product") {
   }
 }
 
-TEST_CASE("spgemm_masked samples the sparse product") {
+TEST_CASE("spgemm_masked and spgemm_values sample the sparse product") {
   for (bool transpose_b : {false, true}) {
 #define GOSSAMER_CHECK(enumerator, type, ...)    \
   check_masked<type, std::int32_t>(transpose_b); \

@@ -10,6 +10,17 @@
 
 namespace gossamer::cuda {
 
+/// What a pass over positions found.
+struct PatternScan {
+  bool valid;                    ///< gossamer::validate would not throw
+  PatternProperties properties;  ///< of valid positions
+};
+
+/// Looks at every offset and index, whatever they are. Which one is wrong the host's validate says.
+/// workspace: 256 bytes. Waits for the stream.
+PatternScan scan(const CsrPattern& pattern, Workspace workspace, Stream stream);
+PatternScan scan(const CooPattern& coo, Workspace workspace, Stream stream);
+
 /// Bytes of workspace that transpose, coo_to_csr and sort_indices need.
 std::size_t sort_workspace(std::int64_t nnz, DType index_dtype);
 
@@ -42,5 +53,17 @@ std::int64_t count_distinct(const CsrPattern& sorted, void* indptr, Workspace wo
 /// segments: distinct + 1 offsets into the sorted positions, written.
 void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, void* segments,
                    Stream stream);
+
+/// Bytes of workspace that count_nonzeros needs.
+std::size_t count_nonzeros_workspace(const ArrayView& dense, DType index_dtype);
+
+/// First phase of fromdense, as gossamer::count_nonzeros; the count must fit index_dtype. indptr:
+/// rows + 1 elements, written. Returns nnz; waits for the stream.
+std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
+                            void* indptr, Workspace workspace, Stream stream);
+
+/// Second phase: columns and values of the counted elements.
+void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,
+                   void* indices, void* values, Stream stream);
 
 }  // namespace gossamer::cuda

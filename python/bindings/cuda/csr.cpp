@@ -6,7 +6,7 @@
 #include <string>
 
 #include "device_arrays.hpp"
-#include "gossamer/cuda/matmul.hpp"
+#include "device_pattern.hpp"
 #include "gossamer/cuda/sddmm.hpp"
 #include "gossamer/cuda/spgemm.hpp"
 #include "gossamer/cuda/values.hpp"
@@ -14,26 +14,6 @@
 
 namespace gossamer::python {
 namespace {
-
-/// A pattern in device memory, and how products deal out its rows. Keeps no array alive.
-struct DeviceCsrPattern {
-  DeviceCsrPattern(std::int64_t rows, std::int64_t cols, const ArrayView& indptr,
-                   const ArrayView& indices) {
-    pattern.rows = rows;
-    pattern.cols = cols;
-    pattern.nnz = indices.shape[0];
-    pattern.index_dtype = indices.dtype;
-    pattern.indptr = device_vector(indptr, rows + 1, indices.dtype, "indptr");
-    pattern.indices = device_vector(indices, pattern.nnz, indices.dtype, "indices");
-  }
-
-  CsrView with_values(const ArrayView& values) const {
-    return {pattern, values.dtype, device_vector(values, pattern.nnz, values.dtype, "values")};
-  }
-
-  CsrPattern pattern;
-  cuda::RowSchedule schedule;
-};
 
 void bind_patterns(nb::module_& m) {
   nb::class_<DeviceCsrPattern>(m, "CsrPattern",
@@ -117,6 +97,19 @@ void bind_cuda_csr(nb::module_& m) {
       nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("mask"),
       nb::arg("values"), nb::arg("transpose_b"), nb::arg("stream"),
       "Write the values of A B, or A Bᵀ, at the mask's positions; B is canonical.");
+  m.def(
+      "spgemm_values",
+      [](const DeviceCsrPattern& a, const ArrayView& a_values, const DeviceCsrPattern& b,
+         const ArrayView& b_values, const DeviceCsrPattern& c, const ArrayView& values,
+         cuda::Stream stream) {
+        void* const out = device_vector(values, c.pattern.nnz, a_values.dtype, "values");
+        cuda::spgemm_values(a.with_values(a_values), b.with_values(b_values), c.pattern, out,
+                            stream);
+      },
+      nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("c"),
+      nb::arg("values"), nb::arg("stream"),
+      "Write the values of A B at C's positions; B and C are "
+      "canonical.");
   m.def(
       "segment_sum",
       [](const ArrayView& values, const std::optional<ArrayView>& map, const ArrayView& segments,

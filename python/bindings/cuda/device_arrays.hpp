@@ -18,5 +18,6 @@ void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, con
 void bind_device_arrays(nb::module_& m);
 void bind_cuda_csr(nb::module_& m);
 void bind_cuda_packed(nb::module_& m);
+void bind_cuda_structure(nb::module_& m);
 
 }  // namespace gossamer::python

@@ -74,9 +74,13 @@ class DifferentiableAdapter(Adapter):
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, Array]:
         a_values, b_values = self._promoted(a_values, b_values)
-        c = kernels.spgemm_pattern(a, b)
+        c = self._product_pattern(a, b, a_values)
         a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
         return c, self.ops.spgemm(a_values, b_values, a, b, c, False)
+
+    def _product_pattern(self, a: Pattern, b: Pattern, a_values: Array) -> Pattern:
+        """Pattern of the product of two matrices, of which one has those values."""
+        return kernels.spgemm_pattern(a, b)
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
         kernels.check_sddmm(pattern, u.shape, v.shape)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..arrays import Array
-from ..structure import CooPattern, Indices, Pattern
+from ..structure import Indices, Pattern
 from .coo import COOArray
 from .csc import CSCArray
 from .patterned import PatternedArray
@@ -63,16 +63,7 @@ class CSRArray(PatternedArray):
     @structural
     def tocoo(self, canonical: bool = False) -> COOArray:
         csr = self.tocsr(canonical)
-        pattern = csr._pattern
-        coo = CooPattern(
-            pattern.rows,
-            pattern.cols,
-            pattern.row_indices(),
-            pattern.indices,
-            pattern.sorted,
-            pattern.canonical,
-        )
-        return COOArray(coo, csr._data, self._arrays)
+        return COOArray(csr._pattern.tocoo(), csr._data, self._arrays)
 
     def todense(self) -> Array:
         return self._arrays.todense(self._pattern, self._data, transposed=False)

@@ -62,4 +62,5 @@ class PatternedArray(SparseArray):
         return data
 
     def _with_data(self: Self, data: Array, arrays: Adapter | None = None) -> Self:
-        return type(self)(self._pattern, data, arrays or self._arrays)
+        pattern = self._pattern if arrays is None else self._pattern.beside(data)
+        return type(self)(pattern, data, arrays or self._arrays)

@@ -55,6 +55,10 @@ class Memory(ABC):
         """Return x in C order, a copy where it is not."""
 
     @abstractmethod
+    def copy(self, x: DeviceArray) -> DeviceArray:
+        """Return a copy of x."""
+
+    @abstractmethod
     def astype(self, x: DeviceArray, dtype: str) -> DeviceArray:
         """Cast; x itself where it has the dtype already."""
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sparse matrices on a GPU, for arrays of any framework.
 
-Positions stay with the pattern in the CPU's memory, where every structural operation is done. What
-a product needs of them on a GPU is copied there when it is first used, and kept with the pattern:
-row offsets, indices, and for rows of uneven lengths about one index a row. That first use waits for
-the stream, so it cannot be captured in a graph.
+What a product needs beside the positions, for rows of uneven lengths about one index a row, is made
+when they are first used and kept as long as they live; so is a copy of positions that are in the
+CPU's memory. That first use waits for the stream, so it cannot be captured in a graph.
 """
 
 from __future__ import annotations
@@ -12,24 +11,43 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from ..arrays.kernels import within_rank
-from ..structure import Pattern, Selection
+from ..structure import Pattern, Selection, common_index_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
+from .streams import refuse_capture
+from .structure import DevicePattern
 
-#: Copies of structures by the kind of memory and the device.
-_copies: WeakKeyDictionary[Any, dict[tuple[Memory, int], Any]] = WeakKeyDictionary()
+#: What products need of structures, by the kind of memory and the device. A structure that is a key
+#: must not be held by what is kept for it.
+_prepared: WeakKeyDictionary[Any, dict[tuple[Memory, int], Any]] = WeakKeyDictionary()
 
 
-class DevicePattern:
-    """A pattern's copy on one GPU, and how products deal out its rows."""
+class PreparedPattern:
+    """A pattern on a GPU, and how products deal out its rows.
+
+    Attributes
+    ----------
+    copy
+        The pattern, if it was copied from the CPU's memory.
+    """
 
     def __init__(self, memory: Memory, pattern: Pattern, device: int) -> None:
-        self.memory, self.pattern, self.device = memory, pattern, device
-        self.indptr = memory.from_host(pattern.indptr, device)
-        self.indices = memory.from_host(pattern.indices, device)
-        indptr, indices = memory.view(self.indptr), memory.view(self.indices)
-        self.handle = engine().CsrPattern(pattern.rows, pattern.cols, indptr, indices)
+        self.copy: DevicePattern | None = None
+        if not isinstance(pattern, DevicePattern) or not pattern.is_on(memory, device):
+            pattern = self.copy = DevicePattern(
+                memory,
+                pattern.rows,
+                pattern.cols,
+                memory.from_host(pattern.indptr, device),
+                memory.from_host(pattern.indices, device),
+                pattern.sorted,
+                pattern.canonical,
+            )
+        self.indptr, self.indices = pattern.device_indptr, pattern.device_indices
+        self.handle = pattern.view()
         stream = memory.stream(device)
         kept, workspace = memory.workspace(256, device)
         elements = self.handle.plan(workspace, stream)
@@ -38,23 +56,6 @@ class DevicePattern:
             self._schedule = memory.empty((elements,), pattern.index_dtype.name, device)
             self.handle.schedule(memory.view(self._schedule), workspace, stream)
         del kept
-        self._rows: DeviceArray | None = None
-        self._transpose: tuple[DevicePattern, DeviceArray] | None = None
-
-    def transpose(self) -> tuple[DevicePattern, DeviceArray]:
-        """Copy of the transposed pattern, and the index map of its values."""
-        if self._transpose is None:
-            pattern, index_map = self.pattern.transpose()
-            transposed = on_device(self.memory, pattern, self.device)
-            self._transpose = transposed, self.memory.from_host(index_map, self.device)
-        return self._transpose
-
-    @property
-    def rows(self) -> DeviceArray:
-        """Row of each stored position."""
-        if self._rows is None:
-            self._rows = self.memory.from_host(self.pattern.row_indices(), self.device)
-        return self._rows
 
 
 class DeviceSelection:
@@ -62,30 +63,44 @@ class DeviceSelection:
 
     def __init__(self, memory: Memory, selection: Selection, device: int) -> None:
         self.index_map, self.segments = (
-            None if indices is None else memory.from_host(indices, device)
+            memory.from_host(indices, device) if isinstance(indices, np.ndarray) else indices
             for indices in (selection.index_map, selection.segments)
         )
 
 
 def on_device(memory: Memory, structure: Pattern | Selection, device: int) -> Any:
-    """Return a structure's copy on a GPU, made on the first call and kept as long as it lives.
+    """Return what products on a GPU need of a structure, made on the first call and kept.
 
     Raises
     ------
     RuntimeError
         If there is none yet and the stream is being captured in a graph.
     """
-    copies = _copies.setdefault(structure, {})
-    copy = copies.get((memory, device))
-    if copy is None:
-        if engine().capture_id(memory.stream(device)):
-            raise RuntimeError(
-                "A @ x: the first product of a pattern on a GPU cannot be captured in a CUDA "
-                "graph; make one before"
-            )
-        kind: Any = DevicePattern if isinstance(structure, Pattern) else DeviceSelection
-        copy = copies[memory, device] = kind(memory, structure, device)
-    return copy
+    prepared = _prepared.setdefault(structure, {})
+    found = prepared.get((memory, device))
+    if found is None:
+        refuse_capture(
+            memory.stream(device), "A @ x: the first product of a pattern", "make one before"
+        )
+        kind: Any = PreparedPattern if isinstance(structure, Pattern) else DeviceSelection
+        found = prepared[memory, device] = kind(memory, structure, device)
+    return found
+
+
+def _device_pattern(memory: Memory, pattern: Pattern, device: int) -> DevicePattern:
+    """Return the same positions on the GPU."""
+    copy: DevicePattern | None = on_device(memory, pattern, device).copy
+    if copy is not None:
+        return copy
+    assert isinstance(pattern, DevicePattern)
+    return pattern
+
+
+def spgemm_pattern(memory: Memory, a: Pattern, b: Pattern, device: int) -> DevicePattern:
+    """Pattern of A B on the GPU, in an index dtype that holds it."""
+    a, b = common_index_dtype(a, b)
+    left, right = (_device_pattern(memory, p, device) for p in (a, b))
+    return left.spgemm(right)
 
 
 def matmul(
@@ -99,12 +114,12 @@ def matmul(
 ) -> None:
     """Write Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
     device = memory.device(values)
-    matrix: DevicePattern = on_device(memory, pattern, device)
     if transpose:
-        matrix, index_map = matrix.transpose()
+        pattern, index_map = _device_pattern(memory, pattern, device).transpose()
         moved = memory.empty((pattern.nnz,), memory.dtype_name(values), device)
         _gather(memory, values, index_map, moved)
         values = moved
+    matrix: PreparedPattern = on_device(memory, pattern, device)
     x, out = within_rank(x), within_rank(out)
     if swapped and x.ndim > 1:
         x, out = x.swapaxes(-1, -2), out.swapaxes(-1, -2)
@@ -142,17 +157,14 @@ def spgemm(
     """Write the values of A B, or A Bᵀ, at c's positions."""
     device = memory.device(a_values)
     ordered, b_values = _canonical(memory, b, b_values)
-    left, right, mask = (on_device(memory, p, device).handle for p in (a, ordered, c))
-    engine().spgemm_masked(
-        left,
-        memory.view(a_values),
-        right,
-        memory.view(b_values),
-        mask,
-        memory.view(out),
-        transpose_b,
-        memory.stream(device),
-    )
+    left, right, product = (on_device(memory, p, device).handle for p in (a, ordered, c))
+    data = memory.view(a_values), memory.view(b_values), memory.view(out)
+    operands = left, data[0], right, data[1], product, data[2]
+    stream = memory.stream(device)
+    if c.canonical and not transpose_b:
+        engine().spgemm_values(*operands, stream)
+    else:
+        engine().spgemm_masked(*operands, transpose_b, stream)
 
 
 def segment_sum(
@@ -179,16 +191,18 @@ def todense(
     """Write the dense matrix, or its transpose; duplicates are summed."""
     distinct, values = _canonical(memory, pattern, values)
     out[...] = 0
-    matrix: DevicePattern = on_device(memory, distinct, memory.device(values))
-    (out.T if transposed else out)[matrix.rows, matrix.indices] = values
+    positions = _device_pattern(memory, distinct, memory.device(values))
+    target = out.T if transposed else out
+    target[positions.device_rows(), positions.device_indices] = values
 
 
 def sample(
     memory: Memory, dense: DeviceArray, pattern: Pattern, transposed: bool, out: DeviceArray
 ) -> None:
     """Write the elements of a dense matrix, or its transpose, at the positions."""
-    matrix: DevicePattern = on_device(memory, pattern, memory.device(dense))
-    out[...] = (dense.T if transposed else dense)[matrix.rows, matrix.indices]
+    positions = _device_pattern(memory, pattern, memory.device(dense))
+    source = dense.T if transposed else dense
+    out[...] = source[positions.device_rows(), positions.device_indices]
 
 
 def _canonical(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workspace that belongs to a stream."""
+"""What belongs to a stream: its workspace, and its capture in a graph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Any
 
 from .library import engine
 from .memory import DeviceArray, Memory
+
+
+def refuse_capture(stream: Any, operation: str, advice: str) -> None:
+    """Raise RuntimeError if the stream is being captured in a CUDA graph."""
+    if engine().capture_id(stream):
+        raise RuntimeError(f"{operation} cannot be captured in a CUDA graph; {advice}")
 
 
 class StreamBuffers:

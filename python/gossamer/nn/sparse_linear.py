@@ -56,7 +56,7 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
                 f"SparseLinear: bias has shape {tuple(bias.shape)}, expected ({self.out_features},)"
             )
         csr = weight.tocsr(canonical=True)
-        self._pattern: Pattern = csr._pattern
+        self._pattern: Pattern = csr._pattern.on_host()
         self.register_buffer("indptr", to_tensor(csr.indptr))
         self.register_buffer("indices", to_tensor(csr.indices))
         self.values = nn.Parameter(csr.data.detach().clone())

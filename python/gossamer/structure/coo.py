@@ -53,10 +53,13 @@ class CooPattern:
         sorted: bool = False,
         canonical: bool = False,
     ) -> None:
-        self.rows = rows
-        self.cols = cols
+        self._describe(rows, cols, sorted, canonical)
         self.row = freeze(row)
         self.col = freeze(col)
+
+    def _describe(self, rows: int, cols: int, sorted: bool, canonical: bool) -> None:
+        self.rows = rows
+        self.cols = cols
         self.sorted = sorted or canonical
         self.canonical = canonical
         self.number = register(self)
@@ -81,9 +84,30 @@ class CooPattern:
     def transpose(self) -> CooPattern:
         """Positions with rows and columns exchanged, sharing both arrays."""
         if self._transpose is None:
-            self._transpose = CooPattern(self.cols, self.rows, self.col, self.row)
+            self._transpose = self._transposed()
             self._transpose._transpose = self
         return self._transpose
+
+    def _transposed(self) -> CooPattern:
+        return CooPattern(self.cols, self.rows, self.col, self.row)
+
+    def on_host(self) -> CooPattern:
+        """Return the same positions in the CPU's memory; itself where they are there."""
+        return self
+
+    def beside(self, values: Any) -> CooPattern:
+        """Return the same positions where structural operations on such values take them."""
+        return self
+
+    def validate(self) -> tuple[bool, bool]:
+        """Check every index; return whether they are sorted, and canonical.
+
+        Raises
+        ------
+        ValueError
+            Naming the first that is wrong.
+        """
+        return _engine.validate_coo(self.rows, self.cols, self.row, self.col)
 
     @property
     def is_compressed(self) -> bool:

@@ -99,6 +99,13 @@ def _converted(array: Indices, dtype: np.dtype[Any], argument: str, copy: bool) 
     return freeze(np.ascontiguousarray(array).view())
 
 
+def host_indices(indices: Any) -> Indices:
+    """Return an index map as a NumPy array; those of patterns on a GPU are there."""
+    memory = memory_of(indices)
+    on_host: Indices = indices if memory is None else memory.to_host(indices)
+    return on_host
+
+
 def range_map(starts: Indices, lengths: Indices) -> Indices:
     """Index map of consecutive runs: starts[i], starts[i] + 1, ... for lengths[i] elements each."""
     ends = np.cumsum(lengths, dtype=starts.dtype)

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _engine
 from .indices import Indices, freeze, range_map
 from .registry import register
+
+if TYPE_CHECKING:
+    from .coo import CooPattern
 
 # Positions from which looking for runs pays.
 _FEWEST_WITH_RUNS = 4096
@@ -61,13 +64,16 @@ class Pattern:
         sorted: bool = False,
         canonical: bool = False,
     ) -> None:
-        self.rows = rows
-        self.cols = cols
+        self._describe(rows, cols, sorted, canonical)
         self.indptr = freeze(indptr)
         self.indices = freeze(indices)
+        self.handle = _engine.CsrPattern(rows, cols, indptr, indices)
+
+    def _describe(self, rows: int, cols: int, sorted: bool, canonical: bool) -> None:
+        self.rows = rows
+        self.cols = cols
         self.sorted = sorted or canonical
         self.canonical = canonical
-        self.handle = _engine.CsrPattern(rows, cols, indptr, indices)
         self.number = register(self)
         self._runs_known = False
         self._transpose: tuple[Pattern, Indices] | None = None
@@ -96,6 +102,37 @@ class Pattern:
 
     def _empty(self, count: int) -> Indices:
         return np.empty(count, self.index_dtype)
+
+    @property
+    def row_segments(self) -> Indices:
+        """Row offsets as the segments of sums over rows, where operations on values take them."""
+        return self.indptr
+
+    def on_host(self) -> Pattern:
+        """Return the same positions in the CPU's memory; itself where they are there."""
+        return self
+
+    def beside(self, values: Any) -> Pattern:
+        """Return the same positions where structural operations on such values take them."""
+        return self
+
+    def validate(self, csc: bool = False) -> tuple[bool, bool]:
+        """Check every offset and index; return whether they are sorted, and canonical.
+
+        Raises
+        ------
+        ValueError
+            Naming the first that is wrong; ``csc`` makes it speak of rows.
+        """
+        return _engine.validate_csr(self.handle, csc)
+
+    def tocoo(self) -> CooPattern:
+        """Return the same positions as rows and columns."""
+        from .coo import CooPattern
+
+        return CooPattern(
+            self.rows, self.cols, self.row_indices(), self.indices, self.sorted, self.canonical
+        )
 
     def multiply(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
         """Write A @ x, or conj(A) @ x, into y; arrays as the engine takes them.

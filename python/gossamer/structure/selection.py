@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .. import _engine
-from .indices import Indices
+from .indices import Indices, host_indices
 from .registry import register
 
 
@@ -48,15 +48,17 @@ class Selection:
         return self._transpose
 
     def _made_transpose(self) -> Selection:
-        index_map = self.index_map
-        if self.segments is None:
+        index_map, segments = (
+            None if x is None else host_indices(x) for x in (self.index_map, self.segments)
+        )
+        if segments is None:
             assert index_map is not None
             stored = np.flatnonzero(index_map >= 0).astype(index_map.dtype)
             source, result = index_map[stored], stored
         else:
-            numbers = np.arange(self.rows, dtype=self.segments.dtype)
-            result = np.repeat(numbers, np.diff(self.segments))
-            first, last = int(self.segments[0]), int(self.segments[-1])
+            numbers = np.arange(self.rows, dtype=segments.dtype)
+            result = np.repeat(numbers, np.diff(segments))
+            first, last = int(segments[0]), int(segments[-1])
             if index_map is None:
                 if (first, last) == (0, self.cols):
                     return Selection(self.rows, result)

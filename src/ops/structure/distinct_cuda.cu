@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Distinct positions of sorted rows: a warp a row.
-#include <cub/device/device_scan.cuh>
-
 #include "core/visit.hpp"
-#include "cuda/runtime.hpp"
+#include "cuda/row_offsets.cuh"
 #include "gossamer/cuda/structure.hpp"
 
 namespace gossamer::cuda {
@@ -61,27 +59,17 @@ unsigned blocks_for_warps(std::int64_t warps) {
   return static_cast<unsigned>((warps * 32 + block - 1) / block);
 }
 
-template <class I>
-std::size_t scan_bytes(std::int64_t count) {
-  std::size_t bytes = 0;
-  check(cub::DeviceScan::ExclusiveSum(nullptr, bytes, static_cast<I*>(nullptr),
-                                      static_cast<I*>(nullptr), count),
-        "count_distinct");
-  return bytes;
-}
-
 }  // namespace
 
 std::size_t count_distinct_workspace(const CsrPattern& sorted) {
   return visit_index(sorted.index_dtype, "indices", [&](auto index) {
-    return scan_bytes<typename decltype(index)::type>(sorted.rows + 1);
+    return row_offsets_workspace<typename decltype(index)::type>(sorted.rows);
   });
 }
 
 std::int64_t count_distinct(const CsrPattern& sorted, void* indptr, Workspace workspace,
                             Stream stream) {
   const DeviceScope scope(stream, "count_distinct");
-  check_workspace(workspace, count_distinct_workspace(sorted), "count_distinct");
   return visit_index(sorted.index_dtype, "indices", [&](auto index) {
     using I = typename decltype(index)::type;
     I* const counts = static_cast<I*>(indptr);
@@ -89,16 +77,7 @@ std::int64_t count_distinct(const CsrPattern& sorted, void* indptr, Workspace wo
         static_cast<const I*>(sorted.indptr), static_cast<const I*>(sorted.indices), sorted.rows,
         counts);
     check_launch("count_distinct");
-    std::size_t bytes = scan_bytes<I>(sorted.rows + 1);
-    check(cub::DeviceScan::ExclusiveSum(workspace.data, bytes, counts, counts, sorted.rows + 1,
-                                        native(stream)),
-          "count_distinct");
-    I total = 0;
-    check(cudaMemcpyAsync(&total, counts + sorted.rows, sizeof(I), cudaMemcpyDeviceToHost,
-                          native(stream)),
-          "count_distinct");
-    check(cudaStreamSynchronize(native(stream)), "count_distinct");
-    return std::int64_t{total};
+    return to_row_offsets(counts, sorted.rows, workspace, stream, "count_distinct");
   });
 }
 

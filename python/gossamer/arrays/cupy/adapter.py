@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import cupy
 
-from ...cuda import sparse
+from ...cuda import sparse, structure
 from ...devices import Device
 from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ...structure import CooPattern, Indices, Pattern, Selection
@@ -148,7 +148,7 @@ class CuPyAdapter(Adapter):
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, Array]:
         a_values, b_values = self._promoted(a_values, b_values)
-        c = kernels.spgemm_pattern(a, b)
+        c = sparse.spgemm_pattern(memory, a, b, memory.device(a_values))
         a, b = a.astype(c.index_dtype), b.astype(c.index_dtype)
         values = self._made((c.nnz,), a_values)
         sparse.spgemm(memory, a_values, b_values, a, b, c, False, values)
@@ -192,8 +192,7 @@ class CuPyAdapter(Adapter):
         return memory.empty(shape, memory.dtype_name(like), memory.device(like))
 
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
-        pattern, values = numpy_adapter.fromdense(memory.to_host(dense), threshold)
-        return pattern, self.fromnumpy(values)
+        return structure.fromdense(memory, dense, threshold)
 
 
 adapter = CuPyAdapter()

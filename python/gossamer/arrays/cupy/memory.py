@@ -60,6 +60,10 @@ class CuPyMemory(Memory):
         with x.device:
             return cupy.ascontiguousarray(x)
 
+    def copy(self, x: cupy.ndarray) -> cupy.ndarray:
+        with x.device:
+            return x.copy()
+
     def astype(self, x: cupy.ndarray, dtype: str) -> cupy.ndarray:
         with x.device:
             return x.astype(device_dtype(dtype), copy=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ...cuda import sparse, structure
 from ...devices import CPU, Device
 from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype
 from ...structure import Pattern
@@ -17,6 +18,7 @@ from ..adapter import Array
 from ..differentiable import DifferentiableAdapter
 from ..numpy import adapter as numpy_adapter
 from . import operations
+from .cuda import memory
 from .host import DTYPES, NAMES, to_numpy, to_tensor
 from .library import check_same_device
 
@@ -132,11 +134,21 @@ class TorchAdapter(DifferentiableAdapter):
         check_same_device(b_values, a_values, "A")
         return super().spgemm(a, a_values, b, b_values)
 
+    def _product_pattern(self, a: Pattern, b: Pattern, a_values: torch.Tensor) -> Pattern:
+        if not a_values.is_cuda:
+            return super()._product_pattern(a, b, a_values)
+        return sparse.spgemm_pattern(memory, a, b, a_values.device.index)
+
     def fromdense(self, dense: torch.Tensor, threshold: float) -> tuple[Pattern, torch.Tensor]:
-        pattern, values = numpy_adapter.fromdense(to_numpy(dense), threshold)
+        if dense.is_cuda:
+            pattern: Pattern
+            pattern, values = structure.fromdense(memory, dense.detach(), threshold)
+        else:
+            pattern, on_host = numpy_adapter.fromdense(to_numpy(dense), threshold)
+            values = to_tensor(on_host)
         if dense.requires_grad:
             return pattern, operations.sample(dense, pattern, False)
-        return pattern, to_tensor(values).to(dense.device)
+        return pattern, values
 
     def tracks(self, x: torch.Tensor) -> bool:
         return bool(x.requires_grad and torch.is_grad_enabled())

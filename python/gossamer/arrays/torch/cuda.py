@@ -59,6 +59,9 @@ class TorchMemory(Memory):
     def contiguous(self, x: torch.Tensor) -> torch.Tensor:
         return x.contiguous()
 
+    def copy(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
     def astype(self, x: torch.Tensor, dtype: str) -> torch.Tensor:
         return x.to(_DTYPES[dtype])
 

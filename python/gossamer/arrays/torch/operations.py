@@ -25,12 +25,12 @@ def matmul(
     values: torch.Tensor, x: torch.Tensor, pattern: Pattern, transpose: bool, swapped: bool
 ) -> torch.Tensor:
     """Y = A X, or Aᵀ X; X is (n,), (..., n, k), or swapped (..., k, n)."""
-    return _matmul(values, x, pattern.number, transpose, swapped)
+    return MATMUL(values, x, pattern.number, transpose, swapped)
 
 
 def sddmm(u: torch.Tensor, v: torch.Tensor, pattern: Pattern) -> torch.Tensor:
     """Values of U Vᵀ at the positions; U is (m,) or (..., m, k)."""
-    return _sddmm(u, v, pattern.number)
+    return SDDMM(u, v, pattern.number)
 
 
 def spgemm(
@@ -42,22 +42,22 @@ def spgemm(
     transpose_b: bool,
 ) -> torch.Tensor:
     """Values of A B, or A Bᵀ, at c's positions; all patterns of one index dtype."""
-    return _spgemm(a_values, b_values, a.number, b.number, c.number, transpose_b)
+    return SPGEMM(a_values, b_values, a.number, b.number, c.number, transpose_b)
 
 
 def segment_sum(values: torch.Tensor, selection: Selection) -> torch.Tensor:
     """Sums of selected values."""
-    return _segment_sum(values, selection.number)
+    return SEGMENT_SUM(values, selection.number)
 
 
 def todense(values: torch.Tensor, pattern: Pattern, transposed: bool) -> torch.Tensor:
     """Return the dense matrix, or its transpose."""
-    return _todense(values, pattern.number, transposed)
+    return TODENSE(values, pattern.number, transposed)
 
 
 def sample(dense: torch.Tensor, pattern: Pattern, transposed: bool) -> torch.Tensor:
     """Elements of a dense matrix, or its transpose, at the positions."""
-    return _sample(dense, pattern.number, transposed)
+    return SAMPLE(dense, pattern.number, transposed)
 
 
 def conj(x: torch.Tensor) -> torch.Tensor:
@@ -147,10 +147,10 @@ def _batched_matmul(
     if operand == 0:
         return None
     # A batch of vectors is a matrix with a vector in each row.
-    return _matmul(values, x, number, transpose, swapped or x.ndim == 2)
+    return MATMUL(values, x, number, transpose, swapped or x.ndim == 2)
 
 
-_matmul = Operation(
+MATMUL = Operation(
     "matmul(Tensor values, Tensor x, int pattern, bool transpose, bool swapped) -> Tensor",
     2,
     1,
@@ -159,7 +159,7 @@ _matmul = Operation(
     _adjoint(gradients.matmul, 2, 1),
     _batched_matmul,
 )
-_sddmm = Operation(
+SDDMM = Operation(
     "sddmm(Tensor u, Tensor v, int pattern) -> Tensor",
     2,
     1,
@@ -167,7 +167,7 @@ _sddmm = Operation(
     lambda u, v, number: u.new_empty((structure_of(number).nnz,)),
     _adjoint(gradients.sddmm, 2, 1),
 )
-_spgemm = Operation(
+SPGEMM = Operation(
     "spgemm(Tensor a_values, Tensor b_values, int a, int b, int product, bool transpose_b) "
     "-> Tensor",
     2,
@@ -176,7 +176,7 @@ _spgemm = Operation(
     lambda a_values, b_values, a, b, c, transpose_b: a_values.new_empty((structure_of(c).nnz,)),
     _adjoint(gradients.spgemm, 2, 3),
 )
-_segment_sum = Operation(
+SEGMENT_SUM = Operation(
     "segment_sum(Tensor values, int selection) -> Tensor",
     1,
     1,
@@ -184,7 +184,7 @@ _segment_sum = Operation(
     lambda values, number: values.new_empty((structure_of(number).rows,)),
     _adjoint(gradients.segment_sum, 1, 1),
 )
-_todense = Operation(
+TODENSE = Operation(
     "todense(Tensor values, int pattern, bool transposed) -> Tensor",
     1,
     1,
@@ -192,7 +192,7 @@ _todense = Operation(
     _todense_fake,
     _adjoint(gradients.todense, 1, 1),
 )
-_sample = Operation(
+SAMPLE = Operation(
     "sample(Tensor dense, int pattern, bool transposed) -> Tensor",
     1,
     1,

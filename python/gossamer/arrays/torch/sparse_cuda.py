@@ -8,9 +8,8 @@ import torch
 from ...cuda import sparse
 from ...structure.registry import structure_of
 from ..kernels import matmul_shape
-from . import operations  # noqa: F401 - defines what is implemented here
+from . import operations
 from .cuda import memory
-from .library import LIBRARY
 
 
 def _matmul(
@@ -61,12 +60,12 @@ def _sample(dense: torch.Tensor, number: int, transposed: bool) -> torch.Tensor:
     return values
 
 
-for _name, _kernel in {
-    "matmul": _matmul,
-    "sddmm": _sddmm,
-    "spgemm": _spgemm,
-    "segment_sum": _segment_sum,
-    "todense": _todense,
-    "sample": _sample,
-}.items():
-    LIBRARY.impl(_name, _kernel, "CUDA")
+for _operation, _kernel in (
+    (operations.MATMUL, _matmul),
+    (operations.SDDMM, _sddmm),
+    (operations.SPGEMM, _spgemm),
+    (operations.SEGMENT_SUM, _segment_sum),
+    (operations.TODENSE, _todense),
+    (operations.SAMPLE, _sample),
+):
+    _operation.register_kernel("cuda", _kernel)
