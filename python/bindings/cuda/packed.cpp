@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gossamer/cuda/packed.hpp"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 
+#include <optional>
 #include <string>
 
 #include "device_arrays.hpp"
@@ -123,9 +125,20 @@ void bind_cuda_packed(nb::module_& m) {
           "Write the arrangement into nbytes bytes of memory; waits for the stream.")
       .def("unpack", &Arrangement::unpack, nb::arg("dense"), nb::arg("stream"),
            nb::arg("scaled") = true, "Write the dense matrix.")
-      .def("matmul", &Arrangement::matmul, nb::arg("x"), nb::arg("y"), nb::arg("workspace"),
-           nb::arg("stream"), nb::arg("overlap") = false,
-           "Write the product with each row of x (k, n) into y (k, m), both C-contiguous.");
+      .def(
+          "matmul",
+          [](const Arrangement& arrangement, const ArrayView& x, const ArrayView& y,
+             cuda::Workspace workspace, cuda::Stream stream, std::optional<bool> overlap) {
+            if (overlap) {
+              arrangement.matmul(x, y, workspace, stream, *overlap);
+            } else {
+              cuda::matmul(arrangement, x, y, workspace, stream);
+            }
+          },
+          nb::arg("x"), nb::arg("y"), nb::arg("workspace"), nb::arg("stream"),
+          nb::arg("overlap").none() = nb::none(),
+          "Write the product with each row of x (k, n) into y (k, m), both C-contiguous; None "
+          "overlaps it with the kernel before where that pays.");
   m.def("delta_rows_workspace", &cuda::delta_rows_workspace, nb::arg("packed"));
   m.def("bitmap_tiles_workspace", &cuda::bitmap_tiles_workspace, nb::arg("packed"));
   m.def("arrange_delta_rows", &cuda::arrange_delta_rows, nb::arg("packed"), nb::arg("workspace"),

@@ -12,7 +12,7 @@ from ..packed.dtypes import has_scales
 from ..packed.selection import PACKED_FORMATS, choose_format, offset_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
-from .streams import StreamBuffers
+from .streams import StreamBuffers, refuse_capture
 from .tuning import BITMAP_TILES_VECTORS, delta_rows_vectors
 
 #: Zeros that products use between kernels, one buffer a stream.
@@ -115,11 +115,11 @@ def handle(
 
 
 def _refuse_capture(stream: Any) -> None:
-    if engine().capture_id(stream):
-        raise RuntimeError(
-            "P @ x: the first product of a packed matrix cannot be captured in a CUDA graph; make "
-            "one with the same number of vectors before"
-        )
+    refuse_capture(
+        stream,
+        "P @ x: the first product of a packed matrix",
+        "make one with the same number of vectors before",
+    )
 
 
 class DeviceMatrix:
@@ -173,11 +173,12 @@ class DeviceMatrix:
             engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
 
-    def matmul(self, x: DeviceArray, transpose: bool, overlap: bool = False) -> DeviceArray:
+    def matmul(self, x: DeviceArray, transpose: bool, overlap: bool | None = None) -> DeviceArray:
         """Product with each row of x, shape (k, n), of the result's dtype: shape (k, m).
 
         Up to 64 rows are multiplied by the engine's kernels. More, and the transposed matrix, by
-        the framework's dense product with an unpacked copy, made for the call.
+        the framework's dense product with an unpacked copy, made for the call. ``overlap`` says
+        whether a kernel may begin while the one before it ends; None: where that pays.
         """
         memory = self.memory
         x = memory.contiguous(x)

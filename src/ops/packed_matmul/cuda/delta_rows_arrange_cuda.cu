@@ -296,13 +296,14 @@ class DeltaRows final : public Arrangement {
     if (view_.rows == 0) return;
     const DeviceScope scope(stream, "packed_matmul");
     const std::size_t item = item_size(x.dtype);
+    const bool has_overlap = device_properties(stream.device).compute_capability >= 90;
     for (std::int64_t i = 0; i < vectors; ++i) {
       const Launch launch{view_,
                           bits_,
                           static_cast<const char*>(x.data) + item * view_.cols * i,
                           static_cast<char*>(y.data) + item * view_.rows * i,
                           static_cast<std::uint64_t*>(workspace.data),
-                          overlap && device_properties(stream.device).compute_capability >= 90,
+                          (overlap || i > 0) && has_overlap,
                           stream.device,
                           native(stream)};
       check(matvec(dtype_, x.dtype, launch), "packed_matmul");

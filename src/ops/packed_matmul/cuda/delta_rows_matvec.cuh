@@ -31,11 +31,12 @@ template <class V, int Bits>
 inline constexpr int depth = (88 << 10) / (warps * unit_bytes<V, Bits>);
 
 /// grid: a.blocks blocks of `warps` warps; dynamic shared memory: x where Resident (else it is
-/// gathered from global memory), then `depth` units a warp.
+/// gathered from global memory), then `depth` units a warp. x is not called restricted: read-only
+/// loads are not for what the kernel before may still be writing.
 template <class V, class X, int Bits, bool Resident>
 __global__ void __launch_bounds__(warps * 32, 2)
-    matvec_kernel(const __grid_constant__ View a, const X* __restrict__ x, X* __restrict__ y,
-                  std::uint64_t* partial, bool overlap) {
+    matvec_kernel(const __grid_constant__ View a, const X* x, X* y, std::uint64_t* partial,
+                  bool overlap) {
   using Code = DistanceCode<Bits>;
   constexpr int kSteps = Code::steps, kWords = Code::words, kPlanes = kSteps * 8 * sizeof(V) / 16,
                 kDepth = depth<V, Bits>;
