@@ -13,6 +13,7 @@ from gossamer.cli.bench.llm import llm
 from gossamer.cli.bench.packed import packed
 from gossamer.cli.bench.pruning import pruning
 from gossamer.cli.bench.spmm import spmm
+from gossamer.cli.bench.train import train
 from gossamer.cli.demo.command import demo
 from gossamer.cli.info import info
 from gossamer.cli.models.compress import compress
@@ -38,6 +39,7 @@ bench = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 bench.command("csr")(csr)
 bench.command("packed")(packed)
 bench.command("spmm")(spmm)
+bench.command("train")(train)
 bench.command("pruning")(pruning)
 bench.command("llm")(llm)
 app.add_typer(bench, name="bench", help="Measure against other libraries.")

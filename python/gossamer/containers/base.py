@@ -219,7 +219,7 @@ class SparseArray(TorchOperators, ABC):
         """Move the values to a device: "cpu" or "gpu" (also "cuda"), with an index as in "gpu:1".
 
         NumPy arrays become CuPy's or PyTorch's on a GPU, whichever is there; tensors stay tensors.
-        Index arrays stay in the CPU's memory; products keep a copy of them on the GPU.
+        From the CPU to a GPU the index arrays stay behind; products keep a copy of them there.
 
         Raises
         ------

@@ -81,9 +81,18 @@ class Memory(ABC):
         Both have a dtype of scratch_dtype.
         """
 
-    def view(self, x: DeviceArray) -> Any:
-        """Return x as the engine takes it."""
-        return engine().View(self.pointer(x), self.dtype_name(x), tuple(x.shape), self.strides(x))
+    def view(self, x: DeviceArray, swapped: bool = False) -> Any:
+        """Return x as the engine takes it, with its last two axes exchanged where that is asked."""
+        shape, strides = x.shape, self.strides(x)
+        if swapped:
+            shape, strides = (
+                (*lengths[:-2], lengths[-1], lengths[-2]) for lengths in (shape, strides)
+            )
+        return engine().View(self.pointer(x), self.dtype_name(x), shape, strides)
+
+    def rows_view(self, x: DeviceArray, rows: int, cols: int) -> Any:
+        """Return a C-contiguous array of as many elements as a matrix that the engine takes."""
+        return engine().View(self.pointer(x), self.dtype_name(x), (rows, cols), (cols, 1))
 
     def stream(self, device: int) -> Any:
         """Return the framework's current stream as the engine takes it."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,25 +175,30 @@ class DeviceMatrix:
         return dense
 
     def matmul(self, x: DeviceArray, transpose: bool, overlap: bool | None = None) -> DeviceArray:
-        """Product with each row of x, shape (k, n), of the result's dtype: shape (k, m).
+        """Product with each vector along x's last axis, of the result's dtype.
 
-        Up to 64 rows are multiplied by the engine's kernels. More, and the transposed matrix, by
+        Up to 64 vectors are multiplied by the engine's kernels. More, and the transposed matrix, by
         the framework's dense product with an unpacked copy, made for the call. ``overlap`` says
         whether a kernel may begin while the one before it ends; None: where that pays.
         """
         memory = self.memory
         x = memory.contiguous(x)
-        vectors, dtype = x.shape[0], memory.dtype_name(x)
+        inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
+        vectors = 1 if x.ndim == 1 else math.prod(x.shape[:-1])
+        dtype = memory.dtype_name(x)
+        shape = (*x.shape[:-1], outputs)
         if transpose or (vectors > self.few and not self._takes_tiles(vectors, dtype)):
-            return self._matmul_unpacked(x, dtype, transpose)
-        y = memory.empty((vectors, self.rows), dtype, self.device)
-        if vectors == 0 or self.rows == 0:
+            x = x.reshape(vectors, inputs)
+            return self._matmul_unpacked(x, dtype, transpose).reshape(shape)
+        y = memory.empty(shape, dtype, self.device)
+        if vectors == 0 or outputs == 0:
             return y
         arrangement = self._arrangement("delta_rows" if vectors <= self.few else "bitmap_tiles")
         stream = memory.stream(self.device)
         nbytes = arrangement.workspace_bytes(vectors)
         workspace = _buffers.workspace(memory, self.device, stream, nbytes)
-        arrangement.matmul(memory.view(x), memory.view(y), workspace, stream, overlap)
+        views = memory.rows_view(x, vectors, inputs), memory.rows_view(y, vectors, outputs)
+        arrangement.matmul(*views, workspace, stream, overlap)
         return y
 
     def _matmul_unpacked(self, x: DeviceArray, dtype: str, transpose: bool) -> DeviceArray:
@@ -217,6 +223,7 @@ class DeviceMatrix:
     def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:
         memory, stream = self.memory, self.memory.stream(self.device)
         _refuse_capture(stream)
+        _buffers.reserve(memory, self.device)
         nbytes = getattr(engine(), f"{kind}_workspace")(self._packed)
         kept, workspace = memory.workspace(nbytes, self.device)
         arrangement = getattr(engine(), f"arrange_{kind}")(self._packed, workspace, stream)

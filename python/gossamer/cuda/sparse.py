@@ -9,7 +9,6 @@ CPU's memory. That first use waits for the stream, so it cannot be captured in a
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,13 +19,9 @@ from .memory import DeviceArray, Memory
 from .streams import refuse_capture
 from .structure import DevicePattern
 
-#: What products need of structures, by the kind of memory and the device. A structure that is a key
-#: must not be held by what is kept for it.
-_prepared: WeakKeyDictionary[Any, dict[tuple[Memory, int], Any]] = WeakKeyDictionary()
-
 
 class PreparedPattern:
-    """A pattern on a GPU, and how products deal out its rows.
+    """A pattern on a GPU, and how products deal out its rows. It does not hold the pattern.
 
     Attributes
     ----------
@@ -76,14 +71,13 @@ def on_device(memory: Memory, structure: Pattern | Selection, device: int) -> An
     RuntimeError
         If there is none yet and the stream is being captured in a graph.
     """
-    prepared = _prepared.setdefault(structure, {})
-    found = prepared.get((memory, device))
+    found = structure.prepared.get((memory, device))
     if found is None:
         refuse_capture(
             memory.stream(device), "A @ x: the first product of a pattern", "make one before"
         )
         kind: Any = PreparedPattern if isinstance(structure, Pattern) else DeviceSelection
-        found = prepared[memory, device] = kind(memory, structure, device)
+        found = structure.prepared[memory, device] = kind(memory, structure, device)
     return found
 
 
@@ -121,15 +115,14 @@ def matmul(
         values = moved
     matrix: PreparedPattern = on_device(memory, pattern, device)
     x, out = within_rank(x), within_rank(out)
-    if swapped and x.ndim > 1:
-        x, out = x.swapaxes(-1, -2), out.swapaxes(-1, -2)
-    y = memory.view(out)
+    swapped = swapped and x.ndim > 1
+    y = memory.view(out, swapped)
     kept = workspace = None
     nbytes = matrix.handle.matmul_workspace(y)
     if nbytes:
         kept, workspace = memory.workspace(nbytes, device)
     matrix.handle.matmul(
-        memory.view(values), memory.view(x), y, False, workspace, memory.stream(device)
+        memory.view(values), memory.view(x, swapped), y, False, workspace, memory.stream(device)
     )
     del kept
 

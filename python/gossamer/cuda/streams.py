@@ -8,6 +8,9 @@ from typing import Any
 from .library import engine
 from .memory import DeviceArray, Memory
 
+#: Bytes of a small buffer, which a product with one vector needs, and how many are made at once.
+_SMALL, _STOCK = 1 << 17, 32
+
 
 def refuse_capture(stream: Any, operation: str, advice: str) -> None:
     """Raise RuntimeError if the stream is being captured in a CUDA graph."""
@@ -20,21 +23,37 @@ class StreamBuffers:
 
     A stream has one buffer, which grows; what it outgrew is kept, since graphs may hold its
     address. A graph has one of its own: its replays run beside other work of the stream that it was
-    captured on.
+    captured on. Small buffers are taken from a stock, so that none is allocated in what a framework
+    gives a graph for its results.
     """
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[Any, ...], tuple[Any, int]] = {}
         self._kept: list[DeviceArray] = []
+        self._stock: dict[tuple[Memory, int], list[DeviceArray]] = {}
+
+    def reserve(self, memory: Memory, device: int) -> None:
+        """Fill the stock if it is empty; waits for the stream, which must not be captured."""
+        stock = self._stock.setdefault((memory, device), [])
+        if not stock:
+            array = memory.zeros((_STOCK, _SMALL), "uint8", device)
+            memory.to_host(array[0, :1])  # the zeros are there, for every stream
+            stock.extend(array[i] for i in range(_STOCK))
 
     def workspace(self, memory: Memory, device: int, stream: Any, nbytes: int) -> Any:
         """Return at least that many bytes as the engine takes them."""
-        key = memory, stream, engine().capture_id(stream)
+        capture = engine().capture_id(stream)
+        key = memory, stream, capture
         found = self._buffers.get(key)
         if found is not None and found[1] >= nbytes:
             return found[0]
-        nbytes = max(nbytes, 1 << 16)
-        array = memory.zeros((nbytes,), "uint8", device)
+        nbytes = max(nbytes, _SMALL)
+        if nbytes == _SMALL and not capture:
+            self.reserve(memory, device)
+        if nbytes == _SMALL and self._stock.get((memory, device)):
+            array = self._stock[memory, device].pop()
+        else:
+            array = memory.zeros((nbytes,), "uint8", device)
         self._kept.append(array)
         workspace = engine().Workspace(memory.pointer(array), nbytes)
         self._buffers[key] = workspace, nbytes

@@ -39,6 +39,8 @@ class Pattern:
         The engine's view of the two arrays.
     number
         What `registry.structure_of` finds it by.
+    prepared
+        What a device keeps for products with it, by what the device calls itself.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Pattern:
         "indices",
         "indptr",
         "number",
+        "prepared",
         "rows",
         "sorted",
     )
@@ -75,6 +78,7 @@ class Pattern:
         self.sorted = sorted or canonical
         self.canonical = canonical
         self.number = register(self)
+        self.prepared: dict[Any, Any] = {}
         self._runs_known = False
         self._transpose: tuple[Pattern, Indices] | None = None
 

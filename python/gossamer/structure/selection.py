@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,20 @@ class Selection:
     ----------
     rows, cols
         Number of results and of values.
+    prepared
+        What a device keeps for sums by it, as of a `Pattern`.
     """
 
-    __slots__ = ("__weakref__", "_transpose", "cols", "index_map", "number", "rows", "segments")
+    __slots__ = (
+        "__weakref__",
+        "_transpose",
+        "cols",
+        "index_map",
+        "number",
+        "prepared",
+        "rows",
+        "segments",
+    )
 
     def __init__(
         self, values: int, index_map: Indices | None = None, segments: Indices | None = None
@@ -38,6 +50,7 @@ class Selection:
         self.index_map = index_map
         self.segments = segments
         self.number = register(self)
+        self.prepared: dict[Any, Any] = {}
         self._transpose: Selection | None = None
 
     def transpose(self) -> Selection:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 import cupy
-import numpy as np
 
 from ...cuda.packed import DeviceMatrix, Parts
 from ...dtypes import promote
@@ -64,7 +63,6 @@ class CuPyStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> cupy.ndarray:
         x = self.operand(x, transpose, swapped)
-        inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
         dtype = x.dtype.name
         if not has_scales(self.dtype_name):
             dtype = promote(self.dtype_name, dtype)
@@ -72,7 +70,5 @@ class CuPyStorage(Storage):
         along_rows = swapped or x.ndim == 1
         if not along_rows:
             vectors = vectors.swapaxes(-1, -2)
-        count = vectors.size // inputs if inputs else int(np.prod(vectors.shape[:-1]))
-        y = self._matrix.matmul(vectors.reshape(count, inputs), transpose)
-        y = y.reshape(*vectors.shape[:-1], outputs)
+        y = self._matrix.matmul(vectors, transpose)
         return y if along_rows else memory.contiguous(y.swapaxes(-1, -2))

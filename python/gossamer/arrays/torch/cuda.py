@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -26,6 +27,9 @@ _DTYPES = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 #: Engine's names of the value types; float8 may come as its bytes.
 _VALUE_TYPES = {**_NAMES, torch.uint8: "float8_e4m3"}
+
+
+_device = cache(partial(torch.device, "cuda"))
 
 
 class TorchMemory(Memory):
@@ -51,7 +55,7 @@ class TorchMemory(Memory):
         return strides
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
-        return torch.empty(shape, dtype=_DTYPES[dtype], device=torch.device("cuda", device))
+        return torch.empty(shape, dtype=_DTYPES[dtype], device=_device(device))
 
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
         return torch.zeros(shape, dtype=_DTYPES[dtype], device=torch.device("cuda", device))
@@ -134,16 +138,18 @@ def packed_matmul(
     matrix = device_matrix(
         format, (rows, cols), values, positions, row_offsets, scales, x.device.index
     )
-    inputs, outputs = (rows, cols) if transpose else (cols, rows)
+    return device_product(matrix, x.detach() if x.requires_grad else x, transpose, swapped)
+
+
+def device_product(
+    matrix: DeviceMatrix, x: torch.Tensor, transpose: bool, swapped: bool
+) -> torch.Tensor:
+    """P X or Pᵀ X, x on the matrix's GPU and without a gradient; swapped, X and Y transposed."""
     dtype = _NAMES[x.dtype]
     if not has_scales(matrix.dtype):
         dtype = promote(matrix.dtype, dtype)
-    vectors = x.detach() if x.requires_grad else x
     if dtype != _NAMES[x.dtype]:
-        vectors = vectors.to(_DTYPES[dtype])
-    along_rows = swapped or x.ndim == 1
-    if not along_rows:
-        vectors = vectors.mT
-    y = matrix.matmul(vectors.reshape(vectors.shape[:-1].numel(), inputs), transpose)
-    y = y.reshape(*vectors.shape[:-1], outputs)
-    return y if along_rows else y.mT.contiguous()
+        x = x.to(_DTYPES[dtype])
+    if swapped or x.ndim == 1:
+        return matrix.matmul(x, transpose)
+    return matrix.matmul(x.mT, transpose).mT.contiguous()

@@ -37,6 +37,17 @@ def is_plain(tensors: list[torch.Tensor]) -> bool:
     )
 
 
+def is_direct(tensors: list[torch.Tensor]) -> bool:
+    """Whether an operation on these tensors is its kernel and nothing else."""
+    return (
+        forward_ad._current_level < 0
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and is_plain(tensors)
+        and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+    )
+
+
 class Operation:
     """A registered operation whose result is linear in each of its tensors.
 

@@ -15,6 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from ... import _engine, gradients
 from ...cuda import sparse
+from ...cuda.packed import DeviceMatrix
 from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from ...packed.foreign import tracked_csr, tracked_dense
@@ -24,10 +25,10 @@ from ...structure import Pattern
 from .. import kernels
 from ..adapter import Adapter
 from .adapter import adapter
-from .cuda import device_matrix, memory
+from .cuda import device_matrix, device_product, memory
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
-from .library import Operation
+from .library import Operation, is_direct
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
 VALUE_TYPES = {
@@ -190,7 +191,7 @@ _packed_sddmm.register_kernel("cuda", _sddmm_cuda)
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
-    __slots__ = ("_host", "positions", "row_offsets")
+    __slots__ = ("_device", "_host", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -206,6 +207,7 @@ class TensorStorage(Storage):
         self.positions = positions
         self.row_offsets = row_offsets
         self._host: PackedStorage | None = None
+        self._device: tuple[int, DeviceMatrix] | None = None
 
     @property
     def arrays(self) -> Adapter:
@@ -230,12 +232,18 @@ class TensorStorage(Storage):
         if self.values.requires_grad:
             return tracked_dense(self, dtype_name)
         if self.values.is_cuda:
+            return self._on_device().todense(dtype_name)
+        return to_tensor(self.host.todense(dtype_name)).to(self.values.device)
+
+    def _on_device(self) -> DeviceMatrix:
+        """What products on a GPU need of the matrix, anew after a write to its values."""
+        version = 0 if self.values.is_inference() else self.values._version
+        if self._device is None or self._device[0] != version:
             shape = self.rows, self.cols
             parts = self.values, self.positions, self.row_offsets, self.scales
-            return device_matrix(self.format, shape, *parts, self.values.device.index).todense(
-                dtype_name
-            )
-        return to_tensor(self.host.todense(dtype_name)).to(self.values.device)
+            matrix = device_matrix(self.format, shape, *parts, self.values.device.index)
+            self._device = version, matrix
+        return self._device[1]
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:
         if self.values.requires_grad:
@@ -245,6 +253,8 @@ class TensorStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
         x = self.operand(x, transpose, swapped)
+        if self.values.is_cuda and is_direct([x, self.values]):
+            return device_product(self._on_device(), x, transpose, swapped)
         return packed_matmul(
             self.values,
             self.positions,
