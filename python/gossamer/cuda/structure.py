@@ -7,6 +7,7 @@ when it is first asked for, and kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,27 @@ from .streams import refuse_capture
 _SCAN = 256
 
 
-class DevicePattern(Pattern):
+class _OnDevice:
+    """Positions that are a framework's arrays on one GPU."""
+
+    __slots__ = ()
+
+    memory: Memory
+    device: int
+    on_host: Callable[[], Any]
+
+    def is_on(self, memory: Memory, device: int) -> bool:
+        """Whether the arrays are of that framework, on that GPU."""
+        return self.memory is memory and self.device == device
+
+    def beside(self, values: Any) -> Any:
+        """Return the same positions where structural operations on such values take them."""
+        memory = memory_of(values)
+        stays = memory is not None and self.is_on(memory, memory.device(values))
+        return self if stays else self.on_host()
+
+
+class DevicePattern(_OnDevice, Pattern):
     """A pattern whose index arrays are a framework's, on one GPU; index maps are such arrays too.
 
     Attributes
@@ -72,16 +93,6 @@ class DevicePattern(Pattern):
     def row_segments(self) -> DeviceArray:
         """Row offsets as the segments of sums over rows, where operations on values take them."""
         return self.device_indptr
-
-    def is_on(self, memory: Memory, device: int) -> bool:
-        """Whether the arrays are of that framework, on that GPU."""
-        return self.memory is memory and self.device == device
-
-    def beside(self, values: Any) -> Pattern:
-        """Return the same positions where structural operations on such values take them."""
-        memory = memory_of(values)
-        stays = memory is not None and self.is_on(memory, memory.device(values))
-        return self if stays else self.on_host()
 
     def on_host(self) -> Pattern:
         """Return the same positions in the CPU's memory, copied there on the first call."""
@@ -213,7 +224,7 @@ class DevicePattern(Pattern):
         del kept
 
 
-class DeviceCooPattern(CooPattern):
+class DeviceCooPattern(_OnDevice, CooPattern):
     """A COO pattern whose index arrays are a framework's, on one GPU."""
 
     __slots__ = ("_on_host", "device", "device_col", "device_row", "memory")
@@ -250,16 +261,6 @@ class DeviceCooPattern(CooPattern):
     def index_dtype(self) -> np.dtype[Any]:
         """Dtype of the index arrays."""
         return np.dtype(self.memory.dtype_name(self.device_row))
-
-    def is_on(self, memory: Memory, device: int) -> bool:
-        """Whether the arrays are of that framework, on that GPU."""
-        return self.memory is memory and self.device == device
-
-    def beside(self, values: Any) -> CooPattern:
-        """Return the same positions where structural operations on such values take them."""
-        memory = memory_of(values)
-        stays = memory is not None and self.is_on(memory, memory.device(values))
-        return self if stays else self.on_host()
 
     def on_host(self) -> CooPattern:
         """Return the same positions in the CPU's memory, copied there on the first call."""
