@@ -54,7 +54,7 @@ class DevicePattern(_OnDevice, Pattern):
         The arrays.
     """
 
-    __slots__ = ("_on_host", "device", "device_indices", "device_indptr", "memory")
+    __slots__ = ("_on_host", "_rows", "device", "device_indices", "device_indptr", "memory")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class DevicePattern(_OnDevice, Pattern):
         self.memory, self.device = memory, memory.device(indices)
         self.device_indptr, self.device_indices = indptr, indices
         self._on_host: Pattern | None = None
+        self._rows: DeviceArray | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Find the CPU's arrays and handle, which are not there from the beginning."""
@@ -165,10 +166,11 @@ class DevicePattern(_OnDevice, Pattern):
         return DevicePattern(self.memory, self.rows, self.cols, indptr, indices, True), index_map
 
     def device_rows(self) -> DeviceArray:
-        """Row of each stored position, shape (nnz,)."""
-        row = self._made(self.nnz)
-        engine().csr_to_coo(self.view(), self.memory.view(row), self._stream())
-        return row
+        """Row of each stored position, shape (nnz,); kept."""
+        if self._rows is None:
+            self._rows = self._made(self.nnz)
+            engine().csr_to_coo(self.view(), self.memory.view(self._rows), self._stream())
+        return self._rows
 
     def tocoo(self) -> CooPattern:
         """Return the same positions as rows and columns."""
