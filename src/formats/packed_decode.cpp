@@ -118,14 +118,14 @@ void DecodeRow(const PackedView& packed, std::int64_t row, std::int64_t block, s
 #endif
   std::vector<std::int32_t> columns(static_cast<std::size_t>(decoded_length(packed)));
   std::vector<float> values(columns.size());
-  std::vector<float> decoded(static_cast<std::size_t>(packed.cols));
   DecodeColumns(packed, row, columns.data());
   DecodeValues(packed, slot, count, values.data());
-  for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
-    decoded[static_cast<std::size_t>(columns[k])] = values[k];
+  for (std::int64_t first = 0; first < packed.cols; first += block) {
+    std::fill_n(elements + first / block * stride, std::min(block, packed.cols - first), 0.0f);
   }
-  for (std::int64_t first = 0; first < packed.cols; first += block, elements += stride) {
-    std::copy_n(decoded.data() + first, std::min(block, packed.cols - first), elements);
+  for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
+    const std::int64_t j = columns[k];
+    elements[j < block ? j : j / block * stride + j % block] = values[k];
   }
 }
 

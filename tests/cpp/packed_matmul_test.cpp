@@ -147,6 +147,25 @@ TEST_CASE("packed_matmul agrees with its reference on long rows") {
   }
 }
 
+TEST_CASE("many columns of X meet every panel of long rows") {
+  // More rows and columns than one panel has, neither a multiple of a panel's.
+  DenseMatrix<float> dense(61, 2100);
+  std::mt19937 random(3);
+  for (float& x : dense.data) x = random() % 5 < 2 ? static_cast<float>(random() % 100) - 50 : 0.0f;
+  const std::string before = simd_target();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    INFO("target " << target);
+    for (const PackedFormat format : {PackedFormat::bitmap, PackedFormat::gap4}) {
+      const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format, PackedDType::float32);
+      for (const std::int64_t columns : {17, 33}) {
+        check_product<float>(packed, dense, columns, false);
+      }
+    }
+  }
+  set_simd_target(before);
+}
+
 TEST_CASE("infinities and NaN in X reach exactly the rows that store their column") {
   // Row 0 stores column 1, row 1 stores column 280 behind fillers, row 2 an infinity, row 3
   // nothing.

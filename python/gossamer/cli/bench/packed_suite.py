@@ -86,10 +86,13 @@ class PackedBenchmark:
         for density, of_density in itertools.groupby(chosen, lambda case: case.density):
             W = random_mask_matrix(shape, density)
             of_matrix = list(of_density)
-            packed = {}
-            for dtype in dict.fromkeys(case.dtype for case in of_matrix):
-                P = self._compress(W, density, dtype, threads)
-                packed[dtype] = [_copy(P) for _ in range(copy_count(P.nbytes, self.cache_bytes))]
+            # All conversions are timed before copies fill the memory.
+            dtypes = dict.fromkeys(case.dtype for case in of_matrix)
+            converted = {dtype: self._compress(W, density, dtype, threads) for dtype in dtypes}
+            packed = {
+                dtype: [_copy(P) for _ in range(copy_count(P.nbytes, self.cache_bytes))]
+                for dtype, P in converted.items()
+            }
             A = sparse.csr_array(W) if "float32" in packed else None
             for batch, of_batch in itertools.groupby(of_matrix, lambda case: case.batch):
                 listed = list(of_batch)
