@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import operator
 import re
@@ -30,7 +29,8 @@ from gossamer.cli.bench.packed_cases import (
 )
 from gossamer.cli.bench.peers import Library
 from gossamer.cli.bench.peers.dense_libraries import DenseLibrary
-from gossamer.cli.machine import describe_machine, last_level_cache, source_commit
+from gossamer.cli.bench.run import Run
+from gossamer.cli.machine import source_commit
 from gossamer.cli.timing import Effort, Timing, first_call, interleave
 
 Calls = dict[str, Callable[[], Any]]
@@ -42,16 +42,8 @@ _PAUSE = 0.03
 _CONVERSIONS = 3
 
 
-class PackedBenchmark:
-    """One run over the shapes, densities, value types and batches.
-
-    Parameters
-    ----------
-    say
-        Called with what is being measured.
-    earlier
-        Results of an interrupted run, which are kept.
-    """
+class PackedBenchmark(Run):
+    """One run over the shapes, densities, value types and batches."""
 
     def __init__(
         self,
@@ -61,16 +53,10 @@ class PackedBenchmark:
         say: Callable[[str], None],
         earlier: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__(effort, say, earlier)
         self.dense = dense
         self.csr = csr
-        self.effort = effort
-        self.say = say
-        self.cache_bytes = last_level_cache()
-        before = earlier or {}
-        self.cases: list[dict[str, Any]] = list(before.get("cases", []))
-        self.conversions: list[dict[str, Any]] = list(before.get("conversions", []))
-        self.notes: list[str] = list(before.get("notes", []))
-        self.wrong: list[str] = list(before.get("wrong", []))
+        self.conversions: list[dict[str, Any]] = list((earlier or {}).get("conversions", []))
 
     def run_shape(self, shape: tuple[int, int], chosen: Sequence[PackedCase], threads: int) -> None:
         """Measure those cases of one shape that were not measured before."""
@@ -169,7 +155,7 @@ class PackedBenchmark:
             try:
                 first[name] = first_call(call)[1]
             except RuntimeError as error:
-                self._note(f"{name}, {batch} columns: {str(error).partition(chr(10))[0][:200]}")
+                self.note(f"{name}, {batch} columns: {str(error).partition(chr(10))[0][:200]}")
             else:
                 contenders[name] = call
         if batch == 1:
@@ -255,10 +241,6 @@ class PackedBenchmark:
             "bandwidth_fraction": P.nbytes / ours / bandwidth if bandwidth else None,
         }
 
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
-
 
 def _copy(P: Any) -> Any:
     """Return the same array in memory of its own."""
@@ -295,22 +277,16 @@ def run_packed_benchmark(
             listed = list(of_shape)
             for threads in thread_counts:
                 benchmark.run_shape(shape, listed, threads)
-    return {
-        "benchmark": "packed",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": source_commit(),
-        "quick": quick,
-        "machine": describe_machine(),
-        "versions": {
-            "gossamer": gossamer.__version__,
-            **{library.name: library.version for library in dense},
-            **{f"csr-{library.name}": library.version for library in csr},
-        },
-        "units": "seconds and bytes; speedup is a peer's median over Gossamer's",
-        "rules": RULES,
-        "cases": benchmark.cases,
-        "conversions": benchmark.conversions,
-        "bars": evaluate_packed_bars(benchmark.cases, benchmark.conversions),
-        "wrong": benchmark.wrong,
-        "notes": benchmark.notes,
+    versions = {
+        "gossamer": gossamer.__version__,
+        **{library.name: library.version for library in dense},
+        **{f"csr-{library.name}": library.version for library in csr},
     }
+    return benchmark.results(
+        "packed",
+        {"commit": source_commit(), "quick": quick},
+        versions,
+        rules=RULES,
+        conversions=benchmark.conversions,
+        bars=evaluate_packed_bars(benchmark.cases, benchmark.conversions),
+    )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from gossamer.cli.bench.bandwidth import ReadProbe
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
-from gossamer.cli.bench.command import INTERRUPTED, matching, until_interrupted
+from gossamer.cli.bench.command import matching, until_interrupted
 from gossamer.cli.bench.conventions import (
     ALWAYS_REPEATED,
     BEYOND_CACHE_OPERATIONS,
@@ -33,8 +32,9 @@ from gossamer.cli.bench.operations import (
     with_dtype,
 )
 from gossamer.cli.bench.peers import Library
+from gossamer.cli.bench.run import Run
 from gossamer.cli.bench.startup import measure_startup
-from gossamer.cli.machine import describe_machine, last_level_cache, memory_bytes, source_commit
+from gossamer.cli.machine import memory_bytes, source_commit
 from gossamer.cli.matrices import Matrix, matrix_set
 from gossamer.cli.timing import Effort, Timing, first_call, interleave
 
@@ -42,16 +42,8 @@ DTYPES = ("float32", "float64")
 _PROBE_BYTES = 1 << 30
 
 
-class Benchmark:
-    """One run over the matrix set.
-
-    Parameters
-    ----------
-    say
-        Called with what is being measured.
-    earlier
-        Results to go on from: the cases that they hold are not measured again.
-    """
+class Benchmark(Run):
+    """One run over the matrix set."""
 
     def __init__(
         self,
@@ -61,17 +53,11 @@ class Benchmark:
         say: Callable[[str], None],
         earlier: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__(effort, say, earlier)
         self.libraries = libraries
         self.thread_counts = thread_counts
-        self.effort = effort
-        self.say = say
-        self.cache_bytes = last_level_cache()
         self.probe: ReadProbe | None = None
-        earlier = earlier or {"cases": [], "notes": [], "wrong": [], "finished": []}
-        self.cases: list[dict[str, Any]] = list(earlier["cases"])
-        self.notes: list[str] = [note for note in earlier["notes"] if note != INTERRUPTED]
-        self.wrong: list[str] = list(earlier["wrong"])
-        self.finished: list[str] = list(earlier["finished"])
+        self.finished: list[str] = list((earlier or {}).get("finished", []))
         self._measured = {_key(case) for case in self.cases}
 
     def run(self, matrix: Matrix, operations: Sequence[Operation], names: set[str]) -> None:
@@ -91,15 +77,19 @@ class Benchmark:
         for dtype, chosen in wanted.items():
             A = with_dtype(built, dtype)
             libraries = [library for library in self.libraries if dtype in library.dtypes]
-            held = {library.name: library.matrix(A) for library in libraries} if chosen else {}
+            held = {library: library.matrix(A) for library in libraries} if chosen else {}
             for operation in chosen:
                 case = Case(A, operation)
-                able = [lib for lib in libraries if operation.kind in (lib.kinds or KINDS)]
+                able = {
+                    library: operand
+                    for library, operand in held.items()
+                    if operation.kind in (library.kinds or KINDS)
+                }
                 for threads in self._thread_counts(case):
                     if (matrix.name, dtype, operation.name, threads) in self._measured:
                         continue
                     self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
-                    self._measure(matrix, case, able, held, threads)
+                    self._measure(matrix, case, able, threads)
         self.finished.append(matrix.name)
 
     def _thread_counts(self, case: Case) -> Sequence[int]:
@@ -114,15 +104,8 @@ class Benchmark:
     def _beyond_cache(self, A: Any) -> bool:
         return matrix_bytes(A) > self.cache_bytes
 
-    def _measure(
-        self,
-        matrix: Matrix,
-        case: Case,
-        libraries: Sequence[Library],
-        held: dict[str, Any],
-        threads: int,
-    ) -> None:
-        contenders, first = self._first_calls(matrix, case, libraries, held, threads)
+    def _measure(self, matrix: Matrix, case: Case, held: dict[Library, Any], threads: int) -> None:
+        contenders, first = self._first_calls(matrix, case, held, threads)
         if "gossamer" not in contenders:
             return
         given_up = {}
@@ -156,22 +139,17 @@ class Benchmark:
         )
 
     def _first_calls(
-        self,
-        matrix: Matrix,
-        case: Case,
-        libraries: Sequence[Library],
-        held: dict[str, Any],
-        threads: int,
+        self, matrix: Matrix, case: Case, held: dict[Library, Any], threads: int
     ) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
         """Call each library once and check its result; return what was right, and its time."""
         calls: dict[str, Callable[[], Any]] = {}
         seconds: dict[str, float] = {}
         # All counts before the first call: some libraries change those of others.
-        for library in libraries:
+        for library in held:
             library.set_num_threads(threads)
-        for library in libraries:
+        for library, operand in held.items():
             try:
-                call = case.call(library, held[library.name])
+                call = case.call(library, operand)
                 result, seconds[library.name] = first_call(call)
                 case.check(library, result)
             except Exception as error:
@@ -185,8 +163,7 @@ class Benchmark:
         where = f"{matrix.name} {case.A.dtype.name} {case.operation.name}"
         message = str(error).strip().partition("\n")[0][:200]
         note = f"{library.name}, {where}: {type(error).__name__}: {message}"
-        if note not in self.notes:
-            self.notes.append(note)
+        self.note(note)
         if library.name == "gossamer":
             self.wrong.append(note)
 
@@ -249,20 +226,14 @@ def run_benchmark(
             benchmark.run(matrix, operations, names)
     say("import gossamer")
     startup = measure_startup(rounds=3 if quick else 11)
-    return {
-        "benchmark": "csr",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        **settings_of(thread_counts, quick, pattern),
-        "machine": describe_machine(),
-        "versions": {"numpy": np.__version__, **{lib.name: lib.version for lib in libraries}},
-        "units": "seconds and bytes; speedup is a peer's median over Gossamer's",
-        "counted": COUNTED,
-        "rules": RULES,
-        "finished": benchmark.finished,
-        "cases": benchmark.cases,
-        "geometric_means": geometric_means(benchmark.cases),
-        "startup": startup,
-        "bars": evaluate_bars(benchmark.cases, startup),
-        "wrong": benchmark.wrong,
-        "notes": benchmark.notes,
-    }
+    return benchmark.results(
+        "csr",
+        settings_of(thread_counts, quick, pattern),
+        {"numpy": np.__version__, **{library.name: library.version for library in libraries}},
+        counted=COUNTED,
+        rules=RULES,
+        finished=benchmark.finished,
+        geometric_means=geometric_means(benchmark.cases),
+        startup=startup,
+        bars=evaluate_bars(benchmark.cases, startup),
+    )
