@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check and time the workbench kernels against cuBLAS and a plain read of the same bytes.
+"""Check and time the shipped packed products against cuBLAS and a plain read of the same bytes.
 
 Every timing: operands rotated over more copies than the L2 holds, all launches of a variant in one CUDA graph, the median of its
 replays divided by the launches. `overlap` variants are launched so that a kernel may begin while the one before it ends.
@@ -12,165 +12,69 @@ import statistics
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 HERE = Path(__file__).parent
 LIBRARY = ctypes.CDLL(str(HERE / "build/libworkbench.so"))
-LIBRARY.delta_rows_arrange.restype = LIBRARY.bitmap_tiles_arrange.restype = ctypes.c_void_p
+LIBRARY.product_create.restype = ctypes.c_void_p
+LIBRARY.product_bytes.restype = LIBRARY.product_workspace.restype = ctypes.c_size_t
 SHAPES = [(4096, 4096), (8192, 8192), (11008, 4096), (4096, 11008), (12288, 12288), (28672, 8192)]
-CODES = {
-    torch.float16: 0,
-    torch.bfloat16: 1,
-    torch.float32: 2,
-    torch.int8: 3,
-    torch.float8_e4m3fn: 4,
-}
-UNIT_ROUNDOFF = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8, torch.float32: 2.0**-24}
+DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2}
+VALUES = {"float32": 0, "float16": 1, "bfloat16": 2, "int8": 3, "float8_e4m3": 4}
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24}
 L2_BYTES = 256 << 20
-
-
-class DeltaRows(ctypes.Structure):
-    _fields_ = [
-        (n, ctypes.c_void_p) for n in ["stream", "place", "group_step", "worker", "start", "owner", "partial"]
-    ] + [
-        *((n, ctypes.c_int) for n in ["groups", "cols", "blocks"]),
-        ("block_unit", ctypes.c_int * 265),
-    ]
 
 
 def stream():
     return ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
 
 
-def bits_of(w):
-    """The matrix on the host as unsigned integers of its width."""
-    return (
-        w.contiguous()
-        .view({1: torch.uint8, 2: torch.int16, 4: torch.int32}[w.element_size()])
-        .cpu()
-    )
+def pointer(tensor):
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
-class DeltaRowsProduct:
-    """One matrix arranged for one grid; `copies` of it on the device."""
+def name(dtype):
+    return str(dtype).removeprefix("torch.")
 
-    def __init__(self, host, dtype, delta_bits, blocks, warps, scale=None):
-        self.rows, self.cols = host.shape
-        self.delta_bits, self.vtype = delta_bits, CODES[dtype]
-        scale = None if scale is None else scale.cpu()
-        scale_host = ctypes.c_void_p(None if scale is None else scale.data_ptr())
-        handle = ctypes.c_void_p(
-            LIBRARY.delta_rows_arrange(
-                ctypes.c_void_p(host.data_ptr()),
-                host.element_size(),
-                scale_host,
-                self.rows,
-                self.cols,
-                delta_bits,
-                blocks,
-                warps,
+
+class Product:
+    """One dense matrix packed as a bitmap and arranged, as often as the L2 wants it."""
+
+    def __init__(self, dense, kind="bitmap_tiles", values=None, copies=1):
+        self.shape, self.dtype = dense.shape, name(dense.dtype)
+        self.copies = copies
+        self.handle = ctypes.c_void_p(
+            LIBRARY.product_create(
+                int(kind == "bitmap_tiles"), VALUES[values or self.dtype], DTYPES[self.dtype], pointer(dense),
+                ctypes.c_int64(dense.shape[0]), ctypes.c_int64(dense.shape[1]), copies,
             )
-        )
-        data, size = (ctypes.c_void_p * 7)(), (ctypes.c_size_t * 7)()
-        self.groups = LIBRARY.delta_rows_arrays(handle, data, size)
-        self.nbytes = sum(size)
-        self.block_unit = (ctypes.c_int * 265)(*(ctypes.c_int * (blocks + 1)).from_address(data[6]))
-        ends = np.cumsum([0] + [-(-n // 256) * 256 for n in size[:6]])
-        block = torch.zeros(int(ends[-1]) + blocks * 128, dtype=torch.uint8, device="cuda")
-        for i in range(6):
-            if size[i]:
-                part = torch.frombuffer(
-                    (ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8
-                )
-                block[ends[i] : ends[i] + size[i]] = part.cuda()
-        LIBRARY.delta_rows_free(handle)
-        self.ends, self.blocks, self.warps = ends, blocks, warps
-        self.memory, self.views = [block], [self.view(block)]
-
-    def view(self, block):
-        base = block.data_ptr()
-        at = [base + int(e) for e in self.ends]
-        return DeltaRows(*at, self.groups, self.cols, self.blocks, self.block_unit)
-
-    def rotate(self):
-        while len(self.memory) * self.nbytes < L2_BYTES:
-            self.memory.append(self.memory[0].clone())
-            self.views.append(self.view(self.memory[-1]))
-
-    def launch(self, x, y, overlap, copy=0):
-        operands = (
-            ctypes.byref(self.views[copy]),
-            ctypes.c_void_p(x.data_ptr()),
-            ctypes.c_void_p(y.data_ptr()),
-            int(overlap),
-            stream(),
-        )
-        error = LIBRARY.delta_rows_launch(self.vtype, CODES[x.dtype], self.delta_bits, *operands)
-        if error:
-            raise RuntimeError(f"delta_rows_launch: CUDA error {error}")
-
-
-class BitmapTiles(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_void_p) for n in ["stream", "offset", "partial", "arrived"]] + [
-        ("rows", ctypes.c_int), ("cols", ctypes.c_int), ("largest", ctypes.c_uint)
-    ]  # fmt: skip
-
-
-class BitmapTilesProduct:
-    """One matrix arranged; `copies` of it on the device."""
-
-    def __init__(self, host, dtype):
-        self.rows, self.cols = host.shape
-        self.type, self.splits = CODES[dtype], 1
-        handle = ctypes.c_void_p(
-            LIBRARY.bitmap_tiles_arrange(ctypes.c_void_p(host.data_ptr()), self.rows, self.cols)
-        )
-        data, size = (ctypes.c_void_p * 2)(), (ctypes.c_size_t * 2)()
-        self.largest = LIBRARY.bitmap_tiles_arrays(handle, data, size)
-        self.nbytes = sum(size)
-        self.at = -(-size[0] // 256) * 256
-        block = torch.zeros(self.at + size[1], dtype=torch.uint8, device="cuda")
-        for i, start in enumerate((0, self.at)):
-            if size[i]:
-                part = torch.frombuffer(
-                    (ctypes.c_uint8 * size[i]).from_address(data[i]), dtype=torch.uint8
-                )
-                block[start : start + size[i]] = part.cuda()
-        LIBRARY.bitmap_tiles_free(handle)
-        self.blocks = -(-self.rows // 128)
-        self.memory = [block]
-        self.arrived = torch.zeros(self.blocks, dtype=torch.int32, device="cuda")
-        self.workspace = torch.zeros(1, device="cuda")
-
-    def set_splits(self, splits, batch):
-        self.splits = splits
-        self.workspace = torch.full(
-            (splits * -(-batch // 8) * 8 * self.blocks * 128,), float("nan"), device="cuda"
-        )
-
-    def rotate(self):
-        while len(self.memory) * self.nbytes < L2_BYTES:
-            self.memory.append(self.memory[0].clone())
-
-    def launch(self, x, y, overlap, copy=0):
-        base = self.memory[copy].data_ptr()
-        a = BitmapTiles(
-            base,
-            base + self.at,
-            self.workspace.data_ptr(),
-            self.arrived.data_ptr(),
-            self.rows,
-            self.cols,
-            self.largest,
-        )
-        error = LIBRARY.bitmap_tiles_launch(
-            self.type, ctypes.byref(a), ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), x.shape[0], self.splits,
-            int(overlap), stream(),
         )  # fmt: skip
-        if error:
-            raise RuntimeError(f"bitmap_tiles_launch: CUDA error {error}")
+        if not self.handle:
+            raise RuntimeError("product_create failed")
+        self.nbytes = LIBRARY.product_bytes(self.handle)
+        self.workspace = torch.zeros(1, dtype=torch.uint8, device="cuda")
+
+    def __del__(self):
+        LIBRARY.product_free(self.handle)
+
+    def unpack(self, dense, packed=False):
+        LIBRARY.product_unpack(self.handle, int(packed), DTYPES[name(dense.dtype)], pointer(dense), stream())
+        return dense
+
+    def reserve(self, vectors):
+        """A workspace of that size whose zeroed part is zero and whose rest is poison."""
+        nbytes = LIBRARY.product_workspace(self.handle, ctypes.c_int64(vectors))
+        self.workspace = torch.full((nbytes,), 0xFF, dtype=torch.uint8, device="cuda")
+        self.workspace[: 1 << 17] = 0
+
+    def launch(self, x, y, overlap=False, copy=0):
+        ok = LIBRARY.product_launch(
+            self.handle, copy, DTYPES[name(x.dtype)], pointer(x), pointer(y), ctypes.c_int64(x.shape[0]),
+            pointer(self.workspace), ctypes.c_size_t(self.workspace.numel()), int(overlap), stream(),
+        )  # fmt: skip
+        if not ok:
+            raise RuntimeError("product_launch failed")
 
 
 def microseconds(launch, copies, replays=20):
@@ -198,13 +102,16 @@ def microseconds(launch, copies, replays=20):
     return statistics.median(times)
 
 
-def dense_peer(rows, cols, dtype, batch=1):
-    copies = max(2, -(-L2_BYTES // (rows * cols * torch.finfo(dtype).bits // 8)))
-    w = [torch.randn(rows, cols, device="cuda").to(dtype) for _ in range(copies)]
-    x = torch.randn(batch, cols, device="cuda").to(dtype)
-    times = {"linear": microseconds(lambda i: F.linear(x, w[i]), copies)}
-    if batch == 1:
-        times["mv"] = microseconds(lambda i: torch.mv(w[i], x[0]), copies)
+def dense_peer(rows, cols, dtype, batches):
+    """Time of the dense product for each number of vectors: the faster of mv and linear."""
+    copies = max(2, -(-L2_BYTES // (rows * cols * dtype.itemsize)))
+    w = [torch.randn(rows, cols, device="cuda", dtype=dtype) for _ in range(copies)]
+    times = {}
+    for batch in batches:
+        x = torch.randn(batch, cols, device="cuda", dtype=dtype)
+        times[batch] = microseconds(lambda i, x=x: F.linear(x, w[i]), copies)
+        if batch == 1:
+            times[1] = min(times[1], microseconds(lambda i, x=x: torch.mv(w[i], x[0]), copies))
     return times
 
 
@@ -215,12 +122,8 @@ def read_limit(nbytes):
     sink = torch.zeros(1, dtype=torch.int32, device="cuda")
     return min(
         microseconds(
-            lambda i: LIBRARY.launch_plain_read(
-                ctypes.c_void_p(memory[i].data_ptr()),
-                ctypes.c_size_t(nbytes),
-                ctypes.c_void_p(sink.data_ptr()),
-                blocks,
-                stream(),
+            lambda i, blocks=blocks: LIBRARY.launch_plain_read(
+                pointer(memory[i]), ctypes.c_size_t(nbytes), pointer(sink), blocks, stream()
             ),
             copies,
         )
@@ -229,255 +132,121 @@ def read_limit(nbytes):
 
 
 def random_matrix(rows, cols, density, dtype, seed=0):
-    g = torch.Generator("cuda").manual_seed(seed)
-    mask = torch.rand(rows, cols, device="cuda", generator=g) < density
-    if dtype == torch.int8:
-        w = torch.randint(1, 128, (rows, cols), device="cuda", generator=g, dtype=torch.int8)
-        w *= torch.randint(0, 2, (rows, cols), device="cuda", generator=g, dtype=torch.int8) * 2 - 1
-    else:
-        w = torch.randn(rows, cols, device="cuda", generator=g).to(dtype)
-    return w.view(torch.uint8 if w.element_size() == 1 else w.dtype).mul_(mask).view(dtype)
+    torch.manual_seed(seed)
+    w = torch.randn(rows, cols, device="cuda")
+    return torch.where(torch.rand(rows, cols, device="cuda") < density, w, 0.0).to(dtype)
 
 
-def excess(y, w, x, scale=None):
-    """Largest |y - reference| over the error bound of a float32 sum rounded to y's dtype; must be below 1. float64 reference."""
-    a, worst, chunk = x.double(), 0.0, max(1, (1 << 26) // w.shape[1])
-    for r in range(0, w.shape[0], chunk):
-        part = w[r : r + chunk].to(torch.float32).double()
-        if scale is not None:
-            part *= scale[r : r + chunk].double()[:, None]
-        reference, magnitude = part @ a, part.abs() @ a.abs()
-        terms = (part != 0).sum(1).double() + 16
-        bound = terms * 2.0**-24 * magnitude + UNIT_ROUNDOFF[y.dtype] * reference.abs() + 2.0**-24
-        error = (y[r : r + chunk].double() - reference).abs() / bound
-        worst = max(worst, float(error.nan_to_num(nan=float("inf")).max()))
-    return worst
+def error_over_bound(y, w, x):
+    """Largest |error| over the componentwise bound of a float32 sum rounded to y's type; w in float32."""
+    w, x = w.double(), x.double()
+    exact, moduli = x @ w.T, x.abs() @ w.abs().T
+    k = (w != 0).sum(1).double() + 16
+    u = 2.0**-24
+    tiny = torch.finfo(y.dtype).smallest_normal * UNIT_ROUNDOFF[name(y.dtype)]
+    bound = k * u / (1 - k * u) * moduli + UNIT_ROUNDOFF[name(y.dtype)] * exact.abs() + tiny
+    ratio = (y.double() - exact).abs() / bound
+    return float("inf") if torch.isnan(ratio).any() else ratio.max().item()
 
 
-def check(configurations):
-    shapes = [(1, 1, 1.0), (1, 5000, 0.3), (17, 33, 0.5), (100, 1000, 0.05), (1000, 257, 0.2), (33, 4097, 0.5), (513, 777, 0.9),
-              (4097, 1023, 0.5), (300, 50000, 0.1), (40, 150000, 0.1), (2048, 4096, 0.0)]  # fmt: skip
-    failures, count = 0, 0
-    for vtype, xtype in [(torch.float16, torch.float16), (torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32),
-                         (torch.float32, torch.float32), (torch.int8, torch.float16), (torch.int8, torch.bfloat16),
-                         (torch.float8_e4m3fn, torch.float16)]:  # fmt: skip
-        worst = 0.0
-        for rows, cols, density in shapes:
-            w = random_matrix(rows, cols, density, vtype, rows)
-            if rows > 8:
-                w.view(torch.uint8 if w.element_size() == 1 else w.dtype)[5] = 0
-            scale = torch.rand(rows, device="cuda") + 0.5 if w.element_size() == 1 else None
-            x = torch.randn(cols, device="cuda").to(xtype)
-            for bits in (3, 4, 6, 8):
-                for blocks, warps in configurations:
-                    product = DeltaRowsProduct(bits_of(w), vtype, bits, blocks, warps, scale=scale)
-                    y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
-                    product.launch(x, y, False)
-                    e = (
-                        excess(y.cpu(), w.cpu(), x.cpu(), None if scale is None else scale.cpu())
-                        if rows * cols < 3e6
-                        else excess(y, w, x, scale)
-                    )
-                    first = y.clone()
-                    for _ in range(20):
-                        product.launch(x, y, True)
-                    same = torch.equal(first.view(torch.uint8), y.view(torch.uint8))
-                    count += 1
-                    worst = max(worst, e)
-                    if not e <= 1 or not same:
-                        failures += 1
-                        print(
-                            "FAILED",
-                            vtype,
-                            xtype,
-                            rows,
-                            cols,
-                            density,
-                            bits,
-                            blocks,
-                            warps,
-                            e,
-                            same,
-                        )
-        print(f"{vtype!s:20} x {xtype!s:15} worst error / bound {worst:.3f}", flush=True)
-    print(f"check: {count} products, {failures} failures")
+CHECKED_SHAPES = [(1, 1), (1, 3000), (17, 33), (70, 257), (256, 64), (257, 65), (33, 1025), (600, 4100), (3000, 8), (4096, 4096)]
 
 
-def check_bitmap():
-    failures, count = 0, 0
+def check():
+    """Bitmap tiles on poisoned results against float64, and the same bits again and again."""
+    count = failures = 0
+    worst = 0.0
     for dtype in (torch.float16, torch.bfloat16):
-        worst = 0.0
-        for rows, cols, density in [(1, 1, 1.0), (1, 5000, 0.3), (17, 33, 0.5), (130, 1000, 0.05), (1000, 257, 0.2), (513, 777, 0.9),
-                                    (200, 4104, 1.0), (1025, 1023, 0.5), (300, 1024, 0.0)]:  # fmt: skip
-            w = random_matrix(rows, cols, density, dtype, rows)
-            product = BitmapTilesProduct(bits_of(w), dtype)
-            for batch in (1, 3, 8, 9, 16, 31, 64):
-                x = torch.randn(batch, cols, device="cuda").to(dtype)
-                for splits in {1, 3, min(7, -(-cols // 64))}:
-                    product.set_splits(splits, batch)
+        for rows, cols in CHECKED_SHAPES:
+            for density in (0.5, 0.05, 1.0):
+                w = random_matrix(rows, cols, density, dtype, seed=rows + cols)
+                product = Product(w)
+                unpacked = torch.full((rows, cols), float("nan"), device="cuda", dtype=dtype)
+                same = torch.equal(product.unpack(unpacked), w)
+                unpacked.fill_(float("nan"))
+                same &= torch.equal(product.unpack(unpacked, packed=True), w)
+                if not same:
+                    failures += 1
+                    print("FAILED unpack", dtype, rows, cols, density)
+                for batch in (1, 5, 8, 13, 31, 64, 100, 128):
+                    x = torch.randn(batch, cols, device="cuda").to(dtype)
                     y = torch.full((batch, rows), float("nan"), device="cuda", dtype=dtype)
-                    product.launch(x, y, False)
-                    e = max(excess(y[n].cpu(), w.cpu(), x[n].cpu()) for n in {0, batch - 1})
-                    e = max(e, float("inf") if torch.isnan(y).any() else 0)
-                    first = y.clone()
-                    for _ in range(20):
-                        product.launch(x, y, True)
+                    product.reserve(batch)
+                    product.launch(x, y)
+                    e, first = error_over_bound(y, w.float(), x), y.clone()
+                    for repeat in range(10):
+                        product.launch(x, y, overlap=repeat % 2 == 1)
                     same = torch.equal(first.view(torch.int16), y.view(torch.int16))
                     count, worst = count + 1, max(worst, e)
                     if not e <= 1 or not same:
                         failures += 1
-                        print("FAILED bitmap", dtype, rows, cols, density, batch, splits, e, same)
-        print(f"bitmap {dtype} worst error / bound {worst:.3f}", flush=True)
-    print(f"check: {count} products, {failures} failures")
+                        print("FAILED", dtype, rows, cols, density, batch, e, same)
+    print(f"check: {count} products, {failures} failures, worst error / bound {worst:.3f}", flush=True)
 
 
-def bench_bitmap(shapes, densities, batches, dtype):
+def measure(kind, values, dtype, shapes, densities, batches):
     results = []
     for rows, cols in shapes:
-        peers = {batch: dense_peer(rows, cols, dtype, batch) for batch in batches}
+        peers = dense_peer(rows, cols, dtype, batches)
         for density in densities:
             w = random_matrix(rows, cols, density, dtype)
-            product = BitmapTilesProduct(bits_of(w), dtype)
-            product.rotate()
-            limit = read_limit(product.nbytes)
+            nbytes = Product(w, kind, values).nbytes
+            product = Product(w, kind, values, copies=max(2, -(-L2_BYTES // nbytes)))
+            exact = product.unpack(torch.empty(rows, cols, device="cuda"))
+            limit = read_limit(nbytes)
+            memory = rows * cols * dtype.itemsize / nbytes
             for batch in batches:
+                product.reserve(batch)
                 x = torch.randn(batch, cols, device="cuda").to(dtype)
                 y = torch.full((batch, rows), float("nan"), device="cuda", dtype=dtype)
-                best = {}
-                slots, blocks = 132 * (3 if batch <= 16 else 2), -(-rows // 128)
-                for waves in (1, 2, 3, 4):
-                    splits = max(1, min(waves * slots // blocks, cols // 128))
-                    if splits in best:
-                        continue
-                    product.set_splits(splits, batch)
-                    times = [
-                        microseconds(lambda i, o=o: product.launch(x, y, o, i), len(product.memory))
-                        for o in (False, True)
-                    ]
-                    best[splits] = times
-                e = max(excess(y[n], w, x[n]) for n in {0, batch - 1})
-                splits = min(best, key=lambda s: best[s][1])
-                plain, overlapped = min(t[0] for t in best.values()), best[splits][1]
-                peer = min(peers[batch].values())
-                results.append(dict(kernel="bitmap_tiles", shape=[rows, cols], density=density, batch=batch, splits=splits, us=plain,
-                                    us_overlap=overlapped, read_limit_us=limit, dense_us=peers[batch], nbytes=product.nbytes,
-                                    error_over_bound=e, all=best))  # fmt: skip
+                times = [
+                    microseconds(lambda i, o=o, x=x, y=y: product.launch(x, y, o, i), product.copies)
+                    for o in (False, True)
+                ]
+                error = error_over_bound(y[:8], exact, x[:8])
+                results.append(
+                    dict(kernel=kind, values=values or name(dtype), x=name(dtype), shape=[rows, cols], density=density,
+                         batch=batch, us=times[0], us_overlap=times[1], read_limit_us=limit, dense_us=peers[batch],
+                         nbytes=nbytes, error_over_bound=error)
+                )  # fmt: skip
                 print(
-                    f"  {rows}x{cols} bitmap d={density} batch {batch:<2} splits {splits:<2} {plain:7.2f} us x{peer / plain:.2f} ({limit / plain:.2f})"
-                    f" overlap {overlapped:7.2f} us x{peer / overlapped:.2f}  memory {rows * cols * 2 / product.nbytes:.2f} err {e:.2f}"
-                    f" {({s: round(t[0], 1) for s, t in best.items()})}", flush=True,
+                    f"  {rows}x{cols} d={density:<4} batch {batch:<3} {times[0]:7.2f} us x{peers[batch] / times[0]:.2f} ({limit / times[0]:.2f})"
+                    f" overlap {times[1]:7.2f} us x{peers[batch] / times[1]:.2f}  dense {peers[batch]:6.1f}  memory {memory:.3f}"
+                    f"{'' if error <= 1 else f' WRONG {error}'}", flush=True,
                 )  # fmt: skip
     for density in densities:
         for batch in batches:
             these = [r for r in results if r["density"] == density and r["batch"] == batch]
-            speed = lambda field: statistics.geometric_mean(
-                min(r["dense_us"].values()) / r[field] for r in these
-            )
+            speed = [statistics.geometric_mean(r["dense_us"] / r[f] for r in these) for f in ("us", "us_overlap")]
+            least = min(r["dense_us"] / r["us"] for r in these)
             print(
-                f"geomean bitmap d={density} batch {batch:<2} x{speed('us'):.2f} overlap x{speed('us_overlap'):.2f} ({len(these)} shapes)"
+                f"geomean {kind} d={density} batch {batch:<3} x{speed[0]:.2f} (least {least:.2f}) overlap x{speed[1]:.2f}"
             )
     return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", default="bitmap_tiles", choices=["bitmap_tiles", "delta_rows"])
     parser.add_argument("--shapes", default="all")
-    parser.add_argument("--densities", default="0.5,0.3,0.2,0.1,0.05,0.7")
-    parser.add_argument("--bits", default="0.7:3;0.5:3,4;0.3:3,4;0.2:4,6;0.1:6,8;0.05:6,8")
-    parser.add_argument("--grids", default="132x16,264x16")
-    parser.add_argument("--values", default="float16")
-    parser.add_argument("--x", default="float16")
-    parser.add_argument("--batches", default="", help="time bitmap_tiles at these")
+    parser.add_argument("--densities", default="0.5")
+    parser.add_argument("--batches", default="8,16,32,64,128")
+    parser.add_argument("--values", choices=list(VALUES), help="type of the values, that of x without it")
+    parser.add_argument("--x", default="float16", choices=list(DTYPES))
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args()
-    grids = [tuple(map(int, g.split("x"))) for g in args.grids.split(",")]  # blocks, warps
     if args.check:
-        check(grids)
-        check_bitmap()
-    shapes = (
-        SHAPES
-        if args.shapes == "all"
-        else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
-    )
-    vtype, xtype = getattr(torch, args.values), getattr(torch, args.x)
-    wanted = {
-        float(k): [int(b) for b in v.split(",")]
-        for k, v in (e.split(":") for e in args.bits.split(";"))
-    }
-    rows_out = []
-    if args.batches:
-        rows_out += bench_bitmap(
-            shapes,
-            list(map(float, args.densities.split(","))),
-            list(map(int, args.batches.split(","))),
-            vtype,
-        )
-        shapes = []
-    for rows, cols in shapes:
-        peer = dense_peer(rows, cols, xtype)
-        best_peer = min(peer.values())
-        print(f"{rows}x{cols}: dense {peer}", flush=True)
-        for density in map(float, args.densities.split(",")):
-            w = random_matrix(rows, cols, density, vtype)
-            scale = torch.rand(rows, device="cuda") + 0.5 if w.element_size() == 1 else None
-            host, x = bits_of(w), torch.randn(cols, device="cuda").to(xtype)
-            limits = {}
-            for bits in wanted[density]:
-                for blocks, warps in grids:
-                    product = DeltaRowsProduct(host, vtype, bits, blocks, warps, scale)
-                    y = torch.full((rows,), float("nan"), device="cuda", dtype=xtype)
-                    product.launch(x, y, False)
-                    e = excess(y, w, x, scale)
-                    product.rotate()
-                    copies = len(product.views)
-                    plain, overlapped = (
-                        microseconds(lambda i, o=o: product.launch(x, y, o, i), copies)
-                        for o in (False, True)
-                    )
-                    if bits not in limits:
-                        limits[bits] = read_limit(product.nbytes)
-                    limit = limits[bits]
-                    memory = rows * cols * x.element_size() / product.nbytes
-                    rows_out.append(dict(shape=[rows, cols], density=density, bits=bits, grid=[blocks, warps], us=plain,
-                                         us_overlap=overlapped, read_limit_us=limit, dense_us=peer, nbytes=product.nbytes,
-                                         error_over_bound=e))  # fmt: skip
-                    print(
-                        f"  d={density:<5} delta{bits} {blocks}x{warps} {plain:7.2f} us x{best_peer / plain:.2f} ({limit / plain:.2f} of limit)"
-                        f"  overlap {overlapped:7.2f} us x{best_peer / overlapped:.2f} ({limit / overlapped:.2f})  memory {memory:.2f}"
-                        f"  err {e:.2f}{'' if e <= 1 else ' WRONG'}",
-                        flush=True,
-                    )
-                    del product
-    for density in sorted({r["density"] for r in rows_out if "bits" in r}, reverse=True):
-        for key in sorted({(r["bits"], *r["grid"]) for r in rows_out if r["density"] == density}):
-            these = [
-                r for r in rows_out if r["density"] == density and (r["bits"], *r["grid"]) == key
-            ]
-            speed = lambda field: statistics.geometric_mean(
-                min(r["dense_us"].values()) / r[field] for r in these
-            )
-            print(
-                f"geomean d={density:<5} delta{key[0]} {key[1]}x{key[2]} x{speed('us'):.2f}  overlap x{speed('us_overlap'):.2f}  ({len(these)} shapes)"
-            )
+        check()
+    shapes = SHAPES if args.shapes == "all" else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
+    results = measure(
+        args.kind, args.values, getattr(torch, args.x), shapes,
+        [float(d) for d in args.densities.split(",")], [int(b) for b in args.batches.split(",")],
+    )  # fmt: skip
     if args.json:
-        smi = subprocess.run(
-            [
-                "nvidia-smi",
-                "--query-gpu=name,driver_version,clocks.sm,clocks.mem",
-                "--format=csv,noheader",
-            ],
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE
-        ).stdout.strip()
-        Path(args.json).write_text(
-            json.dumps(
-                dict(gpu=smi, commit=commit, torch=torch.__version__, results=rows_out), indent=1
-            )
-        )
+        query = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"]
+        gpu = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+        Path(args.json).write_text(json.dumps(dict(gpu=gpu, torch=torch.__version__, results=results), indent=1))
 
 
 if __name__ == "__main__":
