@@ -27,9 +27,9 @@ struct Case {
 
 /// Odd shapes, an empty row, nothing at all, rows that several blocks share, and an x that does not
 /// fit shared memory.
-const Case cases[] = {{1, 1, 1.0},     {1, 3000, 0.3},   {17, 33, 0.5},  {70, 257, 0.2},
-                      {33, 1025, 0.5}, {130, 177, 0.9},  {40, 512, 0.0}, {3, 0, 0.0},
-                      {0, 5, 0.0},     {16, 70000, 0.01}};
+const Case cases[] = {{1, 1, 1.0},     {1, 3000, 0.3},    {17, 33, 0.5},  {70, 257, 0.2},
+                      {33, 1025, 0.5}, {130, 177, 0.9},   {40, 512, 0.0}, {3, 0, 0.0},
+                      {0, 5, 0.0},     {16, 70000, 0.01}, {530, 300, 0.6}};
 
 template <class T>
 DenseMatrix<T> random_matrix(const Case& c, std::uint32_t seed) {
@@ -206,7 +206,7 @@ TEST_CASE("products by bitmap tiles stay within the bound, bit for bit the same 
     CAPTURE(c.rows);
     CAPTURE(c.cols);
     const PackedFormat format = c.density > 0.4 ? PackedFormat::bitmap : PackedFormat::gap8;
-    for (const std::int64_t vectors : {1, 13, 31, 64}) {
+    for (const std::int64_t vectors : {1, 13, 31, 64, 70}) {
       check_product<float16>(c, format, PackedDType::float16, true, vectors);
     }
     check_product<bfloat16>(c, format, PackedDType::bfloat16, true, 5);

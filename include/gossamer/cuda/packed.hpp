@@ -105,8 +105,8 @@ std::unique_ptr<Arrangement> arrange_delta_rows(const PackedView& packed, Worksp
 /// Bytes of workspace for arrange_bitmap_tiles: the dense matrix and a little.
 std::size_t bitmap_tiles_workspace(const PackedView& packed);
 
-/// For products with 2 to 64 vectors on the tensor cores: values, x and y of float16 or of
-/// bfloat16, on devices for which has_bitmap_tiles says so.
+/// For products with several vectors on the tensor cores, 64 a launch: values, x and y of float16
+/// or of bfloat16, on devices for which has_bitmap_tiles says so.
 std::unique_ptr<Arrangement> arrange_bitmap_tiles(const PackedView& packed, Workspace workspace,
                                                   Stream stream);
 

@@ -127,7 +127,7 @@ class DeviceMatrix:
     """A packed matrix on a GPU, whose arrays its owner keeps, and what its products need.
 
     For products with one vector, or few, the matrix is laid out in a second way when the first of
-    them is made, and in a third one for up to 64 vectors of 16-bit values on Hopper: about as many
+    them is made, and in a third one for up to 128 vectors of 16-bit values on Hopper: about as many
     bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
     product of each kind cannot be captured in a graph.
 
@@ -177,8 +177,8 @@ class DeviceMatrix:
     def matmul(self, x: DeviceArray, transpose: bool, overlap: bool | None = None) -> DeviceArray:
         """Product with each vector along x's last axis, of the result's dtype.
 
-        Up to 64 vectors are multiplied by the engine's kernels. More, and the transposed matrix, by
-        the framework's dense product with an unpacked copy, made for the call. ``overlap`` says
+        Up to 128 vectors are multiplied by the engine's kernels. More, and the transposed matrix,
+        by the framework's dense product with an unpacked copy, made for the call. ``overlap`` says
         whether a kernel may begin while the one before it ends; None: where that pays.
         """
         memory = self.memory

@@ -14,12 +14,4 @@ struct DistanceWidth {
 inline constexpr DistanceWidth delta_rows_wide_values[] = {{0.14, 4}, {0.0, 8}};
 inline constexpr DistanceWidth delta_rows_widths[] = {{0.4, 3}, {0.14, 4}, {0.0, 8}};
 
-/// Splits of the columns of bitmap_tiles: waves of blocks, the share of a wave that must be filled,
-/// and the columns of a split. H200, 50%, batch 8 / 64, us: 8192x8192 1 wave 41.4 / 69.0, 2 waves
-/// 42.2 / 83.1; 28672x8192 (224 blocks of rows on 396 / 264 places) 1 wave 145 / 244, 2 waves 135 /
-/// 246, 3 waves 121 / 237, 4 waves 118 / 220.
-inline constexpr int bitmap_tiles_most_waves = 4;
-inline constexpr double bitmap_tiles_filled = 0.85;
-inline constexpr int bitmap_tiles_least_cols = 128;
-
 }  // namespace gossamer::cuda::tuning
