@@ -115,6 +115,10 @@ def handle(
     )
 
 
+def _slots(memory: Memory, parts: Parts) -> int:
+    return int(memory.to_host(parts.row_offsets[-1:])[0])
+
+
 def _refuse_capture(stream: Any) -> None:
     refuse_capture(
         stream,
@@ -130,46 +134,55 @@ class DeviceMatrix:
     them is made, and in a third one for up to 128 vectors of 16-bit values on Hopper: about as many
     bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
     product of each kind cannot be captured in a graph.
-
-    Without ``keep_packed`` the first layout is made at once and is all that stays: its owner need
-    not keep the packed arrays on the GPU.
     """
 
     def __init__(
-        self,
-        memory: Memory,
-        format: str,
-        dtype: str,
-        shape: tuple[int, int],
-        parts: Parts,
-        keep_packed: bool = True,
+        self, memory: Memory, format: str, dtype: str, shape: tuple[int, int], parts: Parts
     ) -> None:
         self.memory = memory
+        self.format = format
         self.dtype = dtype
         self.rows, self.cols = shape
         self.device = memory.device(parts.values)
         self.scales = parts.scales
         _refuse_capture(memory.stream(self.device))
-        slots = int(memory.to_host(parts.row_offsets[-1:])[0])
+        slots = _slots(memory, parts)
         self._packed = handle(memory, format, dtype, shape, parts, slots)
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
-        self.has_tiles: bool = keep_packed and engine().has_bitmap_tiles(self._packed, self.device)
+        self.has_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
         self.few = delta_rows_vectors(slots / max(1, self.rows * self.cols), self.has_tiles)
-        if not keep_packed:
-            self._arrangement("delta_rows")
-            self._packed = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that products keep beside the packed matrix."""
         return sum(int(arrangement.nbytes) for arrangement, _ in self._arranged.values())
 
+    def drop_packed(self) -> bool:
+        """Do without the packed arrays if a product has laid the matrix out; tell whether it has.
+
+        Their owner may then give up all but the scales, and have them back from `packed`.
+        """
+        if self._arranged:
+            self._packed = None
+        return self._packed is None
+
+    def packed(self) -> Parts:
+        """Make the packed arrays anew, stored zeros left out; waits for the stream."""
+        if self.scales is None:
+            _, parts = pack(self.memory, self.todense(self.dtype), self.format, self.dtype, 0, None)
+            return parts
+        ones = np.ones(self.rows, np.float32)
+        unscaled = self.todense("float16", scaled=False)
+        _, parts = pack(self.memory, unscaled, self.format, self.dtype, 0, ones)
+        return parts._replace(scales=self.scales)
+
     def todense(self, dtype: str, scaled: bool = True) -> DeviceArray:
         """Return the matrix as float32, float16 or bfloat16; 8-bit values also without scales."""
         dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
         stream = self.memory.stream(self.device)
         if self._packed is None:
-            self._arrangement("delta_rows").unpack(self.memory.view(dense), stream, scaled)
+            arrangement, _ = next(iter(self._arranged.values()))
+            arrangement.unpack(self.memory.view(dense), stream, scaled)
         else:
             engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
@@ -224,10 +237,16 @@ class DeviceMatrix:
         memory, stream = self.memory, self.memory.stream(self.device)
         _refuse_capture(stream)
         _buffers.reserve(memory, self.device)
-        nbytes = getattr(engine(), f"{kind}_workspace")(self._packed)
+        packed, parts = self._packed, None
+        if packed is None:
+            parts = self.packed()
+            shape = self.rows, self.cols
+            slots = _slots(memory, parts)
+            packed = handle(memory, self.format, self.dtype, shape, parts, slots)
+        nbytes = getattr(engine(), f"{kind}_workspace")(packed)
         kept, workspace = memory.workspace(nbytes, self.device)
-        arrangement = getattr(engine(), f"arrange_{kind}")(self._packed, workspace, stream)
+        arrangement = getattr(engine(), f"arrange_{kind}")(packed, workspace, stream)
         array = memory.empty((arrangement.nbytes,), "uint8", self.device)
-        arrangement.fill(self._packed, memory.pointer(array), workspace, stream)
-        del kept
+        arrangement.fill(packed, memory.pointer(array), workspace, stream)
+        del kept, parts
         return arrangement, array

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
+from .compiled_blocks import CompiledBlocks
+from .layout import packed_layers
 from .memory import peak_bytes, reset_peak
 
 #: Steps before one is captured.
@@ -55,11 +57,17 @@ class Decoder:
     length
         Tokens that the cache can hold.
     compiled
-        Compile the step of one token, over a cache of fixed size; on a GPU each step is then the
-        replay of one CUDA graph, whose result the next step overwrites.
+        Compile the step of one token, over a cache of fixed size: one block, which all share. On a
+        GPU each step is then the replay of one CUDA graph, whose result the next step overwrites.
     mode
-        As of ``torch.compile``. With "reduce-overhead" the graphs are PyTorch's own, which do not
-        allow what packed layers keep between products.
+        As of ``torch.compile``. Another than "default" compiles the model as a whole; with
+        "reduce-overhead" the graphs are PyTorch's own, which do not allow what packed layers keep
+        between products.
+
+    Attributes
+    ----------
+    cache
+        That of transformers: a StaticCache if compiled.
     """
 
     def __init__(
@@ -67,11 +75,14 @@ class Decoder:
     ) -> None:
         self._model = model
         self._forward = self._logits
-        self._graphed = compiled and model.device.type == "cuda" and mode == "default"
-        self._cache: Any = DynamicCache(config=model.config)
+        self._in_blocks = compiled and mode == "default"
+        self._graphed = self._in_blocks and model.device.type == "cuda"
+        self.cache: Any = DynamicCache(config=model.config)
         if compiled:
-            self._cache = StaticCache(config=model.config, max_cache_len=length)
-            self._forward = torch.compile(self._logits, mode=mode, fullgraph=True)
+            self.cache = StaticCache(config=model.config, max_cache_len=length)
+            if not self._in_blocks:
+                self._forward = torch.compile(self._logits, mode=mode, fullgraph=True)
+        self._blocks: CompiledBlocks | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._tokens: Tensor | None = None
         self._eager_steps = 0
@@ -79,17 +90,27 @@ class Decoder:
     def read(self, prompt: Tensor) -> Tensor:
         """Logits after a prompt of shape (batch, n), shape (batch, vocabulary)."""
         with torch.inference_mode():
-            return self._logits(prompt)
+            logits = self._logits(prompt)
+            if self._in_blocks:
+                self._blocks = CompiledBlocks(self._model, self.cache)
+                lay_out(self._model, len(prompt))
+        return logits
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits after one more token for each of the batch, shape (batch, 1)."""
         with torch.inference_mode():
-            return self._replay(tokens) if self._graphed else self._forward(tokens)
+            return self._replay(tokens) if self._graphed else self._step(tokens)
 
     def _logits(self, tokens: Tensor) -> Tensor:
-        output = self._model(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+        output = self._model(tokens, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         logits: Tensor = output.logits[:, -1]
         return logits
+
+    def _step(self, tokens: Tensor) -> Tensor:
+        if self._blocks is None:
+            return self._forward(tokens)
+        with self._blocks.in_place():
+            return self._logits(tokens)
 
     def _replay(self, tokens: Tensor) -> Tensor:
         """Run a step: the first ones to compile and to make what is made once, then as a graph."""
@@ -98,13 +119,24 @@ class Decoder:
         self._tokens.copy_(tokens)
         if self._eager_steps < _EAGER_STEPS:
             self._eager_steps += 1
-            return self._forward(self._tokens)
+            return self._step(self._tokens)
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._result = self._forward(self._tokens)
+                self._result = self._step(self._tokens)
         self._graph.replay()
         return self._result
+
+
+def lay_out(model: Any, batch: int) -> None:
+    """Let packed layers on a GPU lay out what steps of a batch walk, the largest layers first.
+
+    Products that are compiled do not give up the packed arrays; these do.
+    """
+    if model.device.type != "cuda":
+        return
+    for layer in sorted(packed_layers(model).values(), key=lambda layer: -layer.nbytes):
+        layer(torch.zeros(batch, layer.in_features, dtype=model.dtype, device=model.device))
 
 
 def generate(

@@ -50,9 +50,9 @@ class PackedLayout:
     @classmethod
     def of(cls, layer: PackedLinear) -> PackedLayout:
         """Layout of a layer."""
-        assert layer.row_offsets is not None
-        offsets = str(layer.row_offsets.dtype).removeprefix("torch.")
-        slots = int(layer.row_offsets[-1])
+        row_offsets = layer.weight._storage.parts()["row_offsets"]
+        offsets = str(row_offsets.dtype).removeprefix("torch.")
+        slots = int(row_offsets[-1])
         shape = layer.out_features, layer.in_features
         return cls(layer.format, layer._value_type, shape, slots, offsets)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ..nn import PackedLinear
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 # Writing 5 there sets the peak of the resident memory to what is resident now: proc(5).
 _RESET_PEAK = "5"
@@ -41,6 +43,9 @@ def peak_bytes(device: torch.device) -> int | None:
 
 
 def model_bytes(model: Any) -> int:
-    """Bytes of a model's parameters and buffers; shared ones are counted once."""
+    """Bytes of a model's parameters and buffers, as they are kept; shared ones are counted once."""
+    packed = [layer for layer in model.modules() if isinstance(layer, PackedLinear)]
+    counted = {id(tensor) for layer in packed for tensor in layer.buffers(recurse=False)}
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return sum(int(tensor.nbytes) for tensor in tensors.values())
+    rest = sum(int(tensor.nbytes) for key, tensor in tensors.items() if key not in counted)
+    return rest + sum(layer.nbytes for layer in packed)

@@ -11,7 +11,13 @@ from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from .layout import PackedLayout, UnreadLinear, checkpoint_tensors, packed_layers
+from .layout import (
+    PackedLayout,
+    UnreadLinear,
+    checkpoint_name,
+    checkpoint_tensors,
+    packed_layers,
+)
 
 METHOD = "gossamer"
 #: Version of the layout in a checkpoint.
@@ -85,8 +91,12 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
                     )
 
     def get_state_dict_and_metadata(self, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tensors to save, and no metadata."""
-        return checkpoint_tensors(model), {}
+        """Tensors to save, and no metadata; called before the configuration is written."""
+        tensors = checkpoint_tensors(model)
+        for name, entry in model.config.quantization_config.layers.items():
+            # Arrays made anew of what a GPU keeps have no stored zeros.
+            entry["slots"] = int(tensors[f"{name}.{checkpoint_name('row_offsets')}"][-1])
+        return tensors, {}
 
     def is_serializable(self, *_: Any, **__: Any) -> bool:
         """Packed models are saved by ``save_pretrained``."""

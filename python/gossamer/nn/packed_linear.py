@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..arrays.torch.packed import VALUE_TYPES, packed_matmul
+from ..arrays.torch import adapter
+from ..arrays.torch.cuda import device_product, new_device_matrix, stand_for
+from ..arrays.torch.library import is_direct
+from ..arrays.torch.packed import DENSE_TYPES, VALUE_TYPES, HostMatrix, packed_matmul
+from ..cuda.packed import DeviceMatrix
 from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
@@ -23,6 +27,10 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     plain tensors ``values``, ``positions``, ``row_offsets``, for 8-bit values ``scales``, and
     ``bias``. float8 values are kept as uint8. Floating values follow ``half()`` and its kin, the
     scales stay float32. Differentiable by x; the weight is fixed.
+
+    On a GPU the first eager product with up to 64 vectors lays the matrix out as products walk it,
+    and from then on only that is kept: the buffers are empty, about half of the memory is free, and
+    `weight` and ``state_dict`` (there on the CPU) make the packed arrays anew.
 
     Parameters
     ----------
@@ -62,12 +70,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 f"PackedLinear: bias has shape {tuple(bias.shape)}, expected ({self.out_features},)"
             )
         self.format = weight.format
-        self.offloaded = False
-        parts = dict.fromkeys(("values", "positions", "row_offsets", "scales"))
-        for name, part in (parts | weight._storage.parts()).items():
-            if part is not None and part.dtype is torch.float8_e4m3fn:
-                part = part.view(torch.uint8)
-            self.register_buffer(name, part)
+        for name in ("values", "positions", "row_offsets", "scales"):
+            self.register_buffer(name, None)
+        self._buffers |= _as_buffers(weight._storage.parts())
+        # What products need of the buffers, and the values that it was made of.
+        self._matrix: tuple[Any, torch.Tensor] | None = None
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
     @classmethod
@@ -88,27 +95,31 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     @property
     def weight(self) -> PackedArray:
         """The weight as a PackedArray over the buffers."""
+        buffers = self._packed_buffers()
+        parts = {name: buffers[name] for name in part_names(self.format, self._value_type)}
         shape = self.out_features, self.in_features
-        parts = {name: self._buffers[name] for name in part_names(self.format, self._value_type)}
-        return packed_array(self.format, self._value_type, shape, self._typed(parts), copy=False)
+        return PackedArray(
+            adapter.packed_storage(self.format, self._value_type, shape, _typed(parts))
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the weight takes where it is, in the form that is kept there."""
+        kept = sum(part.nbytes for part in self._buffers.values() if part is not None)
+        return kept + (self._laid_out.nbytes if self._laid_out else 0)
 
     @property
     def _value_type(self) -> str:
-        return VALUE_TYPES[self.values.dtype]
+        return VALUE_TYPES[self._buffers["values"].dtype]
 
-    def _typed(self, parts: dict[str, Any]) -> dict[str, Any]:
-        if parts["values"].dtype is torch.uint8:
-            return parts | {"values": parts["values"].view(torch.float8_e4m3fn)}
-        return parts
-
-    def offload(self, offload: bool = True) -> PackedLinear:
-        """Keep the packed arrays on the CPU, wherever the module goes; return the module.
-
-        On a GPU the first product then copies them there, and only what products walk stays: about
-        half the memory. Products with 2 to 64 rows of x are faster without.
-        """
-        self.offloaded = offload
-        return self._apply(lambda x: x)  # type: ignore[no-any-return]
+    @property
+    def _laid_out(self) -> DeviceMatrix | None:
+        """What stands in for the packed arrays, if they were given up."""
+        offsets = self._buffers["row_offsets"]
+        if self._matrix is None or offsets is None or offsets.numel():
+            return None
+        matrix: DeviceMatrix = self._matrix[0]
+        return matrix
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features).
@@ -130,6 +141,15 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def _product(self, x: torch.Tensor) -> torch.Tensor:
         if self.format == "dense":
             return nn.functional.linear(x.to(self.values.dtype), self.values)
+        if not torch.compiler.is_compiling():
+            # The registered operation would come to the same, in several times the time.
+            values = self._buffers["values"]
+            direct = x.dtype in DENSE_TYPES and is_direct(x, values)
+            if direct and x.is_cpu and values.is_cpu:
+                host: HostMatrix = self._matrix_of(HostMatrix)
+                return host.matmul_rows(x)
+            if direct and x.is_cuda and x.device == values.device:
+                return self._product_on_device(x)
         return packed_matmul(
             self.values,
             self.positions,
@@ -143,24 +163,78 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             True,
         )
 
+    def _matrix_of(self, kind: Callable[..., Any]) -> Any:
+        """What products need of the buffers, made by `kind` unless it is there."""
+        buffers, made = self._buffers, self._matrix
+        values = buffers["values"]
+        if made is None or made[1] is not values:
+            shape = self.out_features, self.in_features
+            made = self._matrix = kind(*buffers.values(), self.format, *shape), values
+        return made[0]
+
+    def _product_on_device(self, x: torch.Tensor) -> torch.Tensor:
+        """Product on a GPU, after which the packed arrays are given up if they can be."""
+        buffers = self._buffers
+        matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
+        y = device_product(matrix, x, False, True)
+        if buffers["row_offsets"].numel() and matrix.drop_packed():
+            empty = {name: part if part is None else part[:0].clone() for name, part in
+                     buffers.items()}
+            stand_for(matrix, empty["values"])
+            self._matrix = matrix, empty["values"]
+            self._buffers = empty | {"scales": buffers["scales"]}
+        return y
+
+    def _packed_buffers(self) -> dict[str, Any]:
+        """The buffers with all packed arrays in them, made anew where they were given up."""
+        matrix = self._laid_out
+        return self._buffers if matrix is None else _as_buffers(matrix.packed()._asdict())
+
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""
-        nbytes = sum(buffer.nbytes for buffer in self.buffers(recurse=False))
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}, format={self.format!r}, dtype={self._value_type}, "
-            f"{size_text(nbytes)}"
+            f"{size_text(self.nbytes)}"
         )
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
-        scales = self._buffers.pop("scales")
-        super()._apply(fn, recurse)
-        # Casts are for values: a scale of 16 bits would be another weight.
-        self._buffers["scales"] = None if scales is None else scales.to(self.values.device)
-        if self.offloaded:
-            for name, part in self._buffers.items():
-                self._buffers[name] = None if part is None else part.cpu()
+        kept, moved = self._buffers, self._moved_buffers(fn)
+        self._buffers = {}
+        try:
+            super()._apply(fn, recurse)
+            kept = moved
+        finally:
+            self._buffers = kept
         return self
+
+    def _moved_buffers(self, fn: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
+        values = self._buffers["values"]
+        if self._laid_out is not None:
+            moved = fn(values)
+            if (moved.device, moved.dtype) == (values.device, values.dtype):
+                return self._buffers
+        parts = dict(self._packed_buffers())
+        scales = parts.pop("scales")
+        buffers = {name: None if part is None else fn(part) for name, part in parts.items()}
+        # Casts are for values: a scale of 16 bits would be another weight.
+        return buffers | {
+            "scales": None if scales is None else scales.to(buffers["values"].device)
+        }
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        kept = self._buffers
+        if self._laid_out is not None:
+            packed = self._packed_buffers()
+            self._buffers = {n: None if p is None else p.cpu() for n, p in packed.items()}
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        self._buffers = kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles hold: the packed arrays."""
+        return self.__dict__ | {"_buffers": self._packed_buffers(), "_matrix": None}
 
     def _load_from_state_dict(
         self,
@@ -179,10 +253,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             try:
                 shape = self.out_features, self.in_features
                 value_type = VALUE_TYPES.get(parts["values"].dtype, "")
-                packed_array(self.format, value_type, shape, self._typed(parts), copy=False)
+                packed_array(self.format, value_type, shape, _typed(parts), copy=False)
             except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}: {error}")
                 return
+            self._matrix = None
             for name, part in parts.items():
                 current = self._buffers[name]
                 if part.shape != current.shape or part.dtype != current.dtype:
@@ -196,6 +271,21 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             unexpected_keys,
             error_msgs,
         )
+
+
+def _as_buffers(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """All four buffers; float8 values as their bytes."""
+    names = ("values", "positions", "row_offsets", "scales")
+    buffers = {name: parts.get(name) for name in names}
+    if buffers["values"].dtype is torch.float8_e4m3fn:
+        buffers["values"] = buffers["values"].view(torch.uint8)
+    return buffers
+
+
+def _typed(parts: dict[str, Any]) -> dict[str, Any]:
+    if parts["values"].dtype is torch.uint8:
+        return parts | {"values": parts["values"].view(torch.float8_e4m3fn)}
+    return parts
 
 
 def pack_linears(
@@ -239,8 +329,7 @@ def pack_linears(
         if skip is not None and skip(name, layer):
             continue
         replacement = PackedLinear.from_linear(layer, format, dtype, threshold)
-        nbytes = sum(buffer.nbytes for buffer in replacement.buffers())
-        if replacement.format == "dense" or nbytes * min_gain > layer.weight.nbytes:
+        if replacement.format == "dense" or replacement.nbytes * min_gain > layer.weight.nbytes:
             continue
         replacement.train(layer.training)
         model.set_submodule(name, replacement)

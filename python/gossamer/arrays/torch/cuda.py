@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -15,6 +16,7 @@ from ...cuda.packed import DeviceMatrix, Parts
 from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from .host import DTYPES, to_numpy, to_tensor
+from .library import check_same_device
 
 _DTYPES = {
     **DTYPES,
@@ -92,6 +94,29 @@ memory = TorchMemory()
 _matrices: dict[tuple[int, ...], tuple[StorageWeakRef, int, DeviceMatrix]] = {}
 
 
+#: Matrices whose packed arrays were given up, by the storage of the tensor that stands for them.
+_standing_for: WeakValueDictionary[int, DeviceMatrix] = WeakValueDictionary()
+
+
+def new_device_matrix(
+    values: torch.Tensor,
+    positions: torch.Tensor,
+    row_offsets: torch.Tensor,
+    scales: torch.Tensor | None,
+    format: str,
+    rows: int,
+    cols: int,
+) -> DeviceMatrix:
+    """Return what products on a GPU need of a packed matrix, for an owner that keeps it."""
+    parts = Parts(values, positions, row_offsets, scales)
+    return DeviceMatrix(memory, format, _VALUE_TYPES[values.dtype], (rows, cols), parts)
+
+
+def stand_for(matrix: DeviceMatrix, values: torch.Tensor) -> None:
+    """Let an empty tensor stand for the values of a matrix, as long as the owner keeps that."""
+    _standing_for[values.untyped_storage()._cdata] = matrix
+
+
 def device_matrix(
     format: str,
     shape: tuple[int, int],
@@ -99,25 +124,25 @@ def device_matrix(
     positions: torch.Tensor,
     row_offsets: torch.Tensor,
     scales: torch.Tensor | None,
-    device: int,
 ) -> DeviceMatrix:
-    """Return what products on a GPU need of a packed matrix, anew after a write to its values.
-
-    Tensors on the CPU are copied there, and only the layout that products walk stays.
-    """
+    """Return what products on a GPU need of a packed matrix, anew after a write to its values."""
     storage = values.untyped_storage()
-    key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape, device
+    if not row_offsets.numel():
+        matrix = _standing_for.get(storage._cdata)
+        if matrix is None:
+            raise RuntimeError(
+                "these are no packed arrays, but what stands for them in a gossamer.nn.PackedLinear "
+                "on a GPU; take them from its weight or its state_dict()"
+            )
+        return matrix
+    key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
     version = 0 if values.is_inference() else values._version
     found = _matrices.get(key)
     if found is not None and found[1] == version and not found[0].expired():
         return found[2]
     for old in [key for key, (owner, *_) in _matrices.items() if owner.expired()]:
         del _matrices[old]
-    target = torch.device("cuda", device)
-    moved = None if scales is None else scales.to(target)
-    parts = Parts(values.to(target), positions.to(target), row_offsets.to(target), moved)
-    dtype = _VALUE_TYPES[values.dtype]
-    matrix = DeviceMatrix(memory, format, dtype, shape, parts, keep_packed=values.is_cuda)
+    matrix = new_device_matrix(values, positions, row_offsets, scales, format, *shape)
     _matrices[key] = StorageWeakRef(storage), version, matrix
     return matrix
 
@@ -134,10 +159,9 @@ def packed_matmul(
     transpose: bool,
     swapped: bool,
 ) -> torch.Tensor:
-    """P X for x on a GPU, its parts there or on the CPU; arguments as of the operation."""
-    matrix = device_matrix(
-        format, (rows, cols), values, positions, row_offsets, scales, x.device.index
-    )
+    """P X on a GPU; arguments as of the operation."""
+    check_same_device(x, values, "P")
+    matrix = device_matrix(format, (rows, cols), values, positions, row_offsets, scales)
     return device_product(matrix, x.detach() if x.requires_grad else x, transpose, swapped)
 
 

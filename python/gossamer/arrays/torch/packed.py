@@ -41,6 +41,10 @@ VALUE_TYPES = {
 }
 
 
+#: Types of the dense operand.
+DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
 def result_dtype(values: torch.Tensor, x: torch.Tensor) -> torch.dtype:
     """Dtype of a packed product."""
     name = VALUE_TYPES[values.dtype]
@@ -67,16 +71,28 @@ def _cpu(
     swapped: bool,
 ) -> torch.Tensor:
     y = _result(values, x, rows, cols, transpose, swapped)
-    matrix = _engine.PackedMatrix(
-        format,
-        VALUE_TYPES[values.dtype],
-        rows,
-        cols,
-        bits(values.contiguous()),
-        bits(positions),
-        bits(row_offsets),
-        None if scales is None else bits(scales),
-    )
+    matrix = _host_matrix(values, positions, row_offsets, scales, format, rows, cols)
+    _multiply(matrix, x, y, transpose, swapped)
+    return y
+
+
+def _host_matrix(
+    values: torch.Tensor,
+    positions: torch.Tensor,
+    row_offsets: torch.Tensor,
+    scales: torch.Tensor | None,
+    format: str,
+    rows: int,
+    cols: int,
+) -> Any:
+    parts = bits(values.contiguous()), bits(positions), bits(row_offsets)
+    kept = None if scales is None else bits(scales)
+    return _engine.PackedMatrix(format, VALUE_TYPES[values.dtype], rows, cols, *parts, kept)
+
+
+def _multiply(
+    matrix: Any, x: torch.Tensor, y: torch.Tensor, transpose: bool, swapped: bool
+) -> None:
     x_bits, y_bits = bits(x), bits(y)
     if x.ndim > kernels.MAX_RANK:
         x_bits = x_bits.reshape(-1, *x.shape[-2:])
@@ -84,7 +100,21 @@ def _cpu(
     if swapped and x.ndim > 1:
         x_bits, y_bits = x_bits.swapaxes(-1, -2), y_bits.swapaxes(-1, -2)
     _engine.packed_matmul(matrix, x_bits, y_bits, transpose)
-    return y
+
+
+class HostMatrix:
+    """A packed matrix in the memory of the CPU, described to the engine once for many products."""
+
+    def __init__(self, values: torch.Tensor, *rest: Any) -> None:
+        self._matrix = _host_matrix(values, *rest)
+        self._rows = rest[-2]
+        self._dtypes = {x: result_dtype(values, torch.empty(0, dtype=x)) for x in DENSE_TYPES}
+
+    def matmul_rows(self, x: torch.Tensor) -> torch.Tensor:
+        """Product with every vector along the last axis of x, a plain tensor of `DENSE_TYPES`."""
+        y = x.new_empty((*x.shape[:-1], self._rows), dtype=self._dtypes[x.dtype])
+        _multiply(self._matrix, x, y, False, True)
+        return y
 
 
 def _adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> torch.Tensor:
@@ -241,7 +271,7 @@ class TensorStorage(Storage):
         if self._device is None or self._device[0] != version:
             shape = self.rows, self.cols
             parts = self.values, self.positions, self.row_offsets, self.scales
-            matrix = device_matrix(self.format, shape, *parts, self.values.device.index)
+            matrix = device_matrix(self.format, shape, *parts)
             self._device = version, matrix
         return self._device[1]
 

@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress, settle_threads
+from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress
 from gossamer.cli.models.common import refusals, require_transformers
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile, one_of
 from gossamer.packed.dtypes import DENSE_DTYPES, PACKED_DTYPES
 from gossamer.quantities import duration_text, size_text
 
 #: As in llm_suite, which needs PyTorch.
-SHAPES = ("llama-2-7b", "llama-3-8b", "qwen-2.5-14b", "tiny")
+SHAPES = ("llama-2-7b", "llama-3-8b", "qwen-2.5-14b", "smollm2-135m", "tiny")
 
 
 def llm(
@@ -43,6 +43,12 @@ def llm(
     compiled: Annotated[
         bool, typer.Option("--compile/--eager", help="Compile the step; on a GPU one graph.")
     ] = True,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="On a GPU also compile the dense model as a whole.")
+    ] = False,
+    pack_on_cpu: Annotated[
+        bool, typer.Option("--pack-on-cpu", help="Also measure packing by the CPU.")
+    ] = False,
     json_file: JsonFile = None,
     plot: FigureFile = None,
 ) -> None:
@@ -52,24 +58,23 @@ def llm(
     results are not those of the dense one.
     """
     shares, counts = parse_shares("--densities", densities), parse_counts("--batch", batches)
-    environment = settle_threads()
     require_transformers()
     with refusals(), progress() as say:
         import torch
 
-        from gossamer.cli.bench.llm_suite import Decoding, run_llm_benchmark
+        from gossamer.cli.bench.llm_suite import LlmCase, run_llm_benchmark
 
-        decoding = Decoding(
-            shape=shape,
-            batches=counts,
-            dtype=getattr(torch, dtype),
-            value_dtype=value_dtype,
-            device=torch.device(device),
-            steps=steps,
-            compiled=compiled,
+        case = LlmCase(
+            shape,
+            getattr(torch, dtype),
+            torch.device(device),
+            steps,
+            compiled,
+            value_dtype,
+            whole,
+            pack_on_cpu,
         )
-        results = run_llm_benchmark(decoding, shares, say)
-    results["environment"] = environment
+        results = run_llm_benchmark(case, shares, counts, say)
     finish(results, json_file, plot, _print, _plot)
 
 
@@ -77,7 +82,10 @@ def _print(console: Console, results: dict[str, Any]) -> None:
     where = results["machine"].get("gpu", results["machine"]["cpu"])
     table = Table(title=f"{results['shape']}, {results['dtype']}, {where}", title_justify="left")
     table.add_column("model")
-    headings = ("batch", "tokens/s", "over dense", "a step", "peak memory", "packed in")
+    headings = (
+        "batch", "tokens/s", "over dense", "a step", "linear", "attention", "peak memory",
+        "packed in",
+    )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right")
     for case in results["cases"]:
@@ -92,6 +100,8 @@ def _print(console: Console, results: dict[str, Any]) -> None:
             f"{case['tokens_per_second']:.1f}",
             f"{case['speedup']:.2f}×",
             duration_text(case["step_seconds"]),
+            *(duration_text(case["split"][part]) if "split" in case else "–" for part in
+              ("linear", "attention")),
             "–" if case["peak_bytes"] is None else size_text(case["peak_bytes"]),
             "–" if packed is None else duration_text(packed),
         )

@@ -14,11 +14,18 @@ import torch
 import transformers
 
 import gossamer
+from gossamer.cli.bench.llm_decoding import (
+    Decoding,
+    attention,
+    interleaved,
+    linear_layers,
+    synchronize,
+)
 from gossamer.cli.machine import describe_machine, source_commit
-from gossamer.hf.generation import Decoder
 from gossamer.hf.layout import packed_layers
 from gossamer.hf.memory import model_bytes, peak_bytes, reset_peak
 from gossamer.hf.packing import pack_model
+from gossamer.packed.dtypes import has_scales
 from gossamer.prune import plan_pruning
 
 _LLAMA = {"attention_bias": False, "tie_word_embeddings": False, "max_position_embeddings": 4096}
@@ -36,118 +43,179 @@ SHAPES: dict[str, Callable[[], Any]] = {
         vocab_size=152064, hidden_size=5120, intermediate_size=13824, num_hidden_layers=48,
         num_attention_heads=40, num_key_value_heads=8, tie_word_embeddings=False,
     ),
+    "smollm2-135m": lambda: transformers.LlamaConfig(
+        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+        num_attention_heads=9, num_key_value_heads=3, **(_LLAMA | {"tie_word_embeddings": True}),
+    ),
     "tiny": lambda: transformers.LlamaConfig(
         vocab_size=128, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, **_LLAMA,
     ),
 }  # fmt: skip
 
-#: Tokens that are read before the first step, and steps before the clock starts.
-PROMPT, WARM_UP = 128, 6
-#: Measurements, of which the median is reported.
-ROUNDS = 5
 # Largest difference of the logits, relative to the largest, between packed and dense weights: sums
 # in another order through all layers, in the model's own precision.
 _TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 0.1}
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """What is generated, and how.
+class LlmCase:
+    """What all measurements of a run share.
 
     Attributes
     ----------
     value_dtype
-        Of the packed values; None is the model's.
-    steps
-        Tokens of a measurement.
+        Of the packed values, by default the model's.
+    whole
+        On a GPU measure the dense model compiled as a whole, too, with PyTorch's own graphs.
+    pack_on_cpu
+        Also measure how long packing takes in the memory of the CPU.
     """
 
     shape: str
-    batches: Sequence[int]
     dtype: torch.dtype
-    value_dtype: str | None
     device: torch.device
     steps: int
     compiled: bool
+    value_dtype: str | None = None
+    whole: bool = False
+    pack_on_cpu: bool = False
 
 
 def run_llm_benchmark(
-    decoding: Decoding, densities: Sequence[float], say: Callable[[str], None]
+    case: LlmCase,
+    densities: Sequence[float],
+    batches: Sequence[int],
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure decoding, the dense model first, in one run.
+    """Measure decoding, each packed model in turn with the dense one.
 
     A density is the share of the weights of the blocks' linear layers that stay, at random places.
     """
     cases = []
-    for density in (None, *densities):
-        say("dense" if density is None else f"density {density:.0%}")
-        cases += _measure_density(decoding, density, say)
-    for case in cases:
-        dense = [c for c in cases if c["density"] is None and c["batch"] == case["batch"]]
-        case["speedup"] = min(c["step_seconds"] for c in dense) / case["step_seconds"]
-    rounded = decoding.value_dtype in ("int8", "float8_e4m3")
-    tolerance = math.inf if rounded else _TOLERANCE[decoding.dtype]
+    for batch in batches:
+        say(f"dense, batch {batch}")
+        torch.compiler.reset()
+        results, dense = _measure_dense(case, batch)
+        cases += results
+        for density in densities:
+            say(f"density {density:.0%}, batch {batch}")
+            cases.append(_measure_packed(case, density, batch, dense))
+        del dense
+        gc.collect()
+    rounded = case.value_dtype is not None and has_scales(case.value_dtype)
+    tolerance = math.inf if rounded else _TOLERANCE[case.dtype]
     return {
-        "machine": describe_machine() | _device_facts(decoding.device),
+        "machine": describe_machine() | _device_facts(case.device),
         "commit": source_commit(),
         "versions": {
             "gossamer": gossamer.__version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        "shape": decoding.shape,
-        "dtype": str(decoding.dtype).removeprefix("torch."),
-        "value_dtype": decoding.value_dtype,
-        "compiled": decoding.compiled,
-        "steps": decoding.steps,
+        "shape": case.shape,
+        "dtype": str(case.dtype).removeprefix("torch."),
+        "value_dtype": case.value_dtype,
+        "compiled": case.compiled,
+        "steps": case.steps,
         "cases": cases,
         "wrong": [
-            f"density {case['density']}: error {case['error']:.1e}"
-            for case in cases
-            if not case["error"] <= tolerance
+            f"density {result['density']}, batch {result['batch']}: error {result['error']:.1e}"
+            for result in cases
+            if not result["error"] <= tolerance
         ],
     }
 
 
-def _measure_density(
-    decoding: Decoding, density: float | None, say: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    device = decoding.device
-    model = _random_model(decoding.shape, decoding.dtype, device)
-    facts: dict[str, Any] = {"density": density, "compress_seconds": None, "error": 0.0}
-    if density is not None:
-        _keep_at_random(model, density)
-        prompt = _prompt(model, 1)[:, :1]
-        expected = _logits(model, prompt)
-        _synchronize(device)
-        start = time.perf_counter()
-        pack_model(model, decoding.value_dtype)
-        _synchronize(device)
-        facts["compress_seconds"] = time.perf_counter() - start
-        difference = (_logits(model, prompt) - expected).abs().max() / expected.abs().max()
-        facts["error"] = difference.item()
-    formats = sorted({layer.format for layer in packed_layers(model).values()})
-    facts |= {"formats": formats, "model_bytes": model_bytes(model)}
-    cases = []
-    for batch in decoding.batches:
-        say(f"density {density or 1:.0%}, batch {batch}")
-        modes = ["default"]
-        if density is None and decoding.compiled and device.type == "cuda":
-            modes.append("reduce-overhead")  # the peer: PyTorch's own graphs
-        cases += [
-            facts
-            | {"batch": batch}
-            | _decode(model, batch, decoding.steps, decoding.compiled, mode)
-            for mode in modes
-        ]
-    return cases
+def _measure_dense(case: LlmCase, batch: int) -> tuple[list[dict[str, Any]], Decoding]:
+    held = _held(case.device)
+    reset_peak(case.device)
+    model = _random_model(case)
+    decoding = Decoding(model, batch, case.steps, case.compiled, "default")
+    (seconds,) = interleaved([decoding], case.device)
+    result = _facts(case, decoding, batch, None, seconds, held)
+    results = [result | {"mode": "default", "speedup": 1.0, "split": _split(case, decoding, batch)}]
+    if case.whole and case.compiled and case.device.type == "cuda":
+        mode = "reduce-overhead"
+        whole = Decoding(model, batch, case.steps, case.compiled, mode)
+        seconds, blocks = interleaved([whole, decoding], case.device)
+        compared = {"mode": mode, "speedup": blocks / seconds, "peak_bytes": None}
+        results.append(_facts(case, whole, batch, None, seconds, held) | compared)
+    return results, decoding
 
 
-def _random_model(shape: str, dtype: torch.dtype, device: torch.device) -> Any:
+def _measure_packed(
+    case: LlmCase, density: float, batch: int, dense: Decoding
+) -> dict[str, Any]:
+    held = _held(case.device)
+    model = _random_model(case)
+    _keep_at_random(model, density)
+    expected = Decoding(model, batch, 1, False, "default").first
+    on_cpu = _pack_on_cpu(case, model) if case.pack_on_cpu else None
+    synchronize(case.device)
+    start = time.perf_counter()
+    pack_model(model, case.value_dtype)
+    synchronize(case.device)
+    packing = {
+        "compress_seconds": time.perf_counter() - start, "compress_seconds_on_cpu": on_cpu
+    }  # fmt: skip
+    gc.collect()
+    reset_peak(case.device)
+    decoding = Decoding(model, batch, case.steps, case.compiled, "default")
+    seconds, reference = interleaved([decoding, dense], case.device)
+    linear = [linear_layers(each.model, batch) for each in (decoding, dense)]
+    packed_linear, dense_linear = interleaved(linear, case.device)
+    error = (decoding.first - expected).abs().max() / expected.abs().max()
+    return (
+        _facts(case, decoding, batch, density, seconds, held)
+        | packing
+        | {
+            "mode": "default",
+            "speedup": reference / seconds,
+            "linear_speedup": dense_linear / packed_linear,
+            "error": error.item(),
+            "formats": sorted({layer.format for layer in packed_layers(model).values()}),
+            "split": _split(case, decoding, batch),
+        }
+    )
+
+
+def _facts(
+    case: LlmCase,
+    decoding: Decoding,
+    batch: int,
+    density: float | None,
+    seconds: float,
+    held: int,
+) -> dict[str, Any]:
+    peak = peak_bytes(case.device)
+    return {
+        "density": density,
+        "batch": batch,
+        "step_seconds": seconds / case.steps,
+        "tokens_per_second": batch * case.steps / seconds,
+        "model_bytes": model_bytes(decoding.model),
+        # On the CPU it is that of the process, with both models.
+        "peak_bytes": peak - held if peak and case.device.type == "cuda" else None,
+        "compress_seconds": None,
+        "formats": [],
+        "error": 0.0,
+    }
+
+
+def _split(case: LlmCase, decoding: Decoding, batch: int) -> dict[str, float]:
+    """Seconds a step of the blocks' linear layers, and of attention; measured alone."""
+    model, cache = decoding.model, decoding.decoder.cache
+    calls = [linear_layers(model, batch), attention(model, cache, batch)]
+    linear, attending = interleaved(calls, case.device)
+    return {"linear": linear, "attention": attending}
+
+
+def _random_model(case: LlmCase) -> Any:
     torch.manual_seed(0)
-    with torch.device(device):
-        return transformers.AutoModelForCausalLM.from_config(SHAPES[shape](), dtype=dtype).eval()
+    with torch.device(case.device):
+        config = SHAPES[case.shape]()
+        return transformers.AutoModelForCausalLM.from_config(config, dtype=case.dtype).eval()
 
 
 def _keep_at_random(model: Any, density: float) -> None:
@@ -157,51 +225,18 @@ def _keep_at_random(model: Any, density: float) -> None:
             weight.mul_(torch.rand(weight.shape, device=weight.device) < density)
 
 
-def _prompt(model: Any, batch: int) -> torch.Tensor:
-    ids = torch.arange(PROMPT, device=model.device) % model.config.vocab_size
-    return ids.expand(batch, PROMPT).contiguous()
-
-
-def _logits(model: Any, prompt: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
-        logits: torch.Tensor = model(prompt, use_cache=False).logits.float()
-    return logits
-
-
-def _decode(model: Any, batch: int, steps: int, compiled: bool, mode: str) -> dict[str, Any]:
-    """Seconds a step, and the most memory, with the model and its cache."""
-    device = model.device
-    torch.compiler.reset()
-    gc.collect()  # what the model before left
-    reset_peak(device)
+def _pack_on_cpu(case: LlmCase, model: Any) -> float:
+    weights = [target.layer.weight.detach().cpu() for target in plan_pruning(model, 0)]
     start = time.perf_counter()
-    decoder = Decoder(model, PROMPT + WARM_UP + steps * ROUNDS, compiled, mode)
-    logits = decoder.read(_prompt(model, batch))
-    tokens = logits.argmax(-1, keepdim=True)
-    for _ in range(WARM_UP):
-        tokens = decoder.step(tokens).argmax(-1, keepdim=True)
-    _synchronize(device)
-    first_seconds = time.perf_counter() - start
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(steps):
-            tokens = decoder.step(tokens).argmax(-1, keepdim=True)
-        _synchronize(device)
-        seconds.append((time.perf_counter() - start) / steps)
-    step = sorted(seconds)[ROUNDS // 2]
-    return {
-        "mode": mode,
-        "step_seconds": step,
-        "tokens_per_second": batch / step,
-        "warm_up_seconds": first_seconds,
-        "peak_bytes": peak_bytes(device),
-    }
+    for weight in weights:
+        gossamer.compress(weight, dtype=case.value_dtype)
+    return time.perf_counter() - start
 
 
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _held(device: torch.device) -> int:
+    """Bytes that other models hold on a GPU."""
+    gc.collect()
+    return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else 0
 
 
 def _device_facts(device: torch.device) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def random_mask(shape: tuple[int, int], density: float) -> Any:
 def _matrix(packed: Any) -> Any:
     stored = packed._storage
     parts = stored.values, stored.positions, stored.row_offsets, stored.scales
-    return device_matrix(stored.format, (stored.rows, stored.cols), *parts, 0)
+    return device_matrix(stored.format, (stored.rows, stored.cols), *parts)
 
 
 def run_device_packed_benchmark(
