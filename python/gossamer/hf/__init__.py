@@ -9,12 +9,15 @@ from .generation import Decoder, Generation, generate
 from .packing import pack_model, unpack_model
 from .perplexity import perplexity
 from .quantizer import GossamerConfig, GossamerQuantizer
+from .streaming import LayerReport, compress_checkpoint
 
 __all__ = [
     "Decoder",
     "Generation",
     "GossamerConfig",
     "GossamerQuantizer",
+    "LayerReport",
+    "compress_checkpoint",
     "generate",
     "load_model",
     "load_tokenizer",

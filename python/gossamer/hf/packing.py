@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..nn import pack_linears
+from ..nn.packed_linear import unshared_linears
 from .layout import packed_layers
 from .quantizer import attach_quantizer
 
@@ -54,18 +55,22 @@ def pack_model(
     """
     if getattr(model, "is_quantized", False) or packed_layers(model):
         raise ValueError("the model is packed or quantized already; give the one it was made from")
-    head = model.get_output_embeddings()
+    chosen = packable_layers(model, skip)
     packed = pack_linears(
-        model,
-        format,
-        dtype,
-        min_gain=min_gain,
-        skip=lambda name, layer: (
-            layer is head or any(fnmatchcase(name, pattern) for pattern in skip)
-        ),
+        model, format, dtype, min_gain=min_gain, skip=lambda name, layer: name not in chosen
     )
     attach_quantizer(model)
     return packed
+
+
+def packable_layers(model: Any, skip: Sequence[str] = ()) -> list[str]:
+    """Names of the linear layers of a language model that `pack_model` would pack if it pays."""
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, layer in unshared_linears(model).items()
+        if layer is not head and not any(fnmatchcase(name, pattern) for pattern in skip)
+    ]
 
 
 def unpack_model(model: Any) -> None:

@@ -318,14 +318,8 @@ def pack_linears(
     list of str
         Names of the layers that were packed.
     """
-    owners: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
     packed = []
-    for name, layer in list(model.named_modules()):
-        if type(layer) is not nn.Linear or owners[id(layer.weight)] > 1:
-            continue
+    for name, layer in unshared_linears(model).items():
         if skip is not None and skip(name, layer):
             continue
         replacement = PackedLinear.from_linear(layer, format, dtype, threshold)
@@ -335,3 +329,16 @@ def pack_linears(
         model.set_submodule(name, replacement)
         packed.append(name)
     return packed
+
+
+def unshared_linears(model: nn.Module) -> dict[str, nn.Linear]:
+    """Layers of exactly the type ``nn.Linear`` whose weight no other module has, by name."""
+    owners: dict[int, int] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if type(layer) is nn.Linear and owners[id(layer.weight)] == 1
+    }

@@ -47,7 +47,7 @@ def llm(
         bool, typer.Option("--whole", help="On a GPU also compile the dense model as a whole.")
     ] = False,
     pack_on_cpu: Annotated[
-        bool, typer.Option("--pack-on-cpu", help="Also measure packing by the CPU.")
+        bool, typer.Option("--pack-on-cpu", help="Also measure packing by the CPU, once.")
     ] = False,
     json_file: JsonFile = None,
     plot: FigureFile = None,

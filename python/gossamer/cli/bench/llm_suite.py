@@ -69,7 +69,7 @@ class LlmCase:
     whole
         On a GPU measure the dense model compiled as a whole, too, with PyTorch's own graphs.
     pack_on_cpu
-        Also measure how long packing takes in the memory of the CPU.
+        Also measure, for the first density, how long packing takes in the memory of the CPU.
     """
 
     shape: str
@@ -100,7 +100,8 @@ def run_llm_benchmark(
         cases += results
         for density in densities:
             say(f"density {density:.0%}, batch {batch}")
-            cases.append(_measure_packed(case, density, batch, dense))
+            on_cpu = case.pack_on_cpu and (density, batch) == (densities[0], batches[0])
+            cases.append(_measure_packed(case, density, batch, dense, on_cpu))
         del dense
         gc.collect()
     rounded = case.value_dtype is not None and has_scales(case.value_dtype)
@@ -145,13 +146,13 @@ def _measure_dense(case: LlmCase, batch: int) -> tuple[list[dict[str, Any]], Dec
 
 
 def _measure_packed(
-    case: LlmCase, density: float, batch: int, dense: Decoding
+    case: LlmCase, density: float, batch: int, dense: Decoding, pack_on_cpu: bool
 ) -> dict[str, Any]:
     held = _held(case.device)
     model = _random_model(case)
     _keep_at_random(model, density)
     expected = Decoding(model, batch, 1, False, "default").first
-    on_cpu = _pack_on_cpu(case, model) if case.pack_on_cpu else None
+    on_cpu = _pack_on_cpu(case, model) if pack_on_cpu else None
     synchronize(case.device)
     start = time.perf_counter()
     pack_model(model, case.value_dtype)

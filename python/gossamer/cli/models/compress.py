@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.cli.models.common import bar, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelFolder, one_of
 from gossamer.quantities import duration_text, size_text
 
@@ -22,6 +23,10 @@ def _file_size(text: str) -> str:
     if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]B", text, re.IGNORECASE):
         raise typer.BadParameter(f"{text!r} is no size such as 500MB or 5GB")
     return text
+
+
+def _bytes(size: str) -> int:
+    return int(float(size[:-2]) * 1000 ** (1 + "KMGT".index(size[-2].upper())))
 
 
 def compress(
@@ -53,7 +58,7 @@ def compress(
     """
     require_transformers()
     with refusals():
-        record = _compress(model, output, dtype, min_gain, skip or [], shard)
+        record = _compress(model, output, dtype, min_gain, skip or [], _bytes(shard))
     if as_json:
         typer.echo(json.dumps(record, indent=1))
         return
@@ -62,54 +67,33 @@ def compress(
         console.width = 120
     console.print(_table(record))
     console.print(
-        f"packed in {duration_text(record['seconds'])}: the model takes "
+        f"read, packed and written in {duration_text(record['seconds'])}: the linear layers take "
         f"{size_text(record['bytes'])} for {size_text(record['dense_bytes'])}\nwritten: {output}"
     )
 
 
 def _compress(
-    source: str, output: Path, dtype: str | None, min_gain: float, skip: list[str], shard: str
+    source: str, output: Path, dtype: str | None, min_gain: float, skip: list[str], shard: int
 ) -> dict[str, Any]:
-    from gossamer.hf import load_model, load_tokenizer, pack_model, save_checkpoint
-    from gossamer.hf.memory import model_bytes
+    from gossamer.hf import compress_checkpoint
 
-    tokenizer = load_tokenizer(source)
-    model = load_model(source)
-    dense = {name: layer.weight.nbytes for name, layer in _linear_layers(model)}
-    dense_bytes = model_bytes(model)
     start = time.perf_counter()
-    packed = pack_model(
-        model, "float8_e4m3" if dtype == "fp8" else dtype, min_gain=min_gain, skip=skip
-    )
-    seconds = time.perf_counter() - start
-    layers = []
-    for name in packed:
-        layer = model.get_submodule(name)
-        nbytes = sum(part.nbytes for part in layer.buffers(recurse=False))
-        kind = {
-            "format": layer.format,
-            "dtype": layer.weight.dtype,
-            "density": layer.weight.density,
-        }
-        kind["dtype"] = str(kind["dtype"]).removeprefix("torch.")
-        layers.append({"name": name, **kind, "bytes": nbytes, "dense_bytes": dense.pop(name)})
-    layers += [
-        {"name": name, "format": "dense", "bytes": nbytes, "dense_bytes": nbytes}
-        for name, nbytes in dense.items()
-    ]
-    save_checkpoint(output, model, tokenizer, max_shard_size=shard)
+    with bar("tensors") as progress:
+        layers = compress_checkpoint(
+            source,
+            output,
+            "float8_e4m3" if dtype == "fp8" else dtype,
+            min_gain=min_gain,
+            skip=skip,
+            max_shard_bytes=shard,
+            progress=progress,
+        )
     return {
-        "seconds": seconds,
-        "bytes": model_bytes(model),
-        "dense_bytes": dense_bytes,
-        "layers": layers,
+        "seconds": time.perf_counter() - start,
+        "bytes": sum(layer.bytes for layer in layers),
+        "dense_bytes": sum(layer.dense_bytes for layer in layers),
+        "layers": [asdict(layer) for layer in layers],
     }
-
-
-def _linear_layers(model: Any) -> list[tuple[str, Any]]:
-    from gossamer.prune import linear_layers
-
-    return list(linear_layers(model).items())
 
 
 def _table(record: dict[str, Any]) -> Table:
@@ -122,9 +106,9 @@ def _table(record: dict[str, Any]) -> Table:
     kinds: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for layer in record["layers"]:
         last = layer["name"].rpartition(".")[2]
-        kinds.setdefault((last, layer["format"], layer.get("dtype", "–")), []).append(layer)
+        kinds.setdefault((last, layer["format"], layer["dtype"]), []).append(layer)
     for (last, format, dtype), layers in kinds.items():
-        densities = [layer["density"] for layer in layers if "density" in layer]
+        densities = [layer["density"] for layer in layers if layer["density"] is not None]
         mean = f"{sum(densities) / len(densities):.1%}" if densities else "–"
         table.add_row(
             last, format, dtype, str(len(layers)), mean,
