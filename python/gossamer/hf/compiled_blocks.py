@@ -19,7 +19,7 @@ def _run(block: nn.Module, *arguments: Any, **options: Any) -> Any:
 
 @cache
 def _compiled() -> Any:
-    return torch.compile(_run, dynamic=False)
+    return torch.compile(_run)
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import torch
@@ -31,7 +33,9 @@ class Generation:
     first_seconds
         From the prompt to the first new token.
     seconds
-        For the tokens after the first.
+        For the tokens after the first, with what is compiled for them.
+    step_seconds
+        Median of these tokens; NaN if there is only one.
     peak_bytes
         Most memory taken meanwhile, the model included; None where the system does not tell.
     """
@@ -39,12 +43,13 @@ class Generation:
     tokens: list[int]
     first_seconds: float
     seconds: float
+    step_seconds: float
     peak_bytes: int | None
 
     @property
     def tokens_per_second(self) -> float:
-        """Rate after the first token; NaN if there is no other."""
-        return (len(self.tokens) - 1) / self.seconds if len(self.tokens) > 1 else float("nan")
+        """Rate of the median step."""
+        return 1 / self.step_seconds
 
 
 class Decoder:
@@ -186,19 +191,19 @@ def generate(
     start = time.perf_counter()
     decoder = Decoder(model, length, compiled)
     tokens: list[int] = []
-    first_seconds = 0.0
+    times: list[float] = []
     logits = decoder.read(prompt.to(device)[None])
     while True:
         token = _choose(logits[0], temperature, generator)
         tokens.append(token)
-        if len(tokens) == 1:
-            first_seconds = time.perf_counter() - start
+        times.append(time.perf_counter() - start)
         on_token(token)
         if len(tokens) == max_new_tokens or token in ends:
             break
         logits = decoder.step(torch.tensor([[token]], device=device))
-    seconds = time.perf_counter() - start - first_seconds
-    return Generation(tokens, first_seconds, seconds, peak_bytes(device))
+    steps = [after - before for before, after in pairwise(times)]
+    step_seconds = median(steps) if steps else float("nan")
+    return Generation(tokens, times[0], sum(steps), step_seconds, peak_bytes(device))
 
 
 def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:

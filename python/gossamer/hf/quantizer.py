@@ -116,7 +116,8 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
 def attach_quantizer(model: Any) -> None:
     """Make a model whose layers were packed in memory one that ``save_pretrained`` can write."""
     layouts = {
-        name: PackedLayout.of(layer.weight).to_dict() for name, layer in packed_layers(model).items()
+        name: PackedLayout.of(layer.weight).to_dict()
+        for name, layer in packed_layers(model).items()
     }
     config = GossamerConfig(layouts)
     model.config.quantization_config = config

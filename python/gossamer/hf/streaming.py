@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def compress_checkpoint(
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
         files = _tensor_files(folder)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise FileNotFoundError(f"{folder}: {error}") from error
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError("the model is packed or quantized already; give the one it was made from")
@@ -155,21 +156,31 @@ def _tensor_files(folder: str) -> dict[str, str]:
     index = _file(folder, _INDEX)
     if index is None:
         file = cached_file(folder, _ONE)
-        with safe_open(file, framework="pt") as opened:
+        with _opened(file) as opened:
             return dict.fromkeys(opened.keys(), file)
-    weight_map: Mapping[str, str] = json.loads(Path(index).read_text())["weight_map"]
-    paths = {name: cached_file(folder, name) for name in sorted(set(weight_map.values()))}
-    in_order = sorted(weight_map.items(), key=lambda item: item[1])
+    try:
+        weight_map: Mapping[str, str] = json.loads(Path(index).read_text())["weight_map"]
+        in_order = sorted(weight_map.items(), key=lambda item: item[1])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{index} is no index of safetensors files: {error!r}") from error
+    paths = {file: cached_file(folder, file) for file in dict.fromkeys(weight_map.values())}
     return {tensor: paths[file] for tensor, file in in_order}
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[Any]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            yield opened
+    except SafetensorError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _read(file: str, name: str) -> torch.Tensor:
     """Read one tensor; what was read of the file before is given up."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return opened.get_tensor(name)
-    except SafetensorError as error:
-        raise ValueError(f"{file}: {error}") from error
+    with _opened(file) as opened:
+        tensor: torch.Tensor = opened.get_tensor(name)
+    return tensor
 
 
 def _check_shape(name: str, tensor: torch.Tensor, linear: nn.Linear) -> None:

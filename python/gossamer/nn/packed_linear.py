@@ -144,7 +144,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
             values = self._buffers["values"]
-            direct = x.dtype in DENSE_TYPES and is_direct(x, values)
+            direct = x.dtype in DENSE_TYPES and is_direct(x, self._buffers.values())
             if direct and x.is_cpu and values.is_cpu:
                 host: HostMatrix = self._matrix_of(HostMatrix)
                 return host.matmul_rows(x)
@@ -178,8 +178,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
         y = device_product(matrix, x, False, True)
         if buffers["row_offsets"].numel() and matrix.drop_packed():
-            empty = {name: part if part is None else part[:0].clone() for name, part in
-                     buffers.items()}
+            empty = {
+                name: part if part is None else part[:0].clone() for name, part in buffers.items()
+            }
             stand_for(matrix, empty["values"])
             self._matrix = matrix, empty["values"]
             self._buffers = empty | {"scales": buffers["scales"]}
@@ -218,9 +219,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         scales = parts.pop("scales")
         buffers = {name: None if part is None else fn(part) for name, part in parts.items()}
         # Casts are for values: a scale of 16 bits would be another weight.
-        return buffers | {
-            "scales": None if scales is None else scales.to(buffers["values"].device)
-        }
+        return buffers | {"scales": None if scales is None else scales.to(buffers["values"].device)}
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool

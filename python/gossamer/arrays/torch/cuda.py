@@ -131,8 +131,8 @@ def device_matrix(
         matrix = _standing_for.get(storage._cdata)
         if matrix is None:
             raise RuntimeError(
-                "these are no packed arrays, but what stands for them in a gossamer.nn.PackedLinear "
-                "on a GPU; take them from its weight or its state_dict()"
+                "these are no packed arrays, but what stands for them in a PackedLinear on a GPU; "
+                "take them from its weight or its state_dict()"
             )
         return matrix
     key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape

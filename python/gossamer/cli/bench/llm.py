@@ -100,8 +100,10 @@ def _print(console: Console, results: dict[str, Any]) -> None:
             f"{case['tokens_per_second']:.1f}",
             f"{case['speedup']:.2f}×",
             duration_text(case["step_seconds"]),
-            *(duration_text(case["split"][part]) if "split" in case else "–" for part in
-              ("linear", "attention")),
+            *(
+                duration_text(case["split"][part]) if "split" in case else "–"
+                for part in ("linear", "attention")
+            ),
             "–" if case["peak_bytes"] is None else size_text(case["peak_bytes"]),
             "–" if packed is None else duration_text(packed),
         )
