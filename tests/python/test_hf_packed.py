@@ -301,8 +301,8 @@ def test_blocks_are_compiled_once_for_all(architecture):
     eager = gossamer.hf.generate(model, prompt, 8).tokens
     numbers = [m.layer_idx for m in model.modules() if hasattr(m, "layer_idx")]
     assert gossamer.hf.generate(model, prompt, 8, compiled=True).tokens == eager
-    # Mistral's sliding window is another case when it is full.
-    most = 2 if architecture == "mistral" else 1
+    # Mistral's cache counts in Python: the first count, any other, and a full window are cases.
+    most = 3 if architecture == "mistral" else 1
     assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= most
     assert numbers == [m.layer_idx for m in model.modules() if hasattr(m, "layer_idx")]
     assert gossamer.hf.generate(model, prompt, 8).tokens == eager

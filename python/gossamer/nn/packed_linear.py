@@ -51,6 +51,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     positions: torch.Tensor | None
     row_offsets: torch.Tensor | None
     scales: torch.Tensor | None
+    _buffers: dict[str, Any]
 
     def __init__(self, weight: PackedArray, bias: torch.Tensor | None = None) -> None:
         super().__init__()
@@ -105,8 +106,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     @property
     def nbytes(self) -> int:
         """Bytes that the weight takes where it is, in the form that is kept there."""
-        kept = sum(part.nbytes for part in self._buffers.values() if part is not None)
-        return kept + (self._laid_out.nbytes if self._laid_out else 0)
+        kept = sum(int(part.nbytes) for part in self._buffers.values() if part is not None)
+        matrix = self._laid_out
+        return kept + (0 if matrix is None else matrix.nbytes)
 
     @property
     def _value_type(self) -> str:
@@ -143,13 +145,13 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return nn.functional.linear(x.to(self.values.dtype), self.values)
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
-            values = self._buffers["values"]
-            direct = x.dtype in DENSE_TYPES and is_direct(x, self._buffers.values())
-            if direct and x.is_cpu and values.is_cpu:
-                host: HostMatrix = self._matrix_of(HostMatrix)
-                return host.matmul_rows(x)
-            if direct and x.is_cuda and x.device == values.device:
-                return self._product_on_device(x)
+            parts = [part for part in self._buffers.values() if part is not None]
+            if x.dtype in DENSE_TYPES and is_direct([x, *parts]):
+                if x.is_cuda:
+                    return self._product_on_device(x)
+                if x.is_cpu:
+                    host: HostMatrix = self._matrix_of(HostMatrix)
+                    return host.matmul_rows(x)
         return packed_matmul(
             self.values,
             self.positions,
@@ -217,7 +219,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 return self._buffers
         parts = dict(self._packed_buffers())
         scales = parts.pop("scales")
-        buffers = {name: None if part is None else fn(part) for name, part in parts.items()}
+        buffers: dict[str, Any] = {
+            name: None if part is None else fn(part) for name, part in parts.items()
+        }
         # Casts are for values: a scale of 16 bits would be another weight.
         return buffers | {"scales": None if scales is None else scales.to(buffers["values"].device)}
 
@@ -275,7 +279,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 def _as_buffers(parts: Mapping[str, Any]) -> dict[str, Any]:
     """All four buffers; float8 values as their bytes."""
     names = ("values", "positions", "row_offsets", "scales")
-    buffers = {name: parts.get(name) for name in names}
+    buffers: dict[str, Any] = {name: parts.get(name) for name in names}
     if buffers["values"].dtype is torch.float8_e4m3fn:
         buffers["values"] = buffers["values"].view(torch.uint8)
     return buffers
