@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 from itertools import count
+from secrets import randbits
 from typing import Any
 from weakref import WeakValueDictionary
 
-_numbers = count(1)
+# PyTorch keeps compiled programs on disk, with the numbers as constants: those of other processes
+# must not be found here.
+_numbers = count(randbits(40) << 22)
 _alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
 _pinned: dict[int, Any] = {}
 _by_content: dict[tuple[Any, ...], Any] = {}
