@@ -124,6 +124,12 @@ def test_second_order_by_values_and_operand(format):
         assert (got - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
+def test_values_of_any_layout_are_taken():
+    P, x = gossamer.compress(weight(), "gap8"), operand(70)
+    strided = torch.stack([P.data, P.data], 1)[:, 0]
+    assert torch.equal(P.with_data(strided) @ x, P @ x)
+
+
 def test_vmap_over_the_values():
     P, x = gossamer.compress(weight(), "gap8"), operand(70)
     many = torch.stack([P.data, 2 * P.data, -P.data])

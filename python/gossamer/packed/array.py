@@ -162,6 +162,8 @@ class PackedArray(TorchOperators):
                 f"with_data: data has shape {tuple(data.shape)}, expected "
                 f"{tuple(stored.values.shape)}"
             )
+        if stored.format != "dense":
+            data = stored.arrays.values(data, "with_data: data")  # contiguous
         return PackedArray(stored.with_values(data), transposed=self._transposed)
 
     # ---- conversions ---------------------------------------------------------------------------

@@ -30,10 +30,22 @@ def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> Non
 
 def is_plain(tensors: list[torch.Tensor]) -> bool:
     """Whether nothing but autograd looks at what happens to these tensors, all of one device."""
+    if torch._C._len_torch_dispatch_stack() > 0:
+        return False
     device = tensors[0].device
-    return torch._C._len_torch_dispatch_stack() == 0 and all(
-        type(x) in _PLAIN and x.device == device and not (x.is_conj() or x.is_neg())
-        for x in tensors
+    for x in tensors:
+        if type(x) not in _PLAIN or x.device != device or x.is_conj() or x.is_neg():
+            return False
+    return True
+
+
+def runs_eagerly(x: torch.Tensor) -> bool:
+    """Whether nothing but the reverse mode looks at what happens to a tensor."""
+    return (
+        not torch.compiler.is_compiling()
+        and forward_ad._current_level < 0
+        and not torch._C._are_functorch_transforms_active()
+        and is_plain([x])
     )
 
 

@@ -28,7 +28,7 @@ from .adapter import adapter
 from .cuda import device_matrix, device_product, memory
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
-from .library import Operation, is_direct
+from .library import Operation, is_direct, runs_eagerly
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
 VALUE_TYPES = {
@@ -218,6 +218,21 @@ _packed_sddmm = Operation(
 _packed_sddmm.register_kernel("cuda", _sddmm_cuda)
 
 
+class _EagerProduct(torch.autograd.Function):  # type: ignore[misc]
+    """The product of a matrix that is fixed: the quickest way to a gradient by x alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, matrix: TensorStorage, transpose: bool, swapped: bool
+    ) -> torch.Tensor:
+        ctx.dtype, ctx.matrix, ctx.flags = x.dtype, matrix, (not transpose, swapped)
+        return matrix.product(x, transpose, swapped)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+        return ctx.matrix.matmul(gradient, *ctx.flags).to(ctx.dtype), None, None, None
+
+
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
@@ -285,6 +300,13 @@ class TensorStorage(Storage):
         x = self.operand(x, transpose, swapped)
         if self.values.is_cuda and is_direct([x, self.values]):
             return device_product(self._on_device(), x, transpose, swapped)
+        is_tracked = self.values.requires_grad or (
+            self.scales is not None and self.scales.requires_grad
+        )
+        if x.is_cpu and not is_tracked and runs_eagerly(x):
+            if x.requires_grad and torch.is_grad_enabled():
+                return _EagerProduct.apply(x, self, transpose, swapped)
+            return self.product(x, transpose, swapped)
         return packed_matmul(
             self.values,
             self.positions,
@@ -297,3 +319,9 @@ class TensorStorage(Storage):
             transpose,
             swapped,
         )
+
+    def product(self, x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
+        """Compute `matmul` of a plain tensor on the CPU; nothing follows it."""
+        y = _result(self.values, x, self.rows, self.cols, transpose, swapped)
+        _multiply(self.host.handle, x, y, transpose, swapped)
+        return y

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call from PyTorch costs the host on operands so small that nothing else takes time.
+
+``python bench/torch_calls.py --json out.json``: the least of 7 repeats, µs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+
+import gossamer
+import torch
+
+CALLS, REPEATS, SIDE = 2000, 7, 64
+
+
+def cases() -> dict[str, Callable[[], torch.Tensor]]:
+    """Products of a half-empty 64 × 64 matrix in float32, without and with a gradient by x."""
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(SIDE, SIDE, generator=generator)
+    W[W.abs() < 0.67] = 0
+    A, P = gossamer.fromdense(W), gossamer.compress(W, "bitmap")
+    layer = gossamer.nn.SparseLinear(A)
+    packed = gossamer.nn.PackedLinear(P)
+    x = torch.randn(SIDE, generator=generator)
+    tracked = x.clone().requires_grad_()
+    return {
+        "A @ x": lambda: A @ x,
+        "A @ x, gradient by x": lambda: A @ tracked,
+        "P @ x": lambda: P @ x,
+        "P @ x, gradient by x": lambda: P @ tracked,
+        "SparseLinear": lambda: layer(x),
+        "PackedLinear": lambda: packed(x),
+        "W @ x, dense": lambda: W @ x,
+    }
+
+
+def measure(call: Callable[[], torch.Tensor]) -> float:
+    """Microseconds of a call, the least over the repeats."""
+    timeit.timeit(call, number=CALLS)
+    return min(timeit.repeat(call, number=CALLS, repeat=REPEATS)) / CALLS * 1e6
+
+
+def main() -> None:
+    """Measure all, print a line each, and write them where --json says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    arguments = parser.parse_args()
+    figures = {name: round(measure(call), 2) for name, call in cases().items()}
+    for name, microseconds in figures.items():
+        print(f"{name:24}{microseconds:8.2f} µs")
+    if arguments.json:
+        machine = {"python": platform.python_version(), "torch": torch.__version__}
+        result = {"machine": machine | {"cpu": platform.machine()}, "microseconds": figures}
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
