@@ -68,21 +68,6 @@ def matching(pattern: re.Pattern[str], names: Iterable[str]) -> set[str]:
     return found
 
 
-def read_results(json_file: str) -> dict[str, Any] | None:
-    """Read what an interrupted run wrote, for ``--resume``; None if there is no such file yet."""
-    path = Path(json_file)
-    if not path.exists():
-        return None
-    try:
-        results: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"--resume: {json_file} is not a file of results: {error}"
-        ) from None
-    results["notes"] = [note for note in results["notes"] if note != INTERRUPTED]
-    return results
-
-
 def settle_threads() -> dict[str, str]:
     """Let idle threads of OpenMP sleep soon; return the settings, for the results.
 
@@ -118,7 +103,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 def results_to_resume(json_file: str | None, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read the results that ``--resume`` goes on from; None where nothing was measured yet.
 
-    Leaves with what is wrong where they were measured with other settings.
+    Leaves with what is wrong where they were measured with settings other than the given ones.
     """
     if json_file is None or json_file == "-":
         raise typer.BadParameter("--resume: give --json FILE, whose results are gone on from")

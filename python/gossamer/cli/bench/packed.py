@@ -14,8 +14,8 @@ from gossamer.cli.bench.command import (
     parse_counts,
     parse_pattern,
     progress,
-    read_results,
     require_gpu,
+    results_to_resume,
     settle_threads,
 )
 from gossamer.cli.extras import require
@@ -48,12 +48,11 @@ def packed(
     On a GPU (--device cuda) the peers are cuBLAS and cuSPARSE through PyTorch and a plain read of
     the same bytes, with the launches of each in one CUDA graph.
     """
-    if resume and json_file in (None, "-"):
-        raise typer.BadParameter("--resume: --json must name the file to go on with")
     if device == "cuda":
         if resume:
             raise typer.BadParameter("--resume: goes with --device cpu only")
         return _packed_on_gpu(json_file, plot, quick, parse_pattern(only))
+    earlier = results_to_resume(json_file, {}) if resume else None
     require("bench", "scipy", "threadpoolctl")
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
@@ -65,7 +64,6 @@ def packed(
 
     dense, notes = open_dense_libraries()
     csr, csr_notes = open_libraries(["mkl"])
-    earlier = read_results(json_file) if resume and json_file else None
     with progress() as say:
         results = run_packed_benchmark(dense, csr, thread_counts, quick, pattern, say, earlier)
     results["notes"] = list(dict.fromkeys(notes + csr_notes + results["notes"]))
