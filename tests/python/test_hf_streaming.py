@@ -126,6 +126,39 @@ def test_refuses_damaged_files(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["pruned"]
 
 
+@pytest.mark.parametrize("weight_map", [{"a": 5}, {"a": ["b"]}])
+def test_refuses_an_index_of_no_files(weight_map, tmp_path):
+    source = save_pruned(tmp_path / "pruned", tiny_model(), max_shard_size="20KB")
+    index = source / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(ValueError, match="is no index of safetensors files"):
+        compress_checkpoint(source, tmp_path / "packed")
+
+
+def test_names_the_tensor_that_cannot_be_packed(tmp_path):
+    model = tiny_model()
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 4] = 1e6
+    source = save_pruned(tmp_path / "pruned", model)
+    with pytest.raises(ValueError, match=r"layers.1.mlp.up_proj.weight: .*W\[3, 4\] = 1e\+06"):
+        compress_checkpoint(source, tmp_path / "packed", "float16")
+
+
+def test_does_not_replace_what_holds_the_source(tmp_path):
+    source = save_pruned(tmp_path / "models" / "pruned", tiny_model())
+    (tmp_path / "models" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"would be replaced, and .* with it"):
+        compress_checkpoint(source, tmp_path / "models")
+    assert (source / "model.safetensors").is_file()
+
+
+def test_read_only_settings_are_copied(tmp_path):
+    source = save_pruned(tmp_path / "pruned", tiny_model())
+    (source / "generation_config.json").chmod(0o444)
+    compress_checkpoint(source, tmp_path / "packed")
+    assert (tmp_path / "packed" / "generation_config.json").stat().st_mode & 0o200
+
+
 def test_refuses_what_is_packed_and_what_is_no_model(tmp_path):
     source = save_pruned(tmp_path / "pruned", tiny_model())
     compress_checkpoint(source, tmp_path / "packed")

@@ -4,6 +4,8 @@
 What JAX shares with the other frameworks is in test_frameworks.py.
 """
 
+import pickle
+
 import gossamer
 import numpy as np
 import pytest
@@ -109,3 +111,29 @@ def test_a_program_of_another_process_is_refused(monkeypatch):
     monkeypatch.setattr(_engine, "xla_session", lambda: 1)
     with pytest.raises(Exception, match="compiled in another process"):
         jax.jit(lambda x: A @ x)(x).block_until_ready()
+
+
+@pytest.mark.parametrize(
+    "of",
+    [lambda A: A @ jnp.ones(A.shape[1]), lambda A: A.sum(axis=0), lambda A: A.todense()],
+    ids=["product", "sum", "dense"],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_values_that_do_not_fit_the_structure_are_refused(of, compiled):
+    broken = jax.tree_util.tree_map(lambda values: values[:2], sparse(named("random_0.5")))
+    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"values"):
+        (jax.jit(of) if compiled else of)(broken)
+
+
+def test_packed_values_that_do_not_fit_the_slots_are_refused():
+    P = packed()
+    broken = jax.tree_util.tree_map(lambda values: values[:2], P.with_data(P.data))
+    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"values"):
+        jax.jit(lambda P, x: P @ x)(broken, jnp.ones(70))
+
+
+def test_a_packed_matrix_that_was_pickled_takes_values_in_a_program():
+    P = packed()
+    Q = pickle.loads(pickle.dumps(P.with_data(P.data)))
+    x = jnp.ones(70)
+    np.testing.assert_array_equal(jax.jit(lambda d: Q.with_data(d) @ x)(P.data), P @ x)

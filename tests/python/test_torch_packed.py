@@ -2,6 +2,7 @@
 """Packed arrays over tensors: products, gradients, layers, compilation, MACKO's interface."""
 
 import copy
+import pickle
 
 import gossamer
 import numpy as np
@@ -99,6 +100,16 @@ def test_compress_carries_the_gradient(format, source):
         (by_dense,) = torch.autograd.grad(expected.square().sum(), W)
         torch.testing.assert_close(got, by_dense)
     assert not gossamer.compress(W.detach(), format).data.requires_grad
+
+
+@pytest.mark.parametrize("format", ["gap4", "gap8"])
+def test_gradients_reach_values_that_are_rounded_to_zero(format):
+    W = torch.zeros(2, 600)
+    gap = {"gap4": 15, "gap8": 255}[format]
+    W[0, gap], W[0, gap + 1], W[1, 3] = 1e-10, 2.0, 3.0  # behind the largest gap, as a filler is
+    W.requires_grad_()
+    (gossamer.compress(W, format, "float16") @ torch.ones(600)).sum().backward()
+    assert torch.equal(W.grad, (W != 0).float())
 
 
 def test_values_of_8_bits_have_no_gradient_and_say_so():
@@ -223,6 +234,33 @@ def test_packed_linear(dtype, bias):
     for twin in (copy.deepcopy(packed), reloaded(packed, dtype)):
         assert torch.equal(twin(x), expected)
         assert twin.values.data_ptr() != packed.values.data_ptr()
+
+
+@pytest.mark.parametrize("kind", [nn.PackedLinear, nn.SparseLinear])
+def test_layers_say_what_they_take(kind):
+    layer = kind.from_linear(linear(48, 70))
+    for x, message in (
+        (np.ones(70), r"x is a ndarray; use torch.as_tensor"),
+        ([1.0] * 70, r"x is a list"),
+        (torch.ones(70, dtype=torch.int64), r"x has dtype torch.int64; convert it"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            layer(x)
+
+
+def test_a_cast_that_packed_values_lack_leaves_the_layer():
+    layer, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(70)
+    y = layer(x)
+    with pytest.raises(TypeError, match=r"torch.float64 values cannot be packed; use float32"):
+        layer.double()
+    assert torch.equal(layer(x), y)
+
+
+def test_a_compiled_layer_pickles():
+    layer = nn.PackedLinear.from_linear(linear(48, 70))
+    layer.compile()
+    x = operand(70)
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer.forward(x))
 
 
 def reloaded(packed, dtype):

@@ -5,6 +5,7 @@ What all frameworks share is in test_frameworks.py.
 """
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -411,6 +412,40 @@ def test_formats_agree():
     first, *others = (sparse(format) @ x for format in FORMATS)
     for other in others:
         torch.testing.assert_close(other, first)
+
+
+# ---- containers as pytrees -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "of",
+    [lambda A: A @ operand(7), lambda A: A.sum(0), lambda A: A.tocsc(), lambda A: A.todense()],
+    ids=["product", "sum", "conversion", "dense"],
+)
+def test_values_that_do_not_fit_the_structure_are_refused(of):
+    broken = torch.utils._pytree.tree_map(lambda values: values[:2].clone(), sparse())
+    with pytest.raises((ValueError, RuntimeError), match=r"values"):
+        of(broken)
+
+
+RENUMBERED = """
+import os
+from gossamer.structure import registry
+class Structure: pass
+numbers = []
+for _ in range(2):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, str(registry.register(Structure())).encode())
+        os._exit(0)
+    numbers.append(os.read(read, 100))
+assert numbers[0] != numbers[1], numbers
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_children_number_structures_apart():
+    subprocess.run([sys.executable, "-c", RENUMBERED], check=True, timeout=120)
 
 
 # ---- threads -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..structure import Pattern, Selection, common_index_dtype, index_dtype
+from ..structure import Pattern, Selection, check_values, common_index_dtype, index_dtype
 from .numpy import bits
 
 #: Axes that the engine's views have at most.
@@ -143,6 +143,7 @@ def tracked_packed_matmul(values: Any, x: Any, slots: Any, transpose: bool, swap
 
 def segment_sum(values: Any, selection: Selection, out: Any = None) -> Any:
     """Sums of selected values."""
+    check_values(values, selection.cols)
     out = np.empty(selection.rows, values.dtype) if out is None else out
     if selection.segments is not None:
         _engine.segment_sum(_vector(values), selection.index_map, selection.segments, bits(out))

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import _engine
 from ..dtypes import promote
-from ..structure import Pattern, Selection
+from ..structure import Pattern, Selection, check_values
 from . import kernels
 from .adapter import Array
 
@@ -51,6 +51,7 @@ def matmul(values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: 
         x, swapped = x.reshape(math.prod(x.shape[:-1]), pattern.cols).T, False
     x = _folded(x)
     folded = kernels.matmul_shape(x.shape, pattern, False, swapped)
+    check_values(values, pattern.nnz)
     pattern.find_runs()
     address = pattern.handle.address
     y = _call("matmul", folded, x.dtype, values, x, pattern=address, swapped=swapped)
@@ -67,6 +68,8 @@ def spgemm(
     a_values: Array, b_values: Array, a: Pattern, b: Pattern, c: Pattern, transpose_b: bool
 ) -> Array:
     """Values of A B, or A Bᵀ, at c's positions."""
+    check_values(a_values, a.nnz)
+    check_values(b_values, b.nnz)
     return _call(
         "spgemm",
         (c.nnz,),
@@ -82,6 +85,7 @@ def spgemm(
 
 def segment_sum(values: Array, selection: Selection) -> Array:
     """Sums of selected values."""
+    check_values(values, selection.cols)
     index_map, segments = selection.index_map, selection.segments
     indices = index_map if segments is None else segments
     assert indices is not None
@@ -98,6 +102,7 @@ def segment_sum(values: Array, selection: Selection) -> Array:
 
 def todense(values: Array, pattern: Pattern, transposed: bool) -> Array:
     """Return the dense matrix, or its transpose; duplicates are summed."""
+    check_values(values, pattern.nnz)
     shape, address = kernels.dense_shape(pattern, transposed), pattern.handle.address
     return _call("todense", shape, values.dtype, values, pattern=address, transposed=transposed)
 
@@ -122,6 +127,7 @@ def tracked_packed_matmul(
     folded = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
     flags = {"transpose": transpose, "swapped": swapped}
     dtype = jax.numpy.dtype(promote(values.dtype.name, x.dtype.name))
+    check_values(values, len(slots.zeros.values))
     address = slots.zeros.handle.address
     y = _call("tracked_packed_matmul", folded, dtype, values, x, matrix=address, **flags)
     return y.reshape(shape)

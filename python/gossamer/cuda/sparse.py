@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.kernels import within_rank
-from ..structure import Pattern, Selection, common_index_dtype
+from ..structure import Pattern, Selection, check_values, common_index_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
 from .streams import refuse_capture
@@ -164,6 +164,7 @@ def segment_sum(
     memory: Memory, values: DeviceArray, selection: Selection, out: DeviceArray
 ) -> None:
     """Write sums of selected values."""
+    check_values(values, selection.cols)
     device = memory.device(values)
     selected: DeviceSelection = on_device(memory, selection, device)
     if selected.segments is None:

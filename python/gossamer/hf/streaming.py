@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers.utils import cached_file
 
-from ..io.atomic import check_replaceable, replacing_folder
+from ..io.atomic import check_keeps, check_replaceable, replacing_folder
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
 from .checkpoints import load_tokenizer, locate
@@ -82,8 +82,9 @@ def compress_checkpoint(
     Raises
     ------
     ValueError
-        If the model is quantized already, a file is malformed, or the tensors have other names or
-        shapes than the model's layers.
+        If the model is quantized already, a file is malformed, the tensors have other names or
+        shapes than the model's layers, one cannot be packed, or the output would replace the
+        source.
     FileNotFoundError
         If there are no such files.
     FileExistsError
@@ -91,6 +92,7 @@ def compress_checkpoint(
     """
     check_replaceable(output)
     folder, gguf = locate(source)
+    check_keeps(folder, output)
     if gguf is not None:
         raise ValueError(f"{gguf} is no safetensors file; gossamer prune writes such of GGUF files")
     try:
@@ -118,7 +120,10 @@ def compress_checkpoint(
             if name in linears and tensor_name != name:
                 _check_shape(tensor_name, tensor, linears[name])
                 if name in packable:
-                    packed = compress(tensor, format, dtype)
+                    try:
+                        packed = compress(tensor, format, dtype)
+                    except (TypeError, ValueError) as error:
+                        raise ValueError(f"{tensor_name}: {error}") from error
                     if packed.format == "dense" or packed.nbytes * min_gain > tensor.nbytes:
                         packed = None
                 reports.append(_report(name, tensor, packed))
@@ -134,7 +139,7 @@ def compress_checkpoint(
         config.save_pretrained(beside)
         settings = _file(folder, "generation_config.json")
         if settings is not None:
-            shutil.copy(settings, beside)
+            shutil.copyfile(settings, beside / "generation_config.json")
     return reports
 
 
@@ -160,6 +165,8 @@ def _tensor_files(folder: str) -> dict[str, str]:
             return dict.fromkeys(opened.keys(), file)
     try:
         weight_map: Mapping[str, str] = json.loads(Path(index).read_text())["weight_map"]
+        if not all(isinstance(file, str) for file in weight_map.values()):
+            raise TypeError("a file's name is no text")
         in_order = sorted(weight_map.items(), key=lambda item: item[1])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{index} is no index of safetensors files: {error!r}") from error

@@ -40,6 +40,13 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
         )
 
 
+def check_keeps(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
+    """Raise ValueError if what replaces the output would take the source away."""
+    read, written = Path(source).resolve(), Path(output).resolve()
+    if written == read or written in read.parents:
+        raise ValueError(f"{output} would be replaced, and {source} with it; name another output")
+
+
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Make a folder beside path, to be filled in the body; it replaces path when that succeeds."""

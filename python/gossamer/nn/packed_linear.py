@@ -128,7 +128,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
         Its dtype is that of `gossamer.PackedArray`'s products; under autocast the autocast one.
         """
-        cast = autocast_dtype(x)
+        cast = autocast_dtype(x, "PackedLinear")
         if cast is not None:
             x = x.to(cast)
         if x.shape[-1:] != (self.in_features,):
@@ -222,6 +222,10 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         buffers: dict[str, Any] = {
             name: None if part is None else fn(part) for name, part in parts.items()
         }
+        if (cast := buffers["values"].dtype) not in VALUE_TYPES:
+            raise TypeError(
+                f"PackedLinear: {cast} values cannot be packed; use float32, float16 or bfloat16"
+            )
         # Casts are for values: a scale of 16 bits would be another weight.
         return buffers | {"scales": None if scales is None else scales.to(buffers["values"].device)}
 
@@ -237,7 +241,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: the packed arrays."""
-        return self.__dict__ | {"_buffers": self._packed_buffers(), "_matrix": None}
+        return super().__getstate__() | {"_buffers": self._packed_buffers(), "_matrix": None}
 
     def _load_from_state_dict(
         self,

@@ -116,7 +116,7 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
             raise ValueError(
                 f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
-        dtype = autocast_dtype(x)
+        dtype = autocast_dtype(x, "SparseLinear")
         if dtype is None:
             dtype = DTYPES[promote(NAMES[self.values.dtype], NAMES[x.dtype])]
         y = operations.matmul(self.values.to(dtype), x.to(dtype), self._pattern, False, True)

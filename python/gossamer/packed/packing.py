@@ -161,6 +161,7 @@ def _tracked(packed: PackedArray, W: Any, threshold: float) -> PackedArray:
         index_map = np.where(kept, np.arange(len(kept)), -1)
         values = arrays.gather(values, index_map)
         return packed.with_data(arrays.todense(pattern, values, transposed=False))
+    stored.slots.keep(pattern.on_host(), kept)
     selection = stored.slots.spread(np.flatnonzero(kept), len(kept))
     return PackedArray(stored.with_values(arrays.select(values, selection)), packed.nnz)
 

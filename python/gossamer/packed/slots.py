@@ -84,8 +84,22 @@ class Slots:
         count = int(self.row_offsets[-1])
         if self.format not in _LARGEST_GAP:
             return np.ones(count, bool)
+        from .storage import to_host
+
         gaps = _gaps(self.format, self.positions)[:count]
-        return (self._values[:count] != 0) | (gaps != _LARGEST_GAP[self.format])
+        return (to_host(self._values)[:count] != 0) | (gaps != _LARGEST_GAP[self.format])
+
+    def keep(self, pattern: Pattern, kept: Any) -> None:
+        """Say which positions of a pattern are stored, of which some may have been rounded to zero.
+
+        ``kept`` is true where the pattern's element is stored.
+        """
+        if np.count_nonzero(self._is_stored) == np.count_nonzero(kept):
+            return
+        slots, elements = (
+            p.row_indices() * np.int64(max(1, p.cols)) + p.indices for p in (self.pattern, pattern)
+        )
+        self._is_stored = np.isin(slots, elements[kept])
 
     def spread(self, source: Indices, count: int) -> Selection:
         """Return the selection from ``count`` values to a stored array; fillers become zeros.

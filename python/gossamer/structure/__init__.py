@@ -4,13 +4,14 @@
 from .coo import CooPattern
 from .indices import Indices, freeze, index_arrays, index_dtype, integers, is_frozen, range_map
 from .pattern import Pattern, common_index_dtype
-from .selection import Selection
+from .selection import Selection, check_values
 
 __all__ = [
     "CooPattern",
     "Indices",
     "Pattern",
     "Selection",
+    "check_values",
     "common_index_dtype",
     "freeze",
     "index_arrays",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from itertools import count
 from secrets import randbits
@@ -12,6 +13,16 @@ from weakref import WeakValueDictionary
 # PyTorch keeps compiled programs on disk, with the numbers as constants: those of other processes
 # must not be found here.
 _numbers = count(randbits(40) << 22)
+
+
+def _renumber() -> None:
+    global _numbers
+    _numbers = count(randbits(40) << 22)
+
+
+if hasattr(os, "register_at_fork"):  # a child would go on where its siblings do
+    os.register_at_fork(after_in_child=_renumber)
+
 _alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
 _pinned: dict[int, Any] = {}
 _by_content: dict[tuple[Any, ...], Any] = {}

@@ -13,6 +13,15 @@ from .indices import Indices, host_indices
 from .registry import register
 
 
+def check_values(values: Any, count: int) -> None:
+    """Raise ValueError unless there are as many values as the structure has.
+
+    Transformations of pytrees can change a container's values and leave its structure.
+    """
+    if tuple(values.shape) != (count,):
+        raise ValueError(f"values have shape {tuple(values.shape)}, expected ({count},)")
+
+
 class Selection:
     """A matrix of zeros and ones: each result is the sum of some of the values.
 

@@ -40,6 +40,7 @@ void CompactRow(DType dtype, const void* row, std::int64_t cols, float threshold
       if constexpr (float_lanes >= 8) {
         hn::StoreMaskBits(d, keep, bits + column / 8);
       } else {
+        static_assert(float_lanes == 1 || float_lanes >= 8);  // the count of one lane is its mask
         bits[column / 8] |= static_cast<std::uint8_t>(kept << (column % 8));
       }
       values += kept;

@@ -158,6 +158,8 @@ HWY_INLINE void expand_group(const Typed<T, I>& op, const RowGroup& group, const
     if (op.prefetch) prefetch_operand_row(op, p);
     const std::int64_t k = op.a_indices[p];
     const std::int64_t begin = op.b_indptr[k], length = op.b_indptr[k + 1] - begin;
+    // Highway's scalar MaskedLoad reads what is masked out, too.
+    if (HWY_TARGET == HWY_SCALAR && length == 0) continue;
     const auto row = hn::Add(hn::Set(dk, buffer.row_keys[p - first]), positions);
     // At least once: few rows of B are empty, and then nothing that counts is written.
     std::int64_t q = 0;

@@ -114,9 +114,8 @@ void spgemm_values(const CsrView& a, const CsrView& b, const CsrPattern& c, void
   if (c.nnz == 0) return;
   const DeviceScope scope(stream, "spgemm");
   int log_lanes = 2;
-  while (log_lanes < 5 && (std::int64_t{1} << log_lanes) < b.pattern.nnz / b.pattern.rows) {
-    ++log_lanes;
-  }
+  const std::int64_t row_length = b.pattern.nnz / std::max<std::int64_t>(1, b.pattern.rows);
+  while (log_lanes < 5 && (std::int64_t{1} << log_lanes) < row_length) ++log_lanes;
   // Short stretches where there would be too few of them.
   const std::int64_t wanted =
       std::int64_t{tuning::spgemm_groups} * device_properties(stream.device).multiprocessors;

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress, settle_threads
+from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress, require_gpu
 from gossamer.cli.models.common import refusals, require_transformers
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile, one_of
 from gossamer.packed.dtypes import DENSE_DTYPES, PACKED_DTYPES
@@ -58,7 +58,8 @@ def llm(
     results are not those of the dense one.
     """
     shares, counts = parse_shares("--densities", densities), parse_counts("--batch", batches)
-    environment = settle_threads()
+    if device == "cuda":
+        require_gpu()
     require_transformers()
     with refusals(), progress() as say:
         import torch
@@ -76,7 +77,6 @@ def llm(
             pack_on_cpu,
         )
         results = run_llm_benchmark(case, shares, counts, say)
-    results["environment"] = environment
     finish(results, json_file, plot, _print, _plot)
 
 

@@ -12,21 +12,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gossamer.cli.bench.command import settle_threads
 from gossamer.cli.extras import require
 
 
 def require_transformers() -> None:
-    """Leave with advice unless what these commands need is installed, and prepare for it.
-
-    To be called before PyTorch is imported: its idle threads then sleep soon, beside Gossamer's.
-    """
+    """Leave with advice unless what these commands need is installed, and prepare for it."""
     require("llm", "torch", "transformers", "safetensors")
-    settle_threads()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+
+
+def check_device(device: str) -> None:
+    """Leave with what is missing for a model on a GPU."""
+    import torch
+
+    if device != "cpu" and not torch.cuda.is_available():
+        raise typer.BadParameter(f"--device {device}: PyTorch finds no CUDA GPU here")
 
 
 @contextmanager

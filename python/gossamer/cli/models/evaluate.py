@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gossamer.cli.models.common import bar, read_text, refusals, require_transformers
+from gossamer.cli.models.common import bar, check_device, read_text, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, input_file
 
 
@@ -33,6 +33,7 @@ def evaluate(
     """
     words = read_text(text)
     require_transformers()
+    check_device(device)
     with refusals():
         from gossamer.hf import load_model, load_tokenizer, perplexity
         from gossamer.prune.calibration import text_tokens

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.models.common import refusals, require_transformers
+from gossamer.cli.models.common import check_device, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype
 from gossamer.quantities import duration_text, size_text
 
@@ -38,6 +38,7 @@ def generate(
 ) -> None:
     """Generate text with a model, and print how fast that was."""
     require_transformers()
+    check_device(device)
     lines = []
     with refusals():
         from gossamer.hf import load_model, load_tokenizer, unpack_model

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from gossamer.cli.models.common import bar, read_text, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelDtype, ModelFolder, input_file, one_of
+from gossamer.io.atomic import check_keeps
 
 #: As gossamer.prune.METHODS, which needs PyTorch.
 METHODS = ("magnitude", "magnitude-row", "magnitude-global", "wanda", "sparsegpt")
@@ -66,6 +67,7 @@ def prune(
     calibration = read_text(text) if method in CALIBRATED and text else None
     require_transformers()
     with refusals():
+        check_keeps(model, output)
         reports = _prune(
             model, output, method, sparsity, shares, skip or [], calibration,
             (samples, length, seed), dtype,
