@@ -121,14 +121,14 @@ def test_a_program_of_another_process_is_refused(monkeypatch):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_values_that_do_not_fit_the_structure_are_refused(of, compiled):
     broken = jax.tree_util.tree_map(lambda values: values[:2], sparse(named("random_0.5")))
-    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"values"):
+    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"values have shape|data has rank"):
         (jax.jit(of) if compiled else of)(broken)
 
 
 def test_packed_values_that_do_not_fit_the_slots_are_refused():
     P = packed()
     broken = jax.tree_util.tree_map(lambda values: values[:2], P.with_data(P.data))
-    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"values"):
+    with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"values have shape|data has rank"):
         jax.jit(lambda P, x: P @ x)(broken, jnp.ones(70))
 
 
