@@ -417,15 +417,9 @@ def test_formats_agree():
 # ---- containers as pytrees -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "of",
-    [lambda A: A @ operand(7), lambda A: A.sum(0), lambda A: A.tocsc(), lambda A: A.todense()],
-    ids=["product", "sum", "conversion", "dense"],
-)
-def test_values_that_do_not_fit_the_structure_are_refused(of):
-    broken = torch.utils._pytree.tree_map(lambda values: values[:2].clone(), sparse())
-    with pytest.raises((ValueError, RuntimeError), match=r"values have shape|data has rank"):
-        of(broken)
+def test_values_that_do_not_fit_the_structure_are_refused():
+    with pytest.raises(ValueError, match=r"values have shape \(2,\), expected"):
+        torch.utils._pytree.tree_map(lambda values: values[:2].clone(), sparse())
 
 
 RENUMBERED = """

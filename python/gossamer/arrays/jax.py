@@ -289,7 +289,7 @@ def _register_pytree(container: type[SparseArray]) -> None:
         return (a.data,), a._structure
 
     def unflatten(structure: Any, leaves: tuple[Array]) -> SparseArray:
-        return container._of(structure, leaves[0], adapter_of(leaves[0]) or adapter)
+        return container._of_leaf(structure, leaves[0], adapter_of(leaves[0]) or adapter)
 
     jax.tree_util.register_pytree_node(container, flatten, unflatten)
 

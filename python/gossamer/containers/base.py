@@ -15,7 +15,7 @@ from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
-from ..structure import CooPattern, Indices, Pattern
+from ..structure import CooPattern, Indices, Pattern, check_values
 from ..torch_interop import to_torch
 
 if TYPE_CHECKING:
@@ -139,6 +139,13 @@ class SparseArray(TorchOperators, ABC):
     def _of(cls: type[Self], structure: Any, data: Array, arrays: Adapter) -> Self:
         """Container of values at the positions of a `_structure`."""
         return cls(structure, data, arrays)  # type: ignore[call-arg]
+
+    @classmethod
+    def _of_leaf(cls: type[Self], structure: Any, leaf: Any, arrays: Adapter) -> Self:
+        """Container of a pytree's leaf, which may be no array, or have the axes of a batch."""
+        if getattr(leaf, "ndim", 0) == 1:
+            check_values(leaf, structure.nnz)
+        return cls._of(structure, leaf, arrays)
 
     @abstractmethod
     def _with_data(self: Self, data: Array, arrays: Adapter | None = None) -> Self:

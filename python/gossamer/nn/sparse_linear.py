@@ -112,11 +112,11 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features)."""
+        dtype = autocast_dtype(x, "SparseLinear")
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(
                 f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
-        dtype = autocast_dtype(x, "SparseLinear")
         if dtype is None:
             dtype = DTYPES[promote(NAMES[self.values.dtype], NAMES[x.dtype])]
         y = operations.matmul(self.values.to(dtype), x.to(dtype), self._pattern, False, True)

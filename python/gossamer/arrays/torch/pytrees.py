@@ -19,7 +19,7 @@ def _register(container: type[containers.SparseArray]) -> None:
 
     def unflatten(leaves: Any, number: str) -> containers.SparseArray:
         (data,) = leaves
-        return container._of(structure_of(int(number)), data, adapter)
+        return container._of_leaf(structure_of(int(number)), data, adapter)
 
     _pytree.register_pytree_node(container, flatten, unflatten)
 
