@@ -241,7 +241,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: the packed arrays."""
-        return super().__getstate__() | {"_buffers": self._packed_buffers(), "_matrix": None}
+        state: dict[str, Any] = super().__getstate__()
+        return state | {"_buffers": self._packed_buffers(), "_matrix": None}
 
     def _load_from_state_dict(
         self,

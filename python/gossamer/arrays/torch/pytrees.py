@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.utils import _pytree
 
 from ... import containers
@@ -19,7 +20,9 @@ def _register(container: type[containers.SparseArray]) -> None:
 
     def unflatten(leaves: Any, number: str) -> containers.SparseArray:
         (data,) = leaves
-        return container._of_leaf(structure_of(int(number)), data, adapter)
+        # torch.compile checks shapes in the operations, and cannot follow this check.
+        make = container._of if torch.compiler.is_compiling() else container._of_leaf
+        return make(structure_of(int(number)), data, adapter)
 
     _pytree.register_pytree_node(container, flatten, unflatten)
 
