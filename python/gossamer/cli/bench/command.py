@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from gossamer.cli.extras import require
+from gossamer.io.atomic import replacing
 
 # Idle OpenMP threads of one library would otherwise spin through the sample of the next.
 _OPENMP_SETTINGS = {"KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"}
@@ -131,6 +132,17 @@ def require_gpu() -> None:
         raise typer.BadParameter(f"--device cuda: {reason}")
 
 
+def _to_json(results: dict[str, Any]) -> str:
+    """Write a line for each entry, and for each element of those that are lists, as of cases."""
+    entries = []
+    for name, value in results.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n" + ",\n".join(json.dumps(element) for element in value) + "\n]"
+        entries.append(f"{json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(entries) + "\n}"
+
+
 def finish(
     results: dict[str, Any],
     json_file: str | None,
@@ -143,10 +155,12 @@ def finish(
     if not console.is_terminal:
         console.width = 140
     report(console, results)
+    text = _to_json(results)
     if json_file == "-":
-        typer.echo(json.dumps(results, indent=1))
+        typer.echo(text)
     elif json_file is not None:
-        Path(json_file).write_text(json.dumps(results, indent=1) + "\n")
+        with replacing(json_file) as beside:
+            beside.write_text(text + "\n")
     if plot is not None:
         draw(results, plot)
     if results["wrong"]:
