@@ -50,6 +50,7 @@ class PreparedPattern:
             kept, workspace = memory.workspace(self.handle.schedule_workspace(), device)
             self._schedule = memory.empty((elements,), pattern.index_dtype.name, device)
             self.handle.schedule(memory.view(self._schedule), workspace, stream)
+        memory.to_host(self.indptr[-1:])  # all of it is complete, for every stream
         del kept
 
 

@@ -128,6 +128,7 @@ class DevicePattern(_OnDevice, Pattern):
         if self._transpose is None:
             indptr, indices, index_map = map(self._made, (self.cols + 1, self.nnz, self.nnz))
             self._sort("transpose", indptr, indices, index_map)
+            self.memory.to_host(indptr[-1:])  # it is complete, for every stream
             pattern = DevicePattern(
                 self.memory, self.cols, self.rows, indptr, indices, True, self.canonical
             )
@@ -168,8 +169,10 @@ class DevicePattern(_OnDevice, Pattern):
     def device_rows(self) -> DeviceArray:
         """Row of each stored position, shape (nnz,); kept."""
         if self._rows is None:
-            self._rows = self._made(self.nnz)
-            engine().csr_to_coo(self.view(), self.memory.view(self._rows), self._stream())
+            rows = self._made(self.nnz)
+            engine().csr_to_coo(self.view(), self.memory.view(rows), self._stream())
+            self.memory.to_host(rows[-1:])  # they are complete, for every stream
+            self._rows = rows
         return self._rows
 
     def tocoo(self) -> CooPattern:
