@@ -32,26 +32,38 @@ ArrayView view_of(const Array& array, const char* argument) {
     view.shape[axis] = static_cast<std::int64_t>(array.shape(axis));
     view.strides[axis] = array.stride(axis);
   }
+  if (view.data == nullptr && size_of(view) > 0) {
+    throw InvalidArgument(std::string(argument) + " has " + std::to_string(size_of(view)) +
+                          " elements and no memory: its storage was given up");
+  }
   return view;
 }
 
+/// The accessors of nb::ndarray over what a framework tells in C.
+struct Described {
+  nb::dlpack::dltensor tensor;
+
+  int device_type() const { return tensor.device.device_type; }
+  std::size_t ndim() const { return static_cast<std::size_t>(tensor.ndim); }
+  nb::dlpack::dtype dtype() const { return tensor.dtype; }
+  const void* data() const { return static_cast<const char*>(tensor.data) + tensor.byte_offset; }
+  std::int64_t shape(int axis) const { return tensor.shape[axis]; }
+  std::int64_t stride(int axis) const { return tensor.strides[axis]; }
+};
+
 template <class Array>
-auto* data_of(const Array& array, std::int64_t length, DType dtype, const char* argument) {
-  const ArrayView vector = view_of(array, argument);
-  if (vector.rank != 1 || vector.shape[0] != length) {
-    throw InvalidArgument(std::string(argument) + " has rank " + std::to_string(vector.rank) +
-                          " and " + std::to_string(array.size()) +
-                          " elements; it must be one axis of " + std::to_string(length));
-  }
-  if (length > 1 && vector.strides[0] != 1) {
-    throw InvalidArgument(std::string(argument) + " is not contiguous");
-  }
-  if (vector.dtype != dtype) {
-    throw InvalidDType(std::string(argument) + " is " + std::string(name(vector.dtype)) +
-                       "; it must be " + std::string(name(dtype)));
-  }
-  return array.data();
+ArrayView operand_view(const Operand<Array>& operand, const char* argument) {
+  return operand.tensor ? view_of(Described{*operand.tensor}, argument)
+                        : view_of(operand.array, argument);
 }
+
+/// The head of DLPackExchangeAPI, version 1, as DLPack 1.3 lays it out.
+struct ExchangeApi {
+  std::uint32_t major, minor;
+  const ExchangeApi* older;
+  void* managed[3];
+  int (*describe)(void* array, nb::dlpack::dltensor* out);
+};
 
 }  // namespace
 
@@ -73,17 +85,58 @@ DType dtype_of(nb::dlpack::dtype dtype, const char* argument) {
                      "bfloat16, float32, float64, complex64, complex128, int32 and int64");
 }
 
+std::optional<nb::dlpack::dltensor> described(nb::handle array) noexcept {
+  if (PyObject_CheckBuffer(array.ptr())) return std::nullopt;  // NumPy's are quick to ask
+  static PyObject* const attribute = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
+  PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(array.ptr()));
+  const nb::object capsule = nb::steal(PyObject_GetAttr(type, attribute));
+  nb::dlpack::dltensor tensor;
+  if (capsule.is_valid()) {
+    const auto* api =
+        static_cast<const ExchangeApi*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+    if (api && api->major == 1 && api->describe && api->describe(array.ptr(), &tensor) == 0) {
+      return tensor;
+    }
+  }
+  PyErr_Clear();
+  return std::nullopt;
+}
+
 ArrayView view(const InputArray& array, const char* argument) { return view_of(array, argument); }
 ArrayView view(const OutputArray& array, const char* argument) { return view_of(array, argument); }
+ArrayView view(const Input& array, const char* argument) { return operand_view(array, argument); }
+ArrayView view(const Output& array, const char* argument) { return operand_view(array, argument); }
+
+std::int64_t size_of(const ArrayView& view) {
+  std::int64_t size = 1;
+  for (int axis = 0; axis < view.rank; ++axis) size *= view.shape[axis];
+  return size;
+}
+
+void* vector_data(const ArrayView& vector, std::int64_t length, DType dtype, const char* argument) {
+  if (vector.rank != 1 || vector.shape[0] != length) {
+    throw InvalidArgument(std::string(argument) + " has rank " + std::to_string(vector.rank) +
+                          " and " + std::to_string(size_of(vector)) +
+                          " elements; it must be one axis of " + std::to_string(length));
+  }
+  if (length > 1 && vector.strides[0] != 1) {
+    throw InvalidArgument(std::string(argument) + " is not contiguous");
+  }
+  if (vector.dtype != dtype) {
+    throw InvalidDType(std::string(argument) + " is " + std::string(name(vector.dtype)) +
+                       "; it must be " + std::string(name(dtype)));
+  }
+  return vector.data;
+}
 
 const void* vector_data(const InputArray& array, std::int64_t length, DType dtype,
                         const char* argument) {
-  return data_of(array, length, dtype, argument);
+  return vector_data(view(array, argument), length, dtype, argument);
 }
 
 void* vector_data(const OutputArray& array, std::int64_t length, DType dtype,
                   const char* argument) {
-  return data_of(array, length, dtype, argument);
+  return vector_data(view(array, argument), length, dtype, argument);
 }
 
 }  // namespace gossamer::python

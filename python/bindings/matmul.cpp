@@ -9,12 +9,11 @@ namespace gossamer::python {
 void bind_matmul(nb::module_& m) {
   m.def(
       "matmul",
-      [](const PyCsrPattern& pattern, const InputArray& values, const InputArray& x,
-         const OutputArray& y, bool conjugate) {
+      [](const PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,
+         bool conjugate) {
         const CsrView a = with_values(pattern, values, "data");
         const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
-        run_engine(a.pattern.nnz + static_cast<std::int64_t>(y.size()),
-                   [&] { matmul(a, x_view, y_view, conjugate); });
+        run_engine(a.pattern.nnz + size_of(y_view), [&] { matmul(a, x_view, y_view, conjugate); });
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
       nb::arg("conjugate") = false,

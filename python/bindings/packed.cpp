@@ -265,9 +265,9 @@ void bind_packed(nb::module_& m) {
 
   m.def(
       "packed_matmul",
-      [](const PyPacked& packed, const InputArray& x, const OutputArray& y, bool transpose) {
+      [](const PyPacked& packed, const Input& x, const Output& y, bool transpose) {
         const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
-        run_engine(packed.view.slots + static_cast<std::int64_t>(y.size()),
+        run_engine(packed.view.slots + size_of(y_view),
                    [&] { packed_matmul(packed.view, x_view, y_view, transpose); });
       },
       nb::arg("packed"), nb::arg("x"), nb::arg("y"), nb::arg("transpose") = false,

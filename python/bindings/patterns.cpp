@@ -30,10 +30,10 @@ void PyCsrPattern::use_runs(InputArray starts, std::int64_t runs) {
   run_starts = std::move(starts);
 }
 
-CsrView with_values(const PyCsrPattern& pattern, const InputArray& values, const char* argument) {
+CsrView with_values(const PyCsrPattern& pattern, const ArrayView& values, const char* argument) {
   CsrView csr;
   csr.pattern = pattern.view;
-  csr.dtype = dtype_of(values.dtype(), argument);
+  csr.dtype = values.dtype;
   csr.values = vector_data(values, pattern.view.nnz, csr.dtype, argument);
   return csr;
 }

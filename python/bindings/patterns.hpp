@@ -17,7 +17,12 @@ struct PyCsrPattern {
 };
 
 /// A CSR view over the pattern; checks that there is one value for each position.
-CsrView with_values(const PyCsrPattern& pattern, const InputArray& values, const char* argument);
+CsrView with_values(const PyCsrPattern& pattern, const ArrayView& values, const char* argument);
+
+template <class Array>
+CsrView with_values(const PyCsrPattern& pattern, const Array& values, const char* argument) {
+  return with_values(pattern, view(values, argument), argument);
+}
 
 /// Whether a call is long enough that other Python threads should run meanwhile.
 inline bool is_long(std::int64_t work) { return work > 20'000; }

@@ -117,10 +117,11 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
             raise ValueError(
                 f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
+        values, bias = self.values, self.bias
         if dtype is None:
-            dtype = DTYPES[promote(NAMES[self.values.dtype], NAMES[x.dtype])]
-        y = operations.matmul(self.values.to(dtype), x.to(dtype), self._pattern, False, True)
-        return y if self.bias is None else y + self.bias.to(dtype)
+            dtype = DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
+        y = operations.matmul(values.to(dtype), x.to(dtype), self._pattern, False, True)
+        return y if bias is None else y + bias.to(dtype)
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""

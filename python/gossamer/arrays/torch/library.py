@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from ...structure.registry import pin, structure_of
 LIBRARY = torch.library.Library("gossamer", "DEF")
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+# What escaped from a function that torch.func transformed; the dispatcher unwraps it.
+_is_dead_wrapper = torch._C._functorch.is_dead_tensor_wrapper
 
 #: Gradient of one operand: its number, the gradient of the result, then the operation's arguments.
 Adjoint = Callable[..., torch.Tensor]
@@ -28,36 +31,45 @@ def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> Non
         )
 
 
-def is_plain(tensors: list[torch.Tensor]) -> bool:
+def is_plain(tensors: Sequence[torch.Tensor | None]) -> bool:
     """Whether nothing but autograd looks at what happens to these tensors, all of one device."""
     if torch._C._len_torch_dispatch_stack() > 0:
         return False
-    device = tensors[0].device
+    device = None
     for x in tensors:
-        if type(x) not in _PLAIN or x.device != device or x.is_conj() or x.is_neg():
+        if x is None:
+            continue
+        if type(x) not in _PLAIN or x.is_conj() or x.is_neg() or _is_dead_wrapper(x):
+            return False
+        if device is None:
+            device = x.device
+        elif x.device != device:
             return False
     return True
 
 
-def runs_eagerly(x: torch.Tensor) -> bool:
-    """Whether nothing but the reverse mode looks at what happens to a tensor."""
-    return (
-        not torch.compiler.is_compiling()
-        and forward_ad._current_level < 0
-        and not torch._C._are_functorch_transforms_active()
-        and is_plain([x])
-    )
+def has_gradient(tensors: Sequence[torch.Tensor | None]) -> bool:
+    """Whether somebody may ask for a gradient of what is computed from these tensors now."""
+    if torch.is_grad_enabled():
+        for x in tensors:
+            if x is not None and x.requires_grad:
+                return True
+    return False
 
 
-def is_direct(tensors: list[torch.Tensor]) -> bool:
-    """Whether an operation on these tensors is its kernel and nothing else."""
+def runs_eagerly(tensors: Sequence[torch.Tensor | None]) -> bool:
+    """Whether nothing but the reverse mode looks at what happens to these tensors."""
     return (
         forward_ad._current_level < 0
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
         and is_plain(tensors)
-        and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
     )
+
+
+def is_direct(tensors: Sequence[torch.Tensor | None]) -> bool:
+    """Whether an operation on these tensors is its kernel and nothing else."""
+    return runs_eagerly(tensors) and not has_gradient(tensors)
 
 
 class Operation:
@@ -124,13 +136,13 @@ class Operation:
             return self.overload(*arguments)
         if forward_mode or torch._C._are_functorch_transforms_active():
             return self._function.apply(*arguments)
-        tensors = [x for x in arguments[: self.tensors] if x is not None]
+        tensors = arguments[: self.tensors]
         kernel = self._kernels.get(tensors[0].device.type)
         if kernel is None or not is_plain(tensors):
             return self.overload(*arguments)
         # The dispatcher would come to the same, in twice the time.
-        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-            return self._tracked.apply(*arguments)
+        if has_gradient(tensors):
+            return self._tracked(kernel, *arguments)
         return kernel(*arguments)
 
     def register_kernel(self, device: str, kernel: Callable[..., torch.Tensor]) -> None:
@@ -155,7 +167,7 @@ class Operation:
 
     def _backward(self, ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         arguments = *ctx.saved_tensors, *ctx.static
-        needed = ctx.needs_input_grad[: self.tensors]
+        needed = ctx.needs_input_grad[-len(arguments) :][: self.tensors]
         gradients = [
             self._adjoint(operand, gradient, *arguments) if needs else None
             for operand, needs in enumerate(needed)
@@ -187,16 +199,19 @@ class Operation:
 
         class Tracked(torch.autograd.Function):  # type: ignore[misc]
             @staticmethod
-            def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
+            def forward(
+                ctx: Any, kernel: Callable[..., torch.Tensor], *arguments: Any
+            ) -> torch.Tensor:
                 operation._setup_context(ctx, arguments, None)
-                return operation._kernels[arguments[0].device.type](*arguments)
+                return kernel(*arguments)
 
             @staticmethod
             def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-                return operation._backward(ctx, gradient)
+                return None, *operation._backward(ctx, gradient)
 
         Tracked.__name__ = Tracked.__qualname__ = name
-        return Tracked
+        # Function.apply, without the look at torch.func that the caller has had.
+        return super(torch.autograd.Function, Tracked).apply  # type: ignore[misc]
 
     def _transformable(self, name: str) -> Any:
         """``autograd.Function`` of the operation: ``torch.library`` knows no forward mode."""

@@ -17,6 +17,7 @@ from ... import gradients
 from ...structure import Pattern, Selection
 from ...structure.registry import structure_of
 from .. import kernels
+from ..kernels import MAX_RANK
 from .host import bits
 from .library import Operation
 
@@ -91,7 +92,10 @@ def _matmul_cpu(
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = _product_like(x, pattern, transpose, swapped)
-    kernels.matmul(bits(values), bits(x), pattern, transpose, swapped, bits(y))
+    if transpose or (swapped and x.ndim > 1) or x.ndim > MAX_RANK or not values.is_contiguous():
+        kernels.matmul(bits(values), bits(x), pattern, transpose, swapped, bits(y))
+    else:
+        pattern.multiply(values, x, y)
     return y
 
 

@@ -93,11 +93,13 @@ def _host_matrix(
 def _multiply(
     matrix: Any, x: torch.Tensor, y: torch.Tensor, transpose: bool, swapped: bool
 ) -> None:
+    if x.ndim == 1:
+        return _engine.packed_matmul(matrix, x, y, transpose)
     x_bits, y_bits = bits(x), bits(y)
     if x.ndim > kernels.MAX_RANK:
         x_bits = x_bits.reshape(-1, *x.shape[-2:])
         y_bits = y_bits.reshape(-1, *y.shape[-2:])
-    if swapped and x.ndim > 1:
+    if swapped:
         x_bits, y_bits = x_bits.swapaxes(-1, -2), y_bits.swapaxes(-1, -2)
     _engine.packed_matmul(matrix, x_bits, y_bits, transpose)
 
@@ -303,7 +305,7 @@ class TensorStorage(Storage):
         is_tracked = self.values.requires_grad or (
             self.scales is not None and self.scales.requires_grad
         )
-        if x.is_cpu and not is_tracked and runs_eagerly(x):
+        if x.is_cpu and not is_tracked and runs_eagerly([x]):
             if x.requires_grad and torch.is_grad_enabled():
                 return _EagerProduct.apply(x, self, transpose, swapped)
             return self.product(x, transpose, swapped)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors that are not what they look like, as operands of products."""
+
+import gossamer
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+DENSE = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]])
+MATRICES = {"sparse": gossamer.fromdense(DENSE), "packed": gossamer.compress(DENSE, "bitmap")}
+every_matrix = pytest.mark.parametrize("A", MATRICES.values(), ids=MATRICES)
+
+
+@every_matrix
+def test_storage_given_up_is_refused(A):
+    x = torch.ones(3)
+    x.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="x has 3 elements and no memory"):
+        A @ x
+
+
+@every_matrix
+def test_tensor_that_escaped_from_a_transform_is_unwrapped(A):
+    escaped = []
+
+    def keep(x):
+        escaped.append(x)
+        return x.sum()
+
+    x = torch.arange(3.0)
+    torch.func.jvp(keep, (x,), (x,))
+    torch.func.grad(keep)(x)
+    assert len(escaped) == 2
+    for wrapper in escaped:
+        torch.testing.assert_close(A @ wrapper, DENSE @ x)
+
+
+@every_matrix
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (4, 3, 2), (1,) * 8 + (3, 1)])
+def test_strides_and_dtypes_are_read_as_they_are(A, dtype, shape):
+    x = torch.arange(-4.0, 60.0).to(dtype)[::2][: torch.Size(shape).numel()].reshape(shape)
+    strided = torch.stack([x, x], dim=-1)[..., 1]
+    assert strided.is_contiguous() == (x.numel() == 1)
+    expected = DENSE.to(dtype) @ x
+    torch.testing.assert_close((A @ strided).to(dtype), expected)
+    tracked = strided.clone().requires_grad_()
+    torch.testing.assert_close((A @ tracked).detach().to(dtype), expected)
+
+
+def test_expanded_values_are_read_as_they_are():
+    A = MATRICES["sparse"]
+    values = torch.tensor(2.0, requires_grad=True)
+    x = torch.arange(3.0)
+    ((A.with_data(values.expand(3)) @ x).sum()).backward()
+    torch.testing.assert_close(values.grad, x.sum())
+    torch.testing.assert_close(gossamer.sddmm(A, torch.ones(2), x).data, torch.tensor([1.0, 0, 2]))
