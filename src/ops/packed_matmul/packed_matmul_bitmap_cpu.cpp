@@ -77,6 +77,9 @@ void multiply_group(const PackedView& packed, const V* const* values, std::int64
       tuning::packed_block_floats / Columns / block_columns * block_columns;
   const FloatTag d;
   const std::int64_t rows = end - begin;
+  const std::int64_t row_bytes =
+      (row_offset(packed, end) - row_offset(packed, begin)) / rows * std::int64_t{sizeof(V)};
+  const std::int64_t ahead = 1 + tuning::packed_prefetch_bytes / (row_bytes + 1);
   std::vector<const V*> next(values, values + rows);
   const AlignedFloats partial = aligned_floats(rows * Columns * float_lanes);
   std::fill(partial.get(), partial.get() + rows * Columns * float_lanes, 0.0f);
@@ -84,7 +87,8 @@ void multiply_group(const PackedView& packed, const V* const* values, std::int64
     for (std::int64_t r = 0; r < rows; ++r) {
       next[static_cast<std::size_t>(r)] = add_blocks<Columns>(
           packed.positions + (begin + r) * bitmap::row_bytes(packed.cols),
-          next[static_cast<std::size_t>(r)], next[static_cast<std::size_t>(r) + (r + 1 < rows)], j,
+          next[static_cast<std::size_t>(r)],
+          next[static_cast<std::size_t>(std::min(r + ahead, rows - 1))], j,
           std::min(packed.cols, j + step), x, partial.get() + r * Columns * float_lanes);
     }
   }

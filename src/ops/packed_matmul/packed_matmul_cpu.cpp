@@ -130,8 +130,11 @@ template <class Rows>
 void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
                    std::int64_t width, std::int64_t rows_at_once, Rows&& rows) {
   const PackedView& packed = op.packed;
-  const bool serial = (packed.slots + packed.rows) * width < tuning::packed_serial_work;
-  const std::int64_t pieces = serial ? 1 : num_threads() * tuning::packed_pieces_per_thread;
+  const std::int64_t work = (packed.slots + packed.rows) * width;
+  const std::int64_t threads = work < tuning::packed_serial_work ? 1 : num_threads();
+  const std::int64_t pieces =
+      threads * std::clamp<std::int64_t>(work / threads / tuning::packed_piece_work, 1,
+                                         tuning::packed_pieces_per_thread);
   parallel_for(pieces, [&](std::int64_t piece) {
     const std::int64_t end = piece_begin(packed, piece + 1, pieces);
     AlignedFloats sums;
