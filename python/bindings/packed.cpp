@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "gossamer/errors.hpp"
 #include "module.hpp"
@@ -112,6 +113,13 @@ std::int64_t rows_of(const ArrayView& dense) {
     throw InvalidArgument("dense has rank " + std::to_string(dense.rank) + "; it must be 2");
   }
   return dense.shape[0];
+}
+
+void swap_last_axes(ArrayView& view) {
+  if (view.rank < 2) return;
+  const auto last = static_cast<std::size_t>(view.rank) - 1;
+  std::swap(view.shape[last], view.shape[last - 1]);
+  std::swap(view.strides[last], view.strides[last - 1]);
 }
 
 }  // namespace
@@ -265,14 +273,16 @@ void bind_packed(nb::module_& m) {
 
   m.def(
       "packed_matmul",
-      [](const PyPacked& packed, const Input& x, const Output& y, bool transpose) {
-        const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+      [](const PyPacked& packed, const Input& x, const Output& y, bool transpose, bool swapped) {
+        ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+        if (swapped) swap_last_axes(x_view), swap_last_axes(y_view);
         run_engine(packed.view.slots + size_of(y_view),
                    [&] { packed_matmul(packed.view, x_view, y_view, transpose); });
       },
       nb::arg("packed"), nb::arg("x"), nb::arg("y"), nb::arg("transpose") = false,
+      nb::arg("swapped") = false,
       "Write P @ x, or P.T @ x, into y; x and y are float32, float16 or bfloat16 of rank 1 or "
-      "more.");
+      "more. Swapped, their last two axes come the other way round.");
 }
 
 }  // namespace gossamer::python

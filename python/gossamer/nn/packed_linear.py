@@ -145,8 +145,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return nn.functional.linear(x.to(self.values.dtype), self.values)
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
-            parts = [part for part in self._buffers.values() if part is not None]
-            if x.dtype in DENSE_TYPES and is_direct([x, *parts]):
+            values, scales = self._buffers["values"], self._buffers["scales"]
+            if x.dtype in DENSE_TYPES and is_direct((x, values, scales)):
                 if x.is_cuda:
                     return self._product_on_device(x)
                 if x.is_cpu:

@@ -176,10 +176,7 @@ class PackedStorage(Storage):
         if x.ndim > _MAX_RANK:
             x = x.reshape(-1, *x.shape[-2:])
         y = np.empty((*x.shape[:-2], *shape[-2:]), numpy_dtype(self.result_dtype(x.dtype.name)))
-        views = (bits(x), bits(y))
-        if swapped and x.ndim > 1:
-            views = views[0].swapaxes(-1, -2), views[1].swapaxes(-1, -2)
-        _engine.packed_matmul(self.handle, *views, transpose)
+        _engine.packed_matmul(self.handle, bits(x), bits(y), transpose, swapped)
         return y.reshape(shape)
 
 

@@ -93,15 +93,9 @@ def _host_matrix(
 def _multiply(
     matrix: Any, x: torch.Tensor, y: torch.Tensor, transpose: bool, swapped: bool
 ) -> None:
-    if x.ndim == 1:
-        return _engine.packed_matmul(matrix, x, y, transpose)
-    x_bits, y_bits = bits(x), bits(y)
     if x.ndim > kernels.MAX_RANK:
-        x_bits = x_bits.reshape(-1, *x.shape[-2:])
-        y_bits = y_bits.reshape(-1, *y.shape[-2:])
-    if swapped:
-        x_bits, y_bits = x_bits.swapaxes(-1, -2), y_bits.swapaxes(-1, -2)
-    _engine.packed_matmul(matrix, x_bits, y_bits, transpose)
+        x, y = x.reshape(-1, *x.shape[-2:]), y.view(-1, *y.shape[-2:])
+    _engine.packed_matmul(matrix, x, y, transpose, swapped)
 
 
 class HostMatrix:
