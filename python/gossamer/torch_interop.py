@@ -46,8 +46,11 @@ def from_torch(tensor: Any, *, copy: bool = False) -> SparseArray:
     if layout is torch.sparse_coo:
         canonical = tensor.is_coalesced()
         values = tensor.values() if canonical else tensor._values()
-        row, col = tensor._indices()
-        return coo_array((values, (row, col)), shape, copy=copy)
+        indices = tensor._indices()
+        coo = coo_array((values, tuple(indices)), shape, copy=copy)
+        if not copy:
+            coo._pattern.joined = indices
+        return coo
     if layout is torch.sparse_csr:
         parts = tensor.values(), tensor.col_indices(), tensor.crow_indices()
         return csr_array(parts, shape, copy=copy)
@@ -66,10 +69,21 @@ def to_torch(a: SparseArray) -> Any:
             f"to_torch: A holds {type(a.data).__module__} arrays, expected torch tensors; "
             f"make it from tensors"
         )
-    first, second = (to_tensor(indices).to(a.data.device) for indices in a._index_arrays())
     if a.format == "coo":
-        indices = torch.stack([first, second]).to(torch.int64)
-        canonical = a.has_canonical_format
+        indices, canonical = _joined(a), a.has_canonical_format
         return torch.sparse_coo_tensor(indices, a.data, a.shape, is_coalesced=canonical)
+    minor, offsets = (to_tensor(indices).to(a.data.device) for indices in a._index_arrays())
     build = torch.sparse_csr_tensor if a.format == "csr" else torch.sparse_csc_tensor
-    return build(second, first, a.data, a.shape)
+    return build(offsets, minor, a.data, a.shape)
+
+
+def _joined(a: SparseArray) -> Any:
+    """Rows and columns of a COO array as the one int64 tensor that PyTorch wants."""
+    import torch
+
+    from .arrays.torch.host import to_tensor
+
+    known = a._structure.joined
+    if known is None:
+        known = torch.stack([to_tensor(indices) for indices in a._index_arrays()]).to(torch.int64)
+    return known.to(a.data.device)

@@ -127,6 +127,16 @@ def test_compiled_products_and_gradients_in_graphs():
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_compiled_packed_products_in_graphs():
+    pytest.importorskip("triton")
+    P = packed_matrix()
+    x = torch.randn(512, device="cuda").half()
+    expected = torch.relu(P @ x)  # what the GPU keeps is made outside of the compiler's graphs
+    compiled = torch.compile(lambda x: torch.relu(P @ x), fullgraph=True, mode="reduce-overhead")
+    for _ in range(4):
+        torch.testing.assert_close(compiled(x), expected)
+
+
 def test_products_run_on_the_current_stream():
     A, P = sparse_matrix(512, 512), packed_matrix()
     x = torch.zeros(512, device="cuda")

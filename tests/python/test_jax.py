@@ -137,3 +137,21 @@ def test_a_packed_matrix_that_was_pickled_takes_values_in_a_program():
     Q = pickle.loads(pickle.dumps(P.with_data(P.data)))
     x = jnp.ones(70, jnp.float32)
     np.testing.assert_array_equal(jax.jit(lambda d: Q.with_data(d) @ x)(P.data), P @ x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3"])
+def test_rounded_values_are_leaves_without_a_derivative(dtype):
+    P, x = gossamer.compress(packed().decompress(), "gap4", dtype=dtype), jnp.ones(70, jnp.float32)
+    loss = lambda P, x: ((P @ x) ** 2).sum()  # noqa: E731
+    for loss_of in (loss, jax.jit(loss)):
+        with pytest.raises(TypeError, match=r"real- or complex-valued inputs .* but got u?int8"):
+            jax.grad(loss_of)(P, x)
+        by_values = jax.grad(loss_of, allow_int=True)(P, x).data
+        assert by_values.dtype == jax.dtypes.float0 and by_values.shape == P.data.shape
+        expected = jax.grad(lambda x: ((P.decompress() @ x) ** 2).sum())(x)
+        np.testing.assert_allclose(jax.grad(loss_of, 1)(P, x), expected, rtol=1e-5)
+    same = jax.jit(lambda P: P)(P)
+    np.testing.assert_array_equal(same @ x, P @ x)
+    assert same.data.dtype == P.data.dtype
+    with pytest.raises(ValueError, match=rf"packed array of {dtype} got other values as a leaf"):
+        jax.tree_util.tree_map(lambda values: values[::-1], P)

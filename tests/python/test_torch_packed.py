@@ -364,3 +364,23 @@ def test_macko_with_tensors():
     broken = (*compressed[:2], compressed[2] + 1, *compressed[3:])
     with pytest.raises(ValueError, match=r"row_offsets"):
         macko.multiply(broken, v)
+
+
+def test_a_compiler_may_read_the_parts_where_they_are():
+    """CUDA graphs that PyTorch's compiler records must not copy them: products know them by place."""
+    backends = pytest.importorskip("torch._dynamo.backends.common")
+    from torch._guards import TracingContext
+
+    P, static = gossamer.compress(torch.eye(40), "bitmap"), []
+
+    def backend(graph, inputs):
+        metadata = TracingContext.get().fw_metadata
+        static.extend((inputs[i].dtype, inputs[i].shape) for i in metadata.static_input_indices)
+        return graph.forward
+
+    compiled = torch.compile(
+        lambda x: P @ x, backend=backends.aot_autograd(fw_compiler=backend), fullgraph=True
+    )
+    torch.testing.assert_close(compiled(torch.ones(40)), torch.ones(40))
+    parts = P._storage.parts().values()
+    assert sorted(static, key=str) == sorted(((x.dtype, x.shape) for x in parts), key=str)

@@ -263,6 +263,11 @@ def test_torch_sparse_tensors_there_and_back(matrix, layout):
     if tensor.layout is torch.sparse_csr:
         assert back.values().data_ptr() == tensor.values().data_ptr()
         assert back.col_indices().data_ptr() == tensor.col_indices().data_ptr()
+    if tensor.layout is torch.sparse_coo:
+        assert back._indices().data_ptr() == tensor._indices().data_ptr()
+        copied = gossamer.from_torch(tensor, copy=True).to_torch()
+        assert torch.equal(copied._indices(), tensor._indices())
+        assert not A.nnz or copied._indices().data_ptr() != tensor._indices().data_ptr()
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")

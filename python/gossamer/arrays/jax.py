@@ -24,7 +24,8 @@ from .. import containers, gradients
 from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ..packed import PackedArray
 from ..packed.dense import DenseStorage
-from ..packed.foreign import TrackedStorage
+from ..packed.foreign import ForeignStorage, TrackedStorage
+from ..packed.storage import PackedStorage
 from ..structure import Pattern
 from . import adapter_of, kernels, xla
 from .adapter import Array
@@ -294,23 +295,46 @@ def _register_pytree(container: type[SparseArray]) -> None:
     jax.tree_util.register_pytree_node(container, flatten, unflatten)
 
 
-def _flatten_packed(packed: PackedArray) -> tuple[tuple[Array, ...], Any]:
-    stored = packed._storage
+def _flatten_packed(packed: PackedArray) -> tuple[tuple[Array], Any]:
+    stored, data = packed._storage, packed.data
     if packed.scales is not None:
-        return (), (stored, packed._transposed)  # rounded values are no leaves
-    return (packed.data,), (None if packed.format == "dense" else stored.slots, packed._transposed)
+        # Rounded values are no subject of derivatives: JAX knows that of integers.
+        leaf = data.view(jnp.uint8) if data.dtype == jnp.float8_e4m3fn else data
+        return (leaf,), (stored.host, packed._transposed)
+    return (data,), (None if packed.format == "dense" else stored.slots, packed._transposed)
 
 
-def _unflatten_packed(structure: Any, leaves: tuple[Array, ...]) -> PackedArray:
+def _unflatten_packed(structure: Any, leaves: tuple[Any]) -> PackedArray:
     kept, transposed = structure
-    if not leaves:
-        return PackedArray(kept, transposed=transposed)
+    if isinstance(kept, PackedStorage):
+        return PackedArray(_rounded(kept, *leaves), transposed=transposed)
     (data,) = leaves
     if kept is None:
         return PackedArray(DenseStorage(adapter, data), transposed=transposed)
-    if kept.kept is not None and adapter_of(data) is adapter:
+    if kept.kept is not None and adapter_of(data) is adapter and data.ndim == 1:
         data = adapter.select(data, kept.kept)
-    return PackedArray(TrackedStorage(adapter, data.dtype.name, data, kept), transposed=transposed)
+    dtype = np.dtype(getattr(data, "dtype", object)).name  # transformations try what is no array
+    return PackedArray(TrackedStorage(adapter, dtype, data, kept), transposed=transposed)
+
+
+def _rounded(host: PackedStorage, leaf: Any) -> ForeignStorage:
+    """Matrix of rounded values, whose leaf is these or what a transformation puts in their place.
+
+    Raises ValueError if they are others.
+    """
+    if isinstance(leaf, jax.Array):
+        data = leaf.view(host.values.dtype)
+        is_known = data.shape == host.values.shape
+        if is_known and not isinstance(leaf, jax.core.Tracer):
+            is_known = np.array_equal(np.asarray(leaf), host.values.view(leaf.dtype))
+        if not is_known:
+            raise ValueError(
+                f"a packed array of {host.dtype_name} got other values as a leaf, of shape "
+                f"{tuple(leaf.shape)}: they are rounded and stay as they are; pack it as float32, "
+                f"float16 or bfloat16"
+            )
+        leaf = data
+    return ForeignStorage(adapter, host, leaf)
 
 
 adapter = JAXAdapter()

@@ -275,8 +275,9 @@ class SparseArray(TorchOperators, ABC):
     def to_torch(self) -> Any:
         """Return PyTorch's sparse tensor of the same format; values must be tensors.
 
-        It shares the values, with their gradient, and the index arrays of CSR and CSC, which nobody
-        is to write to. The indices of COO are copied into the one tensor that PyTorch wants.
+        It shares the values, with their gradient, and the index arrays, which nobody is to write
+        to. Only the indices of COO that did not come from PyTorch are copied, into the one tensor
+        of shape (2, nnz) and dtype int64 that it wants.
         """
         return to_torch(self)
 

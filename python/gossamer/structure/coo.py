@@ -29,6 +29,8 @@ class CooPattern:
         True if it is known to be sorted, no position stored twice.
     number
         What `registry.structure_of` finds it by.
+    joined
+        PyTorch's index tensor of shape (2, nnz), if row and col came as its rows; else None.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class CooPattern:
         "canonical",
         "col",
         "cols",
+        "joined",
         "number",
         "row",
         "rows",
@@ -63,6 +66,7 @@ class CooPattern:
         self.sorted = sorted or canonical
         self.canonical = canonical
         self.number = register(self)
+        self.joined: Any = None
         self._compressed: tuple[Pattern, Indices | None] | None = None
         self._transpose: CooPattern | None = None
 

@@ -170,6 +170,11 @@ class TorchAdapter(DifferentiableAdapter):
         }
         if format == "dense":
             return DenseStorage(self, parts["values"])
+        if not self.is_tracing():
+            for part in parts.values():
+                # As torch._dynamo.mark_static_address says it, without the import: CUDA graphs of
+                # the compiler read the parts where the first product found them.
+                part._dynamo_static_input_type = "unguarded"
         return TensorStorage(format, dtype, shape, **parts)
 
 
