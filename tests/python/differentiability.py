@@ -23,7 +23,7 @@ OPERATIONS = {
     "`A @ x`, rank 1": lambda A, X, x, Y, S: A @ x,
     "`A @ X`, rank 2 and more": lambda A, X, x, Y, S: A @ X,
     "`A.T @ Y`": lambda A, X, x, Y, S: A.T @ Y,
-    "`x @ A`": lambda A, X, x, Y, S: A.T.__rmatmul__(x),
+    "`x @ A`": lambda A, X, x, Y, S: x @ A.T,
     "`A.todense()`": lambda A, X, x, Y, S: A.todense(),
     "`2 * A`, `-A`, `A.conj()`": lambda A, X, x, Y, S: (-(A * 2.0)).conj().data,
     "`sddmm(S, U, V)` by U, V": lambda A, X, x, Y, S: gossamer.sddmm(S, A @ X, X).data,
@@ -40,7 +40,7 @@ OPERATIONS = {
     "`A.row_norms()`": lambda A, X, x, Y, S: A[1:4].row_norms(),
     "`diags(d)`": lambda A, X, x, Y, S: gossamer.diags([A.data], [0]).data,
 }
-MODES = ("reverse", "second order", "forward", "compiled")
+MODES = ("reverse", "second order", "forward", "Jacobian", "compiled")
 
 
 def _summed(values):
@@ -48,17 +48,17 @@ def _summed(values):
     return gossamer.coo_array((values, (positions, positions[::-1])), (5, 5)).tocsr(True).data
 
 
-def scalar(name, framework, format="csr"):
-    """Return a smooth function of the stored values to a number, and the values."""
+def stored(name, framework, format="csr"):
+    """Return an operation as a function of the stored values to rank 1, and the values."""
     A = gossamer.fromdense(framework.array(DENSE), format=format)
     dense = tuple(framework.array(x) for x in (X, _VECTOR, _LEFT))
     operation = OPERATIONS[name]
+    return lambda values: operation(A._with_data(values), *dense, A).reshape(-1), A.data
 
-    def function(values):
-        result = operation(A._with_data(values), *dense, A)
-        return ((result + 0.5) ** 3).sum()
 
-    return function, A.data
+def scalar(function):
+    """Return a smooth function to a number from one to an array."""
+    return lambda values: ((function(values) + 0.5) ** 3).sum()
 
 
 def derivative(function, framework, x, direction, step=1e-6):
@@ -72,13 +72,20 @@ def derivative(function, framework, x, direction, step=1e-6):
 
 def attempt(name, mode, framework):
     """Gradient or derivative in a mode, and what it must be, along one direction."""
-    function, values = scalar(name, framework)
+    flat, values = stored(name, framework)
+    function = scalar(flat)
     direction = np.random.default_rng(2).standard_normal(values.shape[0])
     tangent = framework.array(direction)
 
     def along(v):  # the derivative of function along the direction, as a function of the values
         return (framework.gradient(function, v) * tangent).sum()
 
+    if mode == "Jacobian":
+        jacobian = framework.numpy(framework.jacobian(flat, values))
+        weights = np.random.default_rng(3).standard_normal(jacobian.shape[0])
+        weighted = lambda v: (flat(v) * framework.array(weights)).sum()  # noqa: E731
+        expected = derivative(weighted, framework, values, direction)
+        return weights @ jacobian @ direction, expected
     if mode == "forward":
         got = framework.forward(function, values, tangent)
         return framework.numpy(got), derivative(function, framework, values, direction)
@@ -102,7 +109,11 @@ REFUSED = {
         "`diags(d)`": r"inside torch.compile.*with_data",
     },
     ("mlx", "compiled"): {"`A @ B`, sparse": r"sparse @ sparse inside mx.compile"},
+    ("mlx", "Jacobian"): {"`A @ B`, sparse": r"sparse @ sparse inside mx.compile and mx.vmap"},
 }
+for _mode in MODES:
+    # MLX's own message: its arrays ask no other operand.
+    REFUSED.setdefault(("mlx", _mode), {})["`x @ A`"] = r"__matmul__\(\): incompatible function"
 
 
 def table() -> str:
@@ -112,7 +123,8 @@ def table() -> str:
         cells = []
         for framework in FRAMEWORKS:
             refused = [mode for mode in MODES if name in REFUSED.get((framework, mode), ())]
-            cells.append(f"not {', '.join(refused)}" if refused else "✓")
+            kept = f"not {', '.join(refused)}" if refused else "✓"
+            cells.append("no: `A.T @ x`" if len(refused) == len(MODES) else kept)
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

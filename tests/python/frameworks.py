@@ -38,6 +38,10 @@ class Framework(ABC):
         """Derivative at x along the tangent, in forward mode."""
 
     @abstractmethod
+    def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """Jacobian of a function of rank 1 to rank 1, all rows at once in reverse mode."""
+
+    @abstractmethod
     def batched(self, function: Callable[[Any], Any], x: Any) -> Any:
         """The function of each x[i], vectorized."""
 
@@ -73,6 +77,9 @@ class Torch(Framework):
     def forward(self, function, x, tangent):
         return self.torch.func.jvp(function, (x,), (tangent,))[1]
 
+    def jacobian(self, function, x):
+        return self.torch.func.jacrev(function)(x)
+
     def batched(self, function, x):
         return self.torch.func.vmap(function)(x)
 
@@ -105,6 +112,10 @@ class MLX(Framework):
     def forward(self, function, x, tangent):
         return self.mx.jvp(function, [x], [tangent])[1][0]
 
+    def jacobian(self, function, x):
+        rows = self.mx.eye(function(x).shape[0], dtype=x.dtype)
+        return self.mx.vmap(lambda row: self.mx.vjp(function, [x], [row])[1][0])(rows)
+
     def batched(self, function, x):
         return self.mx.vmap(function)(x)
 
@@ -131,6 +142,9 @@ class JAX(Framework):
 
     def forward(self, function, x, tangent):
         return self.jax.jvp(function, (x,), (tangent,))[1]
+
+    def jacobian(self, function, x):
+        return self.jax.jacrev(function)(x)
 
     def batched(self, function, x):
         return self.jax.vmap(function)(x)

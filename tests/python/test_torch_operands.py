@@ -55,3 +55,33 @@ def test_expanded_values_are_read_as_they_are():
     ((A.with_data(values.expand(3)) @ x).sum()).backward()
     torch.testing.assert_close(values.grad, x.sum())
     torch.testing.assert_close(gossamer.sddmm(A, torch.ones(2), x).data, torch.tensor([1.0, 0, 2]))
+
+
+@every_matrix
+@pytest.mark.parametrize("transform", [torch.func.jacrev, torch.func.jacfwd])
+def test_jacobians_by_operand_and_values(A, transform):
+    x = torch.arange(3.0)
+    torch.testing.assert_close(transform(lambda x: A @ x)(x), DENSE)
+    fresh = gossamer.compress(DENSE, "bitmap") if A is MATRICES["packed"] else A
+    by_values = transform(lambda values: fresh.with_data(values) @ x)(fresh.data)
+    torch.testing.assert_close(by_values, torch.tensor([[1.0, 0, 0], [0, 0, 2]]))
+
+
+@every_matrix
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+def test_vectorized_jacobians_of_autograd(A, strategy):
+    jacobian = torch.autograd.functional.jacobian
+    x = torch.arange(3.0)
+    found = jacobian(lambda x: A @ x, x, vectorize=True, strategy=strategy)
+    torch.testing.assert_close(found, DENSE)
+    hessian = torch.autograd.functional.hessian(lambda x: (A @ x).square().sum(), x, vectorize=True)
+    torch.testing.assert_close(hessian, 2 * DENSE.T @ DENSE)
+
+
+@pytest.mark.parametrize("make", [gossamer.fromdense, gossamer.compress])
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.vmap])
+def test_structure_of_transformed_elements_is_refused(make, transform):
+    with pytest.raises(TypeError, match=r"that torch.func transforms cannot be read.*with_data"):
+        transform(lambda W: make(W).data.sum())(
+            torch.ones(2, 2, 2) if transform is torch.vmap else DENSE
+        )

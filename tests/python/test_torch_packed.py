@@ -367,7 +367,7 @@ def test_macko_with_tensors():
 
 
 def test_a_compiler_may_read_the_parts_where_they_are():
-    """CUDA graphs that PyTorch's compiler records must not copy them: products know them by place."""
+    """CUDA graphs of PyTorch's compiler must not copy them: products know a matrix by its place."""
     backends = pytest.importorskip("torch._dynamo.backends.common")
     from torch._guards import TracingContext
 

@@ -33,13 +33,24 @@ def bits(x: torch.Tensor) -> Any:
 
 
 def to_numpy(x: torch.Tensor) -> Any:
-    """Return a tensor as a NumPy array of its own dtype, shared where it is in the CPU's memory."""
-    x = x.detach().cpu().resolve_conj().resolve_neg()
+    """Return a tensor as a NumPy array of its own dtype, shared where it is in the CPU's memory.
+
+    Raises TypeError for one that torch.func transforms.
+    """
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        raise TypeError(
+            "the elements of a tensor that torch.func transforms cannot be read, and the structure "
+            "of a sparse array depends on them; make the sparse array outside, and give it other "
+            "values inside by A.with_data(values)"
+        )
+    with torch._C._DisableFuncTorch():  # which would wrap the result even of a plain tensor
+        x = x.detach().cpu().resolve_conj().resolve_neg()
+        array = bits(x)
     if x.dtype not in _BITS:
-        return x.numpy()
+        return array
     import ml_dtypes
 
-    return bits(x).view(getattr(ml_dtypes, str(x.dtype).removeprefix("torch.")))
+    return array.view(getattr(ml_dtypes, str(x.dtype).removeprefix("torch.")))
 
 
 class _Writable:

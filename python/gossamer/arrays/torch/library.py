@@ -15,8 +15,10 @@ LIBRARY = torch.library.Library("gossamer", "DEF")
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
-# What escaped from a function that torch.func transformed; the dispatcher unwraps it.
+# What escaped from a function that torch.func transformed, and the batches of
+# torch.autograd.functional: the dispatcher unwraps them.
 _is_dead_wrapper = torch._C._functorch.is_dead_tensor_wrapper
+_is_legacy_batch = torch._C._functorch.is_legacy_batchedtensor
 
 #: Gradient of one operand: its number, the gradient of the result, then the operation's arguments.
 Adjoint = Callable[..., torch.Tensor]
@@ -39,7 +41,9 @@ def is_plain(tensors: Sequence[torch.Tensor | None]) -> bool:
     for x in tensors:
         if x is None:
             continue
-        if type(x) not in _PLAIN or x.is_conj() or x.is_neg() or _is_dead_wrapper(x):
+        if type(x) not in _PLAIN or x.is_conj() or x.is_neg():
+            return False
+        if _is_dead_wrapper(x) or _is_legacy_batch(x):
             return False
         if device is None:
             device = x.device
