@@ -12,8 +12,9 @@ namespace gossamer {
 ///
 /// A is m×k, B is k×n, both of one index dtype; both may be unsorted and hold duplicates. indptr: m
 /// + 1 int64 elements, written. Returns the number of positions of C. Scratch: for each thread
-/// O(min(n, f)), f the products of the row of C with most of them. Throws InvalidArgument for
-/// shapes that do not fit, InvalidDType for index types that do not.
+/// O(min(n, f)), f the products of the row of C with most of them, and n bytes where that is at
+/// most 128 KiB. Throws InvalidArgument for shapes that do not fit, InvalidDType for index types
+/// that do not.
 std::int64_t spgemm_count(const CsrPattern& a, const CsrPattern& b, std::int64_t* indptr);
 
 /// Second phase: sorted columns (of c_index_dtype) and values of C, without duplicates.

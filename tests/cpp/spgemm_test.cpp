@@ -149,6 +149,31 @@ TEST_CASE("spgemm reads nothing behind B where B's last row is empty") {
   check_spgemm<float, std::int64_t>(a, b);
 }
 
+// More rows than a table's tags, a row of more products and one of more entries than its list.
+TEST_CASE("spgemm of many rows in few columns") {
+  std::mt19937_64 random(5);
+  BatteryMatrix a{"short rows", 3000, 700, {}, {}, {}, {}};
+  BatteryMatrix b{"few columns", 700, 300, {}, {}, {}, {}};
+  const auto add = [&](BatteryMatrix& matrix, std::int64_t i, std::int64_t j) {
+    matrix.row.push_back(i);
+    matrix.col.push_back(j);
+    matrix.real.push_back(static_cast<double>(random() % 7) - 3);
+    matrix.imag.push_back(static_cast<double>(random() % 7) - 3);
+  };
+  for (std::int64_t i = 0; i < a.rows; ++i) {
+    const bool full = i == 1000, first_rows = i == 2000;
+    for (std::int64_t j = 0; j < a.cols; ++j) {
+      if (full || (first_rows && j < 600) || random() % 200 == 0) add(a, i, j);
+    }
+  }
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    const std::int64_t length = i % 97 == 0 ? 40 : i < 600 ? i % 2 : 8;
+    for (std::int64_t p = 0; p < length; ++p) add(b, i, static_cast<std::int64_t>(random() % 300));
+  }
+  check_spgemm<float, std::int32_t>(a, b);
+  check_spgemm<complex128, std::int64_t>(a, b);
+}
+
 TEST_CASE("spgemm with columns that 32 bits cannot hold") {
   std::mt19937_64 random(3);
   std::normal_distribution<double> normal;

@@ -104,6 +104,30 @@ HWY_INLINE void prefetch_operand_row(const Typed<T, I>& op, std::int64_t p) {
   if constexpr (has_values<T>) hwy::Prefetch(op.b_values + begin);
 }
 
+/// Unsigned lanes of another width.
+template <class D, class V>
+HWY_INLINE hn::Vec<D> resize_lanes(D d, V v) {
+  using To = hn::TFromD<D>;
+  using From = hn::TFromV<V>;
+  if constexpr (sizeof(To) == sizeof(From)) {
+    return v;
+  } else if constexpr (sizeof(To) > sizeof(From)) {
+    return hn::PromoteTo(d, v);
+  } else {
+    return hn::TruncateTo(d, v);
+  }
+}
+
+/// Vectors with as many lanes of each of several types.
+template <class... Types>
+struct Together {
+  static constexpr std::size_t widest = std::max({sizeof(Types)...});
+  using Widest = hn::ScalableTag<hwy::UnsignedFromSize<widest>>;
+  template <class U>
+  using Tag = hn::Rebind<U, Widest>;
+  static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(Widest()));
+};
+
 /// sum + a b, contracted everywhere or nowhere: whichever way a row is summed, its bits are the
 /// same.
 template <class S>

@@ -88,30 +88,6 @@ struct GroupProducts {
   Key* keys() { return keys_and_one_before + 16; }
 };
 
-/// Unsigned lanes of another width.
-template <class D, class V>
-HWY_INLINE hn::Vec<D> resize_lanes(D d, V v) {
-  using To = hn::TFromD<D>;
-  using From = hn::TFromV<V>;
-  if constexpr (sizeof(To) == sizeof(From)) {
-    return v;
-  } else if constexpr (sizeof(To) > sizeof(From)) {
-    return hn::PromoteTo(d, v);
-  } else {
-    return hn::TruncateTo(d, v);
-  }
-}
-
-/// Vectors with as many lanes of each of several types.
-template <class... Types>
-struct Together {
-  static constexpr std::size_t widest = std::max({sizeof(Types)...});
-  using Widest = hn::ScalableTag<hwy::UnsignedFromSize<widest>>;
-  template <class U>
-  using Tag = hn::Rebind<U, Widest>;
-  static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(Widest()));
-};
-
 /// Writes the factors of A's entry p and its row of B, the group's products from n on.
 template <class Key, class T, class I>
 HWY_INLINE void expand_factors(const Typed<T, I>& op, std::int64_t p, std::int64_t begin,

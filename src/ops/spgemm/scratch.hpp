@@ -63,6 +63,8 @@ struct SpgemmScratch {
   ScratchMemory sums, ones, marks;
   ScratchMemory columns, values;
   ScratchMemory keys, sorted_keys, elements, numbers;
+  ScratchMemory last_rows;     ///< for each column the tag of the last row that reached it
+  std::uint32_t last_tag = 0;  ///< the highest of these tags
 };
 
 }  // namespace gossamer

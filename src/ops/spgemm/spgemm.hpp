@@ -20,6 +20,7 @@ struct SpgemmOperands {
   CsrView a, b;
   bool canonical;  ///< the columns of each row of B are known to increase strictly
   bool prefetch;   ///< B is too large for the caches that are near
+  bool tabled;     ///< few columns beside the work: worth a table of them
 };
 
 /// Into how many pieces to cut rows that cost `work` operations together.

@@ -22,6 +22,7 @@
 #include "core/threads.hpp"
 #include "core/visit.hpp"
 #include "formats/csr.hpp"
+#include "ops/spgemm/column_table-inl.hpp"
 #include "ops/spgemm/row_group-inl.hpp"
 #include "ops/spgemm/row_products.hpp"
 #include "ops/spgemm/sort-inl.hpp"
@@ -68,6 +69,10 @@ std::int64_t CountRows(const SpgemmOperands& operands, std::int64_t begin, std::
                        std::int64_t* counts, SpgemmScratch& scratch) {
   return visit_index(operands.a.pattern.index_dtype, "A", [&](auto index) HWY_ATTR {
     const Typed<NoValue, typename decltype(index)::type> op(operands);
+    if (operands.tabled) {
+      ColumnTable(op, operands.b.pattern.cols, scratch).count(begin, end, counts);
+      return std::accumulate(counts + begin, counts + end, std::int64_t{0});
+    }
     RowGroups<NoValue, typename decltype(index)::type> groups(op, operands.b.pattern.cols);
     std::int64_t repeatable =
         0;  // products of the row above, where looking for the same again pays
@@ -375,7 +380,10 @@ bool is_canonical(const CsrPattern& pattern) {
 SpgemmOperands operands_of(const CsrView& a, const CsrView& b, std::int64_t work) {
   const CsrPattern& pattern = b.pattern;
   const bool prefetch = pattern.nnz + pattern.rows > tuning::spgemm_cached_positions;
-  return {a, b, pattern.nnz <= work && is_canonical(pattern), prefetch};
+  const bool tabled =
+      pattern.cols <= std::min(work, tuning::spgemm_table_columns) &&
+      pattern.cols / tuning::spgemm_table_columns_per_product * a.pattern.rows <= work;
+  return {a, b, pattern.nnz <= work && is_canonical(pattern), prefetch, tabled};
 }
 
 /// Runs body(piece, scratch) for all pieces; a thread keeps its scratch from piece to piece.

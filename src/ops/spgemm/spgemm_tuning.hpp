@@ -30,6 +30,12 @@ inline constexpr std::int64_t spgemm_window_columns_per_product = 32;
 /// Columns of a window for each product up to which its marks are bytes, else bits.
 inline constexpr std::int64_t spgemm_byte_columns_per_product = 16;
 
+/// Columns of C up to which the first phase counts in a table of them, one byte each.
+inline constexpr std::int64_t spgemm_table_columns = 131'072;
+
+/// Columns of that table for each product of an average row: it is cleared every 255 rows.
+inline constexpr std::int64_t spgemm_table_columns_per_product = 8'192;
+
 /// Positions and rows of B beyond which its rows are prefetched: the L2 cache holds no more.
 inline constexpr std::int64_t spgemm_cached_positions = 65'536;
 
