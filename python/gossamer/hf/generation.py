@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
+from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
 from .layout import packed_layers
 from .memory import peak_bytes, reset_peak
@@ -179,11 +180,7 @@ def generate(
             f"{temperature}: expected at least 1, 1 and 0"
         )
     length = len(prompt) + max_new_tokens
-    positions = getattr(model.config, "max_position_embeddings", length)
-    if length > positions:
-        raise ValueError(
-            f"prompt and new tokens are {length}, more than the model's {positions} positions"
-        )
+    check_positions(model, "prompt and new tokens are", length)
     device = model.device
     generator = torch.Generator(device).manual_seed(seed)
     ends = _end_tokens(model)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ..prune.calibration import check_positions
+
 
 def perplexity(
     model: Any,
@@ -33,13 +35,15 @@ def perplexity(
     Raises
     ------
     ValueError
-        If there are fewer than two tokens, or length is less than 2.
+        If there are fewer than two tokens, length is less than 2, or a window has more tokens than
+        the model has positions.
     """
     if len(tokens) < 2 or length < 2:
         raise ValueError(
             f"a text of {len(tokens)} tokens in windows of {length}: expected two or more of both"
         )
     windows = [window for window in tokens.split(length) if len(window) > 1]
+    check_positions(model, "windows have the length", len(windows[0]))
     device = next(model.parameters()).device
     loss, predicted = 0.0, 0
     with torch.inference_mode():

@@ -11,6 +11,7 @@ from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from ..arrays.torch.packed import result_dtype
 from .layout import (
     PackedLayout,
     UnreadLinear,
@@ -80,7 +81,10 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> None:
         for name, layer in list(model.named_modules()):
             if isinstance(layer, UnreadLinear):
-                model.set_submodule(name, layer.packed())
+                packed = layer.packed()
+                if result_dtype(packed.values, model.dtype) is not model.dtype:
+                    packed.to(model.dtype)
+                model.set_submodule(name, packed)
             elif isinstance(layer, nn.Linear):
                 # Not every transformers compares the shapes of a model that has a quantizer.
                 expected = layer.out_features, layer.in_features
@@ -93,9 +97,11 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
     def get_state_dict_and_metadata(self, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors to save, and no metadata; called before the configuration is written."""
         tensors = checkpoint_tensors(model)
+        layers = packed_layers(model)
         for name, entry in model.config.quantization_config.layers.items():
-            # Arrays made anew of what a GPU keeps have no stored zeros.
+            # Arrays made anew of what a GPU keeps have no stored zeros; values may have been cast.
             entry["slots"] = int(tensors[f"{name}.{checkpoint_name('row_offsets')}"][-1])
+            entry["dtype"] = layers[name]._value_type
         return tensors, {}
 
     def is_serializable(self, *_: Any, **__: Any) -> bool:

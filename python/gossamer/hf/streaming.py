@@ -22,7 +22,7 @@ from transformers.utils import cached_file
 from ..io.atomic import check_keeps, check_replaceable, replacing_folder
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
-from .checkpoints import load_tokenizer, locate
+from .checkpoints import load_tokenizer, locate, reading
 from .layout import PackedLayout, checkpoint_name
 from .packing import packable_layers
 from .quantizer import GossamerConfig
@@ -95,11 +95,9 @@ def compress_checkpoint(
     check_keeps(folder, output)
     if gguf is not None:
         raise ValueError(f"{gguf} is no safetensors file; gossamer prune writes such of GGUF files")
-    try:
+    with reading(folder):
         config = transformers.AutoConfig.from_pretrained(folder)
         files = _tensor_files(folder)
-    except OSError as error:
-        raise FileNotFoundError(f"{folder}: {error}") from error
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError("the model is packed or quantized already; give the one it was made from")
     linears, packable = _linear_layers(config, skip)

@@ -48,3 +48,10 @@ def text_tokens(tokenizer: Any, text: str) -> torch.Tensor:
     """Tokens of a text of any length, int64, without the model's special ones."""
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return torch.tensor(ids, dtype=torch.int64)
+
+
+def check_positions(model: Any, what: str, tokens: int) -> None:
+    """Raise ValueError, beginning with `what`, for more tokens than a model has positions."""
+    positions = getattr(model.config, "max_position_embeddings", tokens)
+    if tokens > positions:
+        raise ValueError(f"{what} {tokens}, more than the model's {positions} positions")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import BlockRunner
+from .calibration import check_positions
 from .finished import FinishedBlocks, fingerprint
 from .layers import PruningPlan, Target
 from .magnitude import zero_lowest_of_rows, zero_smallest
@@ -79,8 +80,8 @@ def prune_model(
     Raises
     ------
     ValueError
-        For an unknown method, missing windows, weights that are not finite, or an unfinished run
-        with other settings.
+        For an unknown method, missing windows, windows longer than the model has positions, weights
+        that are not finite, or an unfinished run with other settings.
     """
     if method not in METHODS:
         raise ValueError(f"method = {method!r}, expected one of {', '.join(METHODS)}")
@@ -94,6 +95,7 @@ def prune_model(
             if method in ("wanda", "sparsegpt"):
                 if windows is None or not len(windows):
                     raise ValueError(f"method {method!r} needs calibration windows")
+                check_positions(model, "calibration windows have the length", windows.shape[1])
                 _prune_calibrated(model, plan, method, windows, unfinished, progress)
             else:
                 _prune_by_magnitude(plan, method, progress)

@@ -45,17 +45,17 @@ VALUE_TYPES = {
 DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def result_dtype(values: torch.Tensor, x: torch.Tensor) -> torch.dtype:
-    """Dtype of a packed product."""
+def result_dtype(values: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    """Dtype of a packed product with an operand of that dtype."""
     name = VALUE_TYPES[values.dtype]
-    return x.dtype if has_scales(name) else DTYPES[promote(name, NAMES[x.dtype])]
+    return dtype if has_scales(name) else DTYPES[promote(name, NAMES[dtype])]
 
 
 def _result(
     values: torch.Tensor, x: torch.Tensor, rows: int, cols: int, transpose: bool, swapped: bool
 ) -> torch.Tensor:
     shape = kernels.product_shape(x.shape, (rows, cols), transpose, swapped)
-    return x.new_empty(shape, dtype=result_dtype(values, x))
+    return x.new_empty(shape, dtype=result_dtype(values, x.dtype))
 
 
 def _cpu(
@@ -104,7 +104,7 @@ class HostMatrix:
     def __init__(self, values: torch.Tensor, *rest: Any) -> None:
         self._matrix = _host_matrix(values, *rest)
         self._rows = rest[-2]
-        self._dtypes = {x: result_dtype(values, torch.empty(0, dtype=x)) for x in DENSE_TYPES}
+        self._dtypes = {dtype: result_dtype(values, dtype) for dtype in DENSE_TYPES}
 
     def matmul_rows(self, x: torch.Tensor) -> torch.Tensor:
         """Product with every vector along the last axis of x, a plain tensor of `DENSE_TYPES`."""
