@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "gossamer/views.hpp"
@@ -37,7 +39,8 @@ struct Member {
   }
 };
 
-/// The dense operands, with as few axes as describe them. Single columns of a batch become columns.
+/// The dense operands, with as few axes as describe them. Members of a batch that lie as further
+/// columns would become columns, as do those of a single one.
 inline DenseColumns describe(const ArrayView& x, const ArrayView& y) {
   DenseColumns dense;
   const int row_axis = x.rank == 1 ? 0 : x.rank - 2;
@@ -62,14 +65,39 @@ inline DenseColumns describe(const ArrayView& x, const ArrayView& y) {
     dense.x_stride[dense.axes - 1] = x.strides[axis];
     dense.y_stride[dense.axes - 1] = y.strides[axis];
   }
-  if (dense.cols == 1 && dense.axes > 0) {
-    const int last = --dense.axes;
-    dense.cols = dense.extent[last];
-    dense.members /= dense.cols;
-    dense.x_col_stride = dense.x_stride[last];
-    dense.y_col_stride = dense.y_stride[last];
+  while (dense.axes > 0 && dense.members > 0) {
+    const int last = dense.axes - 1;
+    if (dense.cols == 1) {
+      dense.x_col_stride = dense.x_stride[last];
+      dense.y_col_stride = dense.y_stride[last];
+    } else if (dense.x_stride[last] != dense.cols * dense.x_col_stride ||
+               dense.y_stride[last] != dense.cols * dense.y_col_stride) {
+      break;
+    }
+    dense.cols *= dense.extent[last];
+    dense.members /= dense.extent[last];
+    dense.axes = last;
   }
   return dense;
+}
+
+/// Whether `width` neighbouring columns of a dense operand can be taken at once, in every row and
+/// member. batch_strides: one for each of the operands' axes.
+inline bool is_aligned(const DenseColumns& dense, const void* data, std::int64_t row_stride,
+                       std::int64_t col_stride, const std::int64_t* batch_strides,
+                       std::size_t width, std::size_t item) {
+  const auto fits = [&](std::int64_t n) { return n % static_cast<std::int64_t>(width) == 0; };
+  return col_stride == 1 && fits(dense.cols) && fits(row_stride) &&
+         reinterpret_cast<std::uintptr_t>(data) % (width * item) == 0 &&
+         std::all_of(batch_strides, batch_strides + dense.axes, fits);
+}
+inline bool x_is_aligned(const DenseColumns& dense, std::size_t width, std::size_t item) {
+  return is_aligned(dense, dense.x, dense.x_row_stride, dense.x_col_stride, dense.x_stride, width,
+                    item);
+}
+inline bool y_is_aligned(const DenseColumns& dense, std::size_t width, std::size_t item) {
+  return is_aligned(dense, dense.y, dense.y_row_stride, dense.y_col_stride, dense.y_stride, width,
+                    item);
 }
 
 }  // namespace gossamer::cuda

@@ -142,6 +142,12 @@ __device__ __forceinline__ T sum_lanes(T value, int width) {
   return value;
 }
 
+/// Neighbouring values that are loaded and stored at once.
+template <class T, int Width>
+struct alignas(sizeof(T) * Width) Vector {
+  T element[Width];
+};
+
 template <int Bytes>
 struct WordOf;
 template <>

@@ -62,7 +62,8 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
   std::vector<T> first;
   for (int repeat = 0; repeat < 2; ++repeat) {
     const DeviceDense<T> device_y(y);
-    const DeviceMemory<char> workspace(cuda::matmul_workspace(planned.schedule, device_y.view));
+    const DeviceMemory<char> workspace(
+        cuda::matmul_workspace(device_a.pattern(), planned.schedule, device_x.view, device_y.view));
     cuda::matmul(device_a.view(), planned.schedule, device_x.view, device_y.view, conjugate,
                  workspace.workspace(), stream);
     const std::vector<T> result = device_y.data.host();
@@ -118,6 +119,23 @@ BatteryMatrix tall_band() {
   return band;
 }
 
+/// Enough positions that strided columns are copied, in uneven rows of which some are cut.
+BatteryMatrix many_positions() {
+  BatteryMatrix many;
+  many.name = "many positions";
+  many.rows = 203;
+  many.cols = 5000;
+  for (std::int64_t i = 0; i < many.rows; ++i) {
+    for (std::int64_t j = i % 3; j < many.cols; j += i % 50 == 7 ? 1 : 19) {
+      many.row.push_back(i);
+      many.col.push_back(j);
+      many.real.push_back(static_cast<double>(i % 17) - 3.1);
+      many.imag.push_back(static_cast<double>(j % 5));
+    }
+  }
+  return many;
+}
+
 }  // namespace
 
 TEST_CASE("matmul is within the error bound on every path, and repeats its bits") {
@@ -133,6 +151,15 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
     check_product<float, std::int32_t>(matrix, Layout::batch, 300);
     check_product<float, std::int32_t>(matrix, Layout::rows, 64);
   }
+}
+
+TEST_CASE("matmul copies strided columns where that pays") {
+  const BatteryMatrix many = many_positions();
+#define GOSSAMER_CHECK(enumerator, type, ...)                                     \
+  check_product<type, std::int32_t>(many, Layout::columns, 24, is_complex<type>); \
+  check_product<type, std::int64_t>(many, Layout::columns, 21);
+  GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
 }
 
 TEST_CASE("matmul streams many short rows") {

@@ -64,18 +64,31 @@ void check_values(const BatteryMatrix& matrix) {
   }
 }
 
+/// U and V with `members` matrices each, or, swapped, the transposed ones.
 template <class T, class I>
-void check_sddmm(const BatteryMatrix& matrix, std::int64_t k, bool conjugate) {
+void check_sddmm(const BatteryMatrix& matrix, std::int64_t k, bool conjugate,
+                 std::int64_t members = 2, bool swapped = false) {
   const OwnedCsr<T, I> a(matrix);
   const DeviceCsr<T, I> device(a);
-  const std::int64_t members = 2;
   const auto u = random_values<T>(static_cast<std::size_t>(members * a.rows * k));
   const auto v = random_values<T>(static_cast<std::size_t>(members * a.cols * k));
   const DeviceMemory<T> device_u(u), device_v(v), values(a.values.size());
-  cuda::sddmm(device.pattern(),
-              ArrayView::contiguous(device_u.data(), dtype_v<T>, {members, a.rows, k}),
-              ArrayView::contiguous(device_v.data(), dtype_v<T>, {members, a.cols, k}),
-              values.data(), conjugate, stream);
+  const auto view = [&](void* data, std::int64_t rows) {
+    ArrayView all = ArrayView::contiguous(data, dtype_v<T>, {members, rows, k});
+    if (swapped) {
+      all.strides[1] = 1;
+      all.strides[2] = rows;
+    }
+    return all;
+  };
+  const auto element = [&](const std::vector<T>& from, std::int64_t rows, std::int64_t m,
+                           std::int64_t row, std::int64_t c) {
+    return from[static_cast<std::size_t>(m * rows * k + (swapped ? c * rows + row : row * k + c))];
+  };
+  const ArrayView u_view = view(device_u.data(), a.rows), v_view = view(device_v.data(), a.cols);
+  const DeviceMemory<char> workspace(cuda::sddmm_workspace(device.pattern(), u_view, v_view));
+  cuda::sddmm(device.pattern(), u_view, v_view, values.data(), conjugate, workspace.workspace(),
+              stream);
   const std::vector<T> result = values.host();
   for (std::int64_t i = 0; i < a.rows; ++i) {
     for (I p = a.indptr[static_cast<std::size_t>(i)]; p < a.indptr[static_cast<std::size_t>(i) + 1];
@@ -83,10 +96,8 @@ void check_sddmm(const BatteryMatrix& matrix, std::int64_t k, bool conjugate) {
       ExactSum<T> exact;
       for (std::int64_t m = 0; m < members; ++m) {
         for (std::int64_t c = 0; c < k; ++c) {
-          const T right = v[static_cast<std::size_t>(
-              (m * a.cols + a.indices[static_cast<std::size_t>(p)]) * k + c)];
-          exact.add(u[static_cast<std::size_t>((m * a.rows + i) * k + c)],
-                    conjugate ? conjugate_if<true>(right) : right);
+          const T right = element(v, a.cols, m, a.indices[static_cast<std::size_t>(p)], c);
+          exact.add(element(u, a.rows, m, i, c), conjugate ? conjugate_if<true>(right) : right);
         }
       }
       CHECK(within_bound(result[static_cast<std::size_t>(p)], exact));
@@ -159,11 +170,16 @@ TEST_CASE("values follow maps and are summed by segments") {
 
 TEST_CASE("sddmm samples the dense product") {
   for (const BatteryMatrix& matrix : reduced_battery()) {
-#define GOSSAMER_CHECK(enumerator, type, ...)       \
-  check_sddmm<type, std::int32_t>(matrix, 5, true); \
-  check_sddmm<type, std::int64_t>(matrix, 1, false);
+#define GOSSAMER_CHECK(enumerator, type, ...)        \
+  check_sddmm<type, std::int32_t>(matrix, 5, true);  \
+  check_sddmm<type, std::int64_t>(matrix, 1, false); \
+  check_sddmm<type, std::int32_t>(matrix, 16, false);
     GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
 #undef GOSSAMER_CHECK
+    check_sddmm<float, std::int32_t>(matrix, 72, false);
+    check_sddmm<float, std::int32_t>(matrix, 260, false);
+    check_sddmm<float, std::int32_t>(matrix, 100, false, 1, true);
+    check_sddmm<complex128, std::int64_t>(matrix, 84, true, 1, true);
   }
 }
 

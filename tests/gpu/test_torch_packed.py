@@ -196,7 +196,6 @@ def test_a_layer_keeps_one_arrangement(dtype, format):
     before = torch.cuda.memory_allocated()
     layer.cuda()
     assert_product(layer(x.cuda()), dense, x)
-    assert layer.values.numel()
     assert_product(layer(x[:1].cuda()), dense, x[:1])
     assert not layer.values.numel()
     kept = torch.cuda.memory_allocated() - before
@@ -213,6 +212,24 @@ def test_a_layer_keeps_one_arrangement(dtype, format):
     layer.load_state_dict(stored)
     assert_product(layer(x[:1].cuda()), dense, x[:1])
     assert_product(layer.cpu().float()(x[:2].float()), dense, x[:2].float())
+
+
+def test_what_a_graph_walks_stays():
+    from gossamer.nn import PackedLinear
+
+    W = matrix((300, 640), 0.5, torch.float16)
+    layer = PackedLinear(gs.compress(W.cuda()))
+    x = vectors((40, 640), torch.float16).cuda()
+    expected = layer(x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = layer(x)
+    assert_product(layer(x[:1]), W, x[:1])
+    reused = [torch.full((layer.nbytes,), 0xFF, dtype=torch.uint8, device="cuda") for _ in range(4)]
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(y, expected)
+    del reused
 
 
 def test_a_layer_in_a_graph_and_compiled():

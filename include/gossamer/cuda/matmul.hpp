@@ -38,8 +38,10 @@ std::size_t row_schedule_workspace(const CsrPattern& pattern);
 void fill_row_schedule(const CsrPattern& pattern, const RowSchedule& schedule, void* memory,
                        Workspace workspace, Stream stream);
 
-/// Bytes of workspace that matmul needs for a result.
-std::size_t matmul_workspace(const RowSchedule& schedule, const ArrayView& y);
+/// Bytes of workspace that matmul needs for these operands: for sums, and for a copy of X where its
+/// columns are strided and that pays.
+std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& schedule,
+                             const ArrayView& x, const ArrayView& y);
 
 /// Y = A X, or conj(A) X, as gossamer::matmul.
 ///

@@ -6,9 +6,13 @@
 
 namespace gossamer::cuda {
 
+/// Bytes of workspace that sddmm needs: for copies of operands whose columns are strided.
+std::size_t sddmm_workspace(const CsrPattern& pattern, const ArrayView& u, const ArrayView& v);
+
 /// values[p] = sum over k of U[i, k] V[j, k] at each stored position p = (i, j), over all batch
-/// members, as gossamer::sddmm. Throws as it does.
+/// members, as gossamer::sddmm. Throws as it does, and InvalidArgument for a workspace that is too
+/// small.
 void sddmm(const CsrPattern& pattern, const ArrayView& u, const ArrayView& v, void* values,
-           bool conjugate, Stream stream);
+           bool conjugate, Workspace workspace, Stream stream);
 
 }  // namespace gossamer::cuda

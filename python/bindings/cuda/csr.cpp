@@ -45,10 +45,10 @@ void bind_patterns(nb::module_& m) {
           "Write the schedule into memory, which products read from then on.")
       .def(
           "matmul_workspace",
-          [](const DeviceCsrPattern& self, const ArrayView& y) {
-            return cuda::matmul_workspace(self.schedule, y);
+          [](const DeviceCsrPattern& self, const ArrayView& x, const ArrayView& y) {
+            return cuda::matmul_workspace(self.pattern, self.schedule, x, y);
           },
-          nb::arg("y"))
+          nb::arg("x"), nb::arg("y"))
       .def(
           "matmul",
           [](const DeviceCsrPattern& self, const ArrayView& values, const ArrayView& x,
@@ -61,13 +61,22 @@ void bind_patterns(nb::module_& m) {
           nb::arg("workspace").none(), nb::arg("stream"),
           "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them.")
       .def(
+          "sddmm_workspace",
+          [](const DeviceCsrPattern& self, const ArrayView& u, const ArrayView& v) {
+            return cuda::sddmm_workspace(self.pattern, u, v);
+          },
+          nb::arg("u"), nb::arg("v"))
+      .def(
           "sddmm",
           [](const DeviceCsrPattern& self, const ArrayView& u, const ArrayView& v,
-             const ArrayView& values, bool conjugate, cuda::Stream stream) {
+             const ArrayView& values, bool conjugate, std::optional<cuda::Workspace> workspace,
+             cuda::Stream stream) {
             void* const out = device_vector(values, self.pattern.nnz, u.dtype, "values");
-            cuda::sddmm(self.pattern, u, v, out, conjugate, stream);
+            cuda::sddmm(self.pattern, u, v, out, conjugate, workspace.value_or(cuda::Workspace{}),
+                        stream);
           },
-          nb::arg("u"), nb::arg("v"), nb::arg("values"), nb::arg("conjugate"), nb::arg("stream"),
+          nb::arg("u"), nb::arg("v"), nb::arg("values"), nb::arg("conjugate"),
+          nb::arg("workspace").none(), nb::arg("stream"),
           "Write the values of U Vᵀ at the positions.");
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "gossamer/errors.hpp"
 
@@ -21,7 +22,7 @@ DType dtype_named(const char* wanted) {
 }
 
 void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::tuple shape,
-               nb::tuple strides) {
+               nb::tuple strides, bool swapped) {
   if (shape.size() != strides.size() ||
       shape.size() > static_cast<std::size_t>(ArrayView::max_rank)) {
     throw InvalidArgument("View: shape has " + std::to_string(shape.size()) + " axes and strides " +
@@ -35,6 +36,10 @@ void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::t
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
     view->shape[axis] = nb::cast<std::int64_t>(shape[axis]);
     view->strides[axis] = nb::cast<std::int64_t>(strides[axis]);
+  }
+  if (swapped && view->rank > 1) {
+    std::swap(view->shape[view->rank - 1], view->shape[view->rank - 2]);
+    std::swap(view->strides[view->rank - 1], view->strides[view->rank - 2]);
   }
 }
 
@@ -56,10 +61,10 @@ void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, con
 
 void bind_device_arrays(nb::module_& m) {
   nb::class_<ArrayView>(m, "View",
-                        "A strided array in device memory; strides count elements. It keeps "
-                        "nothing alive.")
+                        "A strided array in device memory; strides count elements. swapped: with "
+                        "its last two axes exchanged. It keeps nothing alive.")
       .def("__init__", &make_view, nb::arg("pointer"), nb::arg("dtype"), nb::arg("shape"),
-           nb::arg("strides"));
+           nb::arg("strides"), nb::arg("swapped") = false);
   nb::class_<cuda::Stream>(m, "Stream", "A stream of a device, by the handle of the runtime.")
       .def(
           "__init__",

@@ -83,12 +83,7 @@ class Memory(ABC):
 
     def view(self, x: DeviceArray, swapped: bool = False) -> Any:
         """Return x as the engine takes it, with its last two axes exchanged where that is asked."""
-        shape, strides = x.shape, self.strides(x)
-        if swapped:
-            shape, strides = (
-                (*lengths[:-2], lengths[-1], lengths[-2]) for lengths in (shape, strides)
-            )
-        return engine().View(self.pointer(x), self.dtype_name(x), shape, strides)
+        return engine().View(self.pointer(x), self.dtype_name(x), x.shape, self.strides(x), swapped)
 
     def rows_view(self, x: DeviceArray, rows: int, cols: int) -> Any:
         """Return a C-contiguous array of as many elements as a matrix that the engine takes."""

@@ -134,6 +134,9 @@ class DeviceMatrix:
     them is made, and in a third one for up to 128 vectors of 16-bit values on Hopper: about as many
     bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
     product of each kind cannot be captured in a graph.
+
+    Once the packed arrays are given up, one of the two is kept: the one for few vectors, as soon as
+    it is there, unless a graph walks the other.
     """
 
     def __init__(
@@ -149,8 +152,19 @@ class DeviceMatrix:
         slots = _slots(memory, parts)
         self._packed = handle(memory, format, dtype, shape, parts, slots)
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
-        self.has_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
-        self.few = delta_rows_vectors(slots / max(1, self.rows * self.cols), self.has_tiles)
+        self._density = slots / max(1, self.rows * self.cols)
+        self._fits_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
+        self._tiles_captured = False
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether products may walk bitmap tiles."""
+        return self._fits_tiles and (self._packed is not None or "bitmap_tiles" in self._arranged)
+
+    @property
+    def few(self) -> int:
+        """Vectors up to which products walk delta rows."""
+        return delta_rows_vectors(self._density, self.has_tiles)
 
     @property
     def nbytes(self) -> int:
@@ -200,14 +214,17 @@ class DeviceMatrix:
         vectors = 1 if x.ndim == 1 else math.prod(x.shape[:-1])
         dtype = memory.dtype_name(x)
         shape = (*x.shape[:-1], outputs)
-        if transpose or (vectors > self.few and not self._takes_tiles(vectors, dtype)):
+        tiles = vectors > 1 and vectors > self.few
+        if transpose or (tiles and not self._takes_tiles(vectors, dtype)):
             x = x.reshape(vectors, inputs)
             return self._matmul_unpacked(x, dtype, transpose).reshape(shape)
         y = memory.empty(shape, dtype, self.device)
         if vectors == 0 or outputs == 0:
             return y
-        arrangement = self._arrangement("delta_rows" if vectors <= self.few else "bitmap_tiles")
+        arrangement = self._arrangement("bitmap_tiles" if tiles else "delta_rows")
         stream = memory.stream(self.device)
+        if tiles and engine().capture_id(stream):
+            self._tiles_captured = True
         nbytes = arrangement.workspace_bytes(vectors)
         workspace = _buffers.workspace(memory, self.device, stream, nbytes)
         views = memory.rows_view(x, vectors, inputs), memory.rows_view(y, vectors, outputs)
@@ -230,7 +247,10 @@ class DeviceMatrix:
 
     def _arrangement(self, kind: str) -> Any:
         if kind not in self._arranged:
-            self._arranged[kind] = self._arrange(kind)
+            made = self._arrange(kind)
+            if self._packed is None and not self._tiles_captured:
+                self._arranged.clear()
+            self._arranged[kind] = made
         return self._arranged[kind][0]
 
     def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:

@@ -115,16 +115,9 @@ def matmul(
         _gather(memory, values, index_map, moved)
         values = moved
     matrix: PreparedPattern = on_device(memory, pattern, device)
-    x, out = within_rank(x), within_rank(out)
-    swapped = swapped and x.ndim > 1
-    y = memory.view(out, swapped)
-    kept = workspace = None
-    nbytes = matrix.handle.matmul_workspace(y)
-    if nbytes:
-        kept, workspace = memory.workspace(nbytes, device)
-    matrix.handle.matmul(
-        memory.view(values), memory.view(x, swapped), y, False, workspace, memory.stream(device)
-    )
+    x, y = memory.view(within_rank(x), swapped), memory.view(within_rank(out), swapped)
+    kept, workspace = _workspace(memory, matrix.handle.matmul_workspace(x, y), device)
+    matrix.handle.matmul(memory.view(values), x, y, False, workspace, memory.stream(device))
     del kept
 
 
@@ -134,8 +127,14 @@ def sddmm(
     """Write the values of U Vᵀ at the positions, summed over batches."""
     device = memory.device(u)
     handle = on_device(memory, pattern, device).handle
-    views = (memory.view(x) for x in (within_rank(u), within_rank(v), out))
-    handle.sddmm(*views, False, memory.stream(device))
+    factors = memory.view(within_rank(u)), memory.view(within_rank(v))
+    kept, workspace = _workspace(memory, handle.sddmm_workspace(*factors), device)
+    handle.sddmm(*factors, memory.view(out), False, workspace, memory.stream(device))
+    del kept
+
+
+def _workspace(memory: Memory, nbytes: int, device: int) -> tuple[DeviceArray | None, Any]:
+    return memory.workspace(nbytes, device) if nbytes else (None, None)
 
 
 def spgemm(

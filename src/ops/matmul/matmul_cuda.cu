@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstddef>
 
 #include "core/message.hpp"
+#include "cuda/adjacent_columns.cuh"
 #include "gossamer/errors.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "ops/matmul/matmul_cuda.cuh"
@@ -18,25 +20,46 @@ void check_row_stride(const CsrView& a, const DenseColumns& dense) {
   }
 }
 
+bool copies_x(const CsrPattern& pattern, const DenseColumns& dense) {
+  return dense.x_col_stride != 1 && dense.members == 1 &&
+         pays_to_copy(pattern.nnz, pattern.cols, dense.cols);
+}
+
+/// Bytes for the sums of pieces, and where the copy of X begins.
+std::size_t sums_bytes(const RowSchedule& schedule, const DenseColumns& dense, DType dtype) {
+  const std::size_t accumulator = std::max(item_size(dtype), sizeof(float));
+  const std::size_t bytes =
+      accumulator * static_cast<std::size_t>(schedule.pieces * dense.cols * dense.members);
+  return (bytes + 255) / 256 * 256;
+}
+
 }  // namespace
 
-std::size_t matmul_workspace(const RowSchedule& schedule, const ArrayView& y) {
-  std::int64_t columns = 1;
-  for (int axis = 0; axis < y.rank; ++axis) {
-    if (axis != (y.rank == 1 ? 0 : y.rank - 2)) columns *= y.shape[axis];
-  }
-  const std::size_t accumulator = std::max<std::size_t>(item_size(y.dtype), sizeof(float));
-  return accumulator * static_cast<std::size_t>(schedule.pieces * columns);
+std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& schedule,
+                             const ArrayView& x, const ArrayView& y) {
+  const DenseColumns dense = describe(x, y);
+  const std::size_t sums = sums_bytes(schedule, dense, y.dtype);
+  if (!copies_x(pattern, dense)) return sums;
+  return sums + item_size(x.dtype) * static_cast<std::size_t>(pattern.cols * dense.cols);
 }
 
 void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
             bool conjugate, Workspace workspace, Stream stream) {
   check_matmul_shapes(a, x, y);
-  check_workspace(workspace, matmul_workspace(schedule, y), "matmul");
-  const DenseColumns dense = describe(x, y);
-  check_row_stride(a, dense);
+  check_workspace(workspace, matmul_workspace(a.pattern, schedule, x, y), "matmul");
+  DenseColumns dense = describe(x, y);
   if (a.pattern.rows == 0 || dense.cols == 0 || dense.members == 0) return;
   const DeviceScope scope(stream, "matmul");
+  if (copies_x(a.pattern, dense)) {
+    void* const copy =
+        static_cast<std::byte*>(workspace.data) + sums_bytes(schedule, dense, y.dtype);
+    copy_rows({{{dense.x, a.pattern.cols, dense.x_row_stride, dense.x_col_stride, copy}, {}}},
+              dense.cols, item_size(x.dtype), stream);
+    dense.x = copy;
+    dense.x_row_stride = dense.cols;
+    dense.x_col_stride = 1;
+  }
+  check_row_stride(a, dense);
   const bool single = dense.cols == 1 && dense.members == 1;
   if (single && schedule.even && multiply_stream(a, dense, conjugate, stream)) return;
   multiply_rows(a, schedule, dense, conjugate, workspace, stream);

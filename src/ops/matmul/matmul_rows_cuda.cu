@@ -34,6 +34,7 @@ struct Schedule {
   const I* piece_owners;
   void* sums;  ///< of pieces, `columns` accumulators each
   std::int64_t columns;
+  bool stores_vectors;  ///< rows of Y can be written as those of X are read
 };
 
 /// The columns that a thread computes: Width neighbours at once, or Width of any stride.
@@ -57,8 +58,8 @@ struct ThreadColumns {
   }
 
   __device__ static void store(const DeviceAccumulator<T> (&sum)[Width], T* to, std::int64_t stride,
-                               int count) {
-    if constexpr (Vectorized) {
+                               int count, bool vector) {
+    if (Vectorized && vector) {
       Elements stored;
 #pragma unroll
       for (int w = 0; w < Width; ++w) stored.element[w] = narrow<T>(sum[w]);
@@ -184,7 +185,7 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
         }
       } else if (count > 0) {
         Columns::store(sum, member.y + row * dense.y_row_stride + column * dense.y_col_stride,
-                       dense.y_col_stride, count);
+                       dense.y_col_stride, count, schedule.stores_vectors);
       }
     }
   }
@@ -216,21 +217,6 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block)
       }
     }
   }
-}
-
-/// Whether rows of X and Y of every member can be read and written 16 bytes at a time.
-bool is_aligned(const DenseColumns& dense, std::size_t width, std::size_t item) {
-  const auto fits = [&](std::int64_t n) { return n % static_cast<std::int64_t>(width) == 0; };
-  const auto begins = [&](const void* data) {
-    return reinterpret_cast<std::uintptr_t>(data) % (width * item) == 0;
-  };
-  bool aligned = dense.x_col_stride == 1 && dense.y_col_stride == 1 && fits(dense.cols) &&
-                 fits(dense.x_row_stride) && fits(dense.y_row_stride) && begins(dense.x) &&
-                 begins(dense.y);
-  for (int axis = 0; axis < dense.axes; ++axis) {
-    aligned = aligned && fits(dense.x_stride[axis]) && fits(dense.y_stride[axis]);
-  }
-  return aligned;
 }
 
 /// Parts of a row of `length` positions. Lanes along a single column read neighbouring positions,
@@ -296,7 +282,7 @@ void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns
       using I = typename decltype(index)::type;
       constexpr int wide = 16 / sizeof(T);
       const bool contiguous = dense.cols > 1 && dense.x_col_stride == 1;
-      const bool vectorized = contiguous && wide > 1 && is_aligned(dense, wide, sizeof(T));
+      const bool vectorized = contiguous && wide > 1 && x_is_aligned(dense, wide, sizeof(T));
       const int width = vectorized ? wide : contiguous || dense.cols == 1 ? 1 : 4;
       const std::int64_t vectors = (dense.cols + width - 1) / width;
       Schedule<I> schedule{};
@@ -306,6 +292,7 @@ void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns
       const std::int64_t column_blocks = ((vectors - 1) >> schedule.log_lanes) + 1;
       schedule.columns = dense.cols * dense.members;
       schedule.sums = workspace.data;
+      schedule.stores_vectors = y_is_aligned(dense, wide, sizeof(T));
       if (!rows.even) {
         schedule.order = static_cast<const I*>(rows.memory);
         const std::int64_t cut = rows.class_rows[RowSchedule::classes - 1];

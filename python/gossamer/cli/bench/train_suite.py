@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import gossamer
+from gossamer.cli.machine import source_commit
 from gossamer.nn import SparseLinear
 
 FEATURES, BATCH, DENSITY = 4096, 64, 0.01
@@ -58,6 +59,7 @@ def run_train_benchmark(device: str, say: Callable[[str], None]) -> dict[str, An
         "benchmark": f"train --device {device}",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "gossamer": gossamer.__version__,
+        "commit": source_commit(),
         "machine": _machine(device),
         "how": f"{FEATURES}x{FEATURES}, {DENSITY:.0%} of the weights, batch {BATCH}, float32: "
         f"forward, backward by input, weights and bias, SGD; medians of {_STEPS} steps in turns",

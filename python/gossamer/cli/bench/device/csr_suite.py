@@ -27,6 +27,7 @@ from gossamer.cli.bench.device.graphs import (
     microseconds,
     read_microseconds,
 )
+from gossamer.cli.machine import source_commit
 from gossamer.cli.matrices import matrix_set, uniform
 from gossamer.cuda.sparse import on_device
 
@@ -101,6 +102,7 @@ class CsrSuite:
             "benchmark": f"{benchmark} --device cuda",
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "gossamer": gossamer.__version__,
+            "commit": source_commit(),
             "machine": self.gpu,
             "how": _HOW,
             "cases": self.cases,

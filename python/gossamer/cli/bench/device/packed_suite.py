@@ -20,6 +20,7 @@ from gossamer.cli.bench.device.graphs import (
     microseconds,
     read_microseconds,
 )
+from gossamer.cli.machine import source_commit
 
 SHAPES = ((4096, 4096), (8192, 8192), (11008, 4096), (4096, 11008), (12288, 12288), (28672, 8192))
 LARGEST = (49152, 12288)
@@ -184,6 +185,7 @@ def run_device_packed_benchmark(
         "benchmark": "packed --device cuda",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "gossamer": gossamer.__version__,
+        "commit": source_commit(),
         "machine": gpu,
         "how": "medians of 20 replays of one CUDA graph, time a launch; operands rotated over 256 "
         "MiB; us: as Python launches products that follow each other in a graph, overlapped; "
