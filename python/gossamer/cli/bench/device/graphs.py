@@ -46,6 +46,7 @@ def microseconds(launch: Callable[[int], Any], copies: int) -> float:
     """Median time of launch(copy): all copies, at least 12 launches, captured in one graph."""
     rounds = math.ceil(_LAUNCHES / copies)
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())  # what makes the operands may still run there
     with torch.cuda.stream(side):
         for copy in range(copies):
             launch(copy)
