@@ -193,9 +193,13 @@ def test_a_layer_keeps_one_arrangement(dtype, format):
     dense = P.decompress("float32")
     x = vectors((100, 3000), torch.float16)
     torch.mm(x.cuda(), x.cuda().T, out_dtype=torch.float32)  # cuBLAS keeps a workspace
+    if dtype == "float16":
+        gs.compress(W.cuda()) @ x.T.cuda()  # so does a stream for bitmap tiles
     before = torch.cuda.memory_allocated()
     layer.cuda()
     assert_product(layer(x.cuda()), dense, x)
+    assert layer.values.numel()
+    assert_product(layer(x[:40].cuda()), dense, x[:40])
     assert_product(layer(x[:1].cuda()), dense, x[:1])
     assert not layer.values.numel()
     kept = torch.cuda.memory_allocated() - before

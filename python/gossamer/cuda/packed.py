@@ -201,12 +201,19 @@ class DeviceMatrix:
             engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
 
-    def matmul(self, x: DeviceArray, transpose: bool, overlap: bool | None = None) -> DeviceArray:
+    def matmul(
+        self,
+        x: DeviceArray,
+        transpose: bool,
+        overlap: bool | None = None,
+        lays_out_for: int = BITMAP_TILES_VECTORS,
+    ) -> DeviceArray:
         """Product with each vector along x's last axis, of the result's dtype.
 
         Up to 128 vectors are multiplied by the engine's kernels. More, and the transposed matrix,
         by the framework's dense product with an unpacked copy, made for the call. ``overlap`` says
-        whether a kernel may begin while the one before it ends; None: where that pays.
+        whether a kernel may begin while the one before it ends; None: where that pays. More than
+        ``lays_out_for`` vectors walk bitmap tiles only if these are there already.
         """
         memory = self.memory
         x = memory.contiguous(x)
@@ -215,7 +222,7 @@ class DeviceMatrix:
         dtype = memory.dtype_name(x)
         shape = (*x.shape[:-1], outputs)
         tiles = vectors > 1 and vectors > self.few
-        if transpose or (tiles and not self._takes_tiles(vectors, dtype)):
+        if transpose or (tiles and not self._takes_tiles(vectors, dtype, lays_out_for)):
             x = x.reshape(vectors, inputs)
             return self._matmul_unpacked(x, dtype, transpose).reshape(shape)
         y = memory.empty(shape, dtype, self.device)
@@ -242,8 +249,9 @@ class DeviceMatrix:
         y = memory.dense_matmul(memory.astype(x, scratch), dense if transpose else dense.T)
         return memory.astype(y * self.scales if unscaled else y, dtype)
 
-    def _takes_tiles(self, vectors: int, dtype: str) -> bool:
-        return self.has_tiles and vectors <= BITMAP_TILES_VECTORS and dtype == self.dtype
+    def _takes_tiles(self, vectors: int, dtype: str, lays_out_for: int) -> bool:
+        limit = BITMAP_TILES_VECTORS if "bitmap_tiles" in self._arranged else lays_out_for
+        return self.has_tiles and vectors <= limit and dtype == self.dtype
 
     def _arrangement(self, kind: str) -> Any:
         if kind not in self._arranged:

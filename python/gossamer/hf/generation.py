@@ -96,11 +96,10 @@ class Decoder:
     def read(self, prompt: Tensor) -> Tensor:
         """Logits after a prompt of shape (batch, n), shape (batch, vocabulary)."""
         with torch.inference_mode():
-            if self._in_blocks:  # before the prompt, for which they would be laid out otherwise
-                lay_out(self._model, len(prompt))
             logits = self._logits(prompt)
             if self._in_blocks:
                 self._blocks = CompiledBlocks(self._model, self.cache)
+                lay_out(self._model, len(prompt))
         return logits
 
     def step(self, tokens: Tensor) -> Tensor:

@@ -20,6 +20,10 @@ from ..quantities import size_text
 from .autocast import autocast_dtype
 
 
+#: Vectors beyond which a product is taken for a prompt, which is read once: it lays nothing out.
+_FEW_VECTORS = 64
+
+
 class PackedLinear(nn.Module):  # type: ignore[misc]
     """Linear layer y = x Wᵀ + b whose weight is a `gossamer.PackedArray`.
 
@@ -178,7 +182,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         """Product on a GPU, after which the packed arrays are given up if they can be."""
         buffers = self._buffers
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
-        y = device_product(matrix, x, False, True)
+        y = device_product(matrix, x, False, True, lays_out_for=_FEW_VECTORS)
         if buffers["row_offsets"].numel() and matrix.drop_packed():
             empty = {
                 name: part if part is None else part[:0].clone() for name, part in buffers.items()

@@ -166,14 +166,17 @@ def packed_matmul(
 
 
 def device_product(
-    matrix: DeviceMatrix, x: torch.Tensor, transpose: bool, swapped: bool
+    matrix: DeviceMatrix, x: torch.Tensor, transpose: bool, swapped: bool, **options: Any
 ) -> torch.Tensor:
-    """P X or Pᵀ X, x on the matrix's GPU and without a gradient; swapped, X and Y transposed."""
+    """P X or Pᵀ X, x on the matrix's GPU and without a gradient; swapped, X and Y transposed.
+
+    Options are those of `DeviceMatrix.matmul`.
+    """
     dtype = _NAMES[x.dtype]
     if not has_scales(matrix.dtype):
         dtype = promote(matrix.dtype, dtype)
     if dtype != _NAMES[x.dtype]:
         x = x.to(_DTYPES[dtype])
     if swapped or x.ndim == 1:
-        return matrix.matmul(x, transpose)
-    return matrix.matmul(x.mT, transpose).mT.contiguous()
+        return matrix.matmul(x, transpose, **options)
+    return matrix.matmul(x.mT, transpose, **options).mT.contiguous()

@@ -70,15 +70,16 @@ def _case_table(cases: Sequence[Case]) -> Table:
 
 
 def plot_device_packed(results: Mapping[str, Any], path: Path) -> None:
-    """Draw speed-up over density by shape, share of the read limit, and batch curves."""
+    """Draw speed-up over density by shape, share of the read limit, and batch curves if any."""
     from matplotlib import ticker
     from matplotlib.figure import Figure
 
     cases = results["cases"]
     vectors = [c for c in cases if c["batch"] == 1 and c["dtype"] == "float16"]
     batches = [c for c in cases if c["dtype"] == "float16" and c["density"] in (0.1, 0.5)]
-    figure = Figure(figsize=(14, 4.4), layout="constrained")
-    speed, read, batch = figure.subplots(1, 3)
+    panels = 2 + any(c["batch"] > 1 for c in batches)
+    figure = Figure(figsize=(14 / 3 * panels, 4.4), layout="constrained")
+    speed, read, *batch = figure.subplots(1, panels)
     for shape in dict.fromkeys(tuple(c["shape"]) for c in vectors):
         of_shape = sorted(
             (c for c in vectors if tuple(c["shape"]) == shape), key=lambda c: c["density"]
@@ -93,26 +94,18 @@ def plot_device_packed(results: Mapping[str, Any], path: Path) -> None:
             ms=4,
             label=label,
         )
-    for density in (0.5, 0.1):
-        means = _groups([c for c in batches if c["density"] == density])
-        counts = sorted(key[1] for key in means)
-        groups = [means["float16", count, density] for count in counts]
-        y = [geometric_mean(c["dense_speedup"] for c in group) for group in groups]
-        batch.plot(counts, y, "o-", ms=4, label=f"{density:.0%} nonzero")
+    for axes in batch:
+        _plot_batches(axes, batches)
     speed.set_title("float16, one vector: speed-up over cuBLAS", fontsize=10, loc="left")
     speed.set_xlabel("nonzero", fontsize=8)
     read.set_title("share of a plain read of the same bytes", fontsize=10, loc="left")
     read.set_xlabel("nonzero", fontsize=8)
     read.set_ylim(0, 1)
-    batch.set_title("float16, by vectors: geometric mean over cuBLAS", fontsize=10, loc="left")
-    batch.set_xlabel("vectors", fontsize=8)
-    batch.set_xscale("log", base=2)
-    batch.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-    for axes in (speed, batch):
+    for axes in (speed, *batch):
         axes.set_yscale("log", base=2)
         axes.axhline(1, color="0.3", lw=1)
         axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g×"))
-    for axes in (speed, read, batch):
+    for axes in (speed, read, *batch):
         axes.grid(color="0.92")
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=8)
@@ -121,3 +114,18 @@ def plot_device_packed(results: Mapping[str, Any], path: Path) -> None:
     title = ["packed products in a CUDA graph", results["machine"]["gpu"], results["date"][:10]]
     figure.suptitle(" · ".join(title), fontsize=10, color="0.35")
     figure.savefig(path, dpi=160)
+
+
+def _plot_batches(axes: Any, cases: Sequence[Case]) -> None:
+    from matplotlib import ticker
+
+    for density in (0.5, 0.1):
+        means = _groups([c for c in cases if c["density"] == density])
+        counts = sorted(key[1] for key in means)
+        groups = [means["float16", count, density] for count in counts]
+        y = [geometric_mean(c["dense_speedup"] for c in group) for group in groups]
+        axes.plot(counts, y, "o-", ms=4, label=f"{density:.0%} nonzero")
+    axes.set_title("float16, by vectors: geometric mean over cuBLAS", fontsize=10, loc="left")
+    axes.set_xlabel("vectors", fontsize=8)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
