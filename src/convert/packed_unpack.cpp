@@ -59,7 +59,7 @@ void unpack(const PackedView& packed, const ArrayView& dense) {
       std::vector<float> elements(static_cast<std::size_t>(decoded_length(packed)));
       std::vector<T> strided(stride == 1 ? 0 : static_cast<std::size_t>(packed.cols));
       for (std::int64_t i = begin; i < end; ++i) {
-        decode_row(packed, i, packed.cols + 1, 0, elements.data());
+        decode_row(packed, i, elements.data());
         for (std::int64_t j = 0; packed.scales != nullptr && j < packed.cols; ++j) {
           elements[static_cast<std::size_t>(j)] *= packed.scales[i];
         }

@@ -120,12 +120,8 @@ void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* co
 /// Writes `count` values from slot `first` on as float, not scaled. Room as for decode_columns.
 void decode_values(const PackedView& packed, std::int64_t first, std::int64_t count, float* values);
 
-/// Writes a row with its zeros, not scaled: column j to elements[j / block * stride + j % block].
-///
-/// block is a multiple of 16, or more than the columns. Up to 15 elements beyond the last column
-/// are written too.
-void decode_row(const PackedView& packed, std::int64_t row, std::int64_t block, std::int64_t stride,
-                float* elements);
+/// Writes a row with its zeros, not scaled. Room as for decode_columns.
+void decode_row(const PackedView& packed, std::int64_t row, float* elements);
 
 /// Writes `count` values as the stored type: rounded as by narrow_packed, those of the 8-bit types
 /// divided by `scale`.

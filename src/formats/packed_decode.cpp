@@ -92,8 +92,7 @@ void DecodeValues(const PackedView& packed, std::int64_t first, std::int64_t cou
   });
 }
 
-void DecodeRow(const PackedView& packed, std::int64_t row, std::int64_t block, std::int64_t stride,
-               float* elements) {
+void DecodeRow(const PackedView& packed, std::int64_t row, float* elements) {
   const std::int64_t slot = row_offset(packed, row);
   const std::int64_t count = row_offset(packed, row + 1) - slot;
 #if HWY_TARGET != HWY_SCALAR
@@ -102,16 +101,13 @@ void DecodeRow(const PackedView& packed, std::int64_t row, std::int64_t block, s
     const std::uint8_t* bits = packed.positions + row * bitmap::row_bytes(packed.cols);
     return visit_packed(packed.dtype, [&](auto tag) HWY_ATTR {
       const auto* values = static_cast<const typename decltype(tag)::type*>(packed.values) + slot;
-      for (std::int64_t first = 0; first < packed.cols; first += block, elements += stride) {
-        const std::int64_t columns = std::min(block, packed.cols - first);
-        for (std::int64_t j = 0; j < columns; j += float_lanes) {
-          // The processor foresees reads within a page of memory only.
-          hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(values) + 4096);
-          std::uint32_t mask = 0;
-          std::memcpy(&mask, bits + (first + j) / 8, float_lanes / 8);
-          hn::StoreU(expand(load_values(values), mask), FloatTag(), elements + j);
-          values += std::popcount(mask);
-        }
+      for (std::int64_t j = 0; j < packed.cols; j += float_lanes) {
+        // The processor foresees reads within a page of memory only.
+        hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(values) + 4096);
+        std::uint32_t mask = 0;
+        std::memcpy(&mask, bits + j / 8, float_lanes / 8);
+        hn::StoreU(expand(load_values(values), mask), FloatTag(), elements + j);
+        values += std::popcount(mask);
       }
     });
   }
@@ -120,12 +116,9 @@ void DecodeRow(const PackedView& packed, std::int64_t row, std::int64_t block, s
   std::vector<float> values(columns.size());
   DecodeColumns(packed, row, columns.data());
   DecodeValues(packed, slot, count, values.data());
-  for (std::int64_t first = 0; first < packed.cols; first += block) {
-    std::fill_n(elements + first / block * stride, std::min(block, packed.cols - first), 0.0f);
-  }
+  std::fill_n(elements, packed.cols, 0.0f);
   for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) {
-    const std::int64_t j = columns[k];
-    elements[j < block ? j : j / block * stride + j % block] = values[k];
+    elements[columns[k]] = values[k];
   }
 }
 
@@ -141,9 +134,8 @@ void decode_columns(const PackedView& packed, std::int64_t row, std::int32_t* co
   GOSSAMER_SIMD_FUNCTION(DecodeColumns)(packed, row, columns);
 }
 
-void decode_row(const PackedView& packed, std::int64_t row, std::int64_t block, std::int64_t stride,
-                float* elements) {
-  GOSSAMER_SIMD_FUNCTION(DecodeRow)(packed, row, block, stride, elements);
+void decode_row(const PackedView& packed, std::int64_t row, float* elements) {
+  GOSSAMER_SIMD_FUNCTION(DecodeRow)(packed, row, elements);
 }
 
 void decode_values(const PackedView& packed, std::int64_t first, std::int64_t count,

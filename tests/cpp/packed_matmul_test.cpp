@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "error_bound.hpp"
 #include "gossamer/errors.hpp"
@@ -147,23 +148,28 @@ TEST_CASE("packed_matmul agrees with its reference on long rows") {
   }
 }
 
-TEST_CASE("many columns of X meet every panel of long rows") {
-  // More rows and columns than one panel has, neither a multiple of a panel's.
-  DenseMatrix<float> dense(61, 2100);
-  std::mt19937 random(3);
-  for (float& x : dense.data) x = random() % 5 < 2 ? static_cast<float>(random() % 100) - 50 : 0.0f;
-  const std::string before = simd_target();
-  for (const std::string& target : supported_simd_targets()) {
-    set_simd_target(target);
-    INFO("target " << target);
-    for (const PackedFormat format : {PackedFormat::bitmap, PackedFormat::gap4}) {
-      const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format, PackedDType::float32);
-      for (const std::int64_t columns : {17, 33}) {
-        check_product<float>(packed, dense, columns, false);
+TEST_CASE("many columns of X meet every panel") {
+  // More columns than one panel has and, in one task, more rows, none a multiple of a panel's.
+  for (const auto& [rows, cols] : {std::pair{61, 2100}, std::pair{3300, 270}}) {
+    DenseMatrix<float> dense(rows, cols);
+    std::mt19937 random(3);
+    for (float& x : dense.data) {
+      x = random() % 5 < 2 ? static_cast<float>(random() % 100) - 50 : 0.0f;
+    }
+    const std::string before = simd_target();
+    for (const std::string& target : supported_simd_targets()) {
+      set_simd_target(target);
+      INFO("rows " << rows << ", target " << target);
+      for (const PackedFormat format : {PackedFormat::bitmap, PackedFormat::gap4}) {
+        const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format,
+                                  PackedDType::float32);
+        for (const std::int64_t columns : {17, 33}) {
+          check_product<float>(packed, dense, columns, false);
+        }
       }
     }
+    set_simd_target(before);
   }
-  set_simd_target(before);
 }
 
 TEST_CASE("infinities and NaN in X reach exactly the rows that store their column") {

@@ -7,141 +7,21 @@
 #define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_columns_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <vector>
 
-#include "formats/bitmap.hpp"
-#include "formats/gap.hpp"
 #include "formats/packed.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
 #include "ops/packed_matmul/packed_matmul_tuning.hpp"
+#include "ops/packed_matmul/row_cursors-inl.hpp"
 #include "simd/expand-inl.hpp"
-#include "simd/gap_scan-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
-
-/// A cursor on each of some rows, which decodes them piece by piece.
-template <class V>
-class RowCursors {
- public:
-  /// Cursors on rows [begin, end), which take at most `columns` columns at once.
-  RowCursors(const PackedView& packed, std::int64_t begin, std::int64_t end, std::int64_t columns)
-      : packed_(packed),
-        begin_(begin),
-        columns_(static_cast<std::size_t>(columns) + 64),
-        values_(columns_.size()) {
-    for (std::int64_t i = begin; i < end; ++i) cursors_.push_back({row_offset(packed, i), 0});
-  }
-
-  /// Slots that were taken, valid until the next are.
-  struct Slots {
-    std::int64_t count;
-    const std::int32_t* columns;
-    const float* values;
-  };
-
-  /// The slots of the r-th row from where it was left up to column `limit`.
-  HWY_INLINE Slots take(std::int64_t r, std::int64_t limit) {
-    Cursor& cursor = cursors_[static_cast<std::size_t>(r)];
-    std::int64_t count;
-    switch (packed_.format) {
-      case PackedFormat::bitmap:
-        count = take_bits(cursor, begin_ + r, limit);
-        break;
-      case PackedFormat::gap4:
-        count = take_gaps<4>(cursor, row_offset(packed_, begin_ + r + 1), limit);
-        break;
-      default:
-        count = take_gaps<8>(cursor, row_offset(packed_, begin_ + r + 1), limit);
-    }
-    const V* from = static_cast<const V*>(packed_.values) + cursor.slot;
-    cursor.slot += count;
-    // Where this row goes on is read after all other rows: no hardware foresees it.
-    hwy::Prefetch(from + count);
-    hwy::Prefetch(from + count + 64 / sizeof(V));
-    if constexpr (std::is_same_v<V, float>) {
-      return {count, columns_.data(), from};
-    } else {
-      std::int64_t k = 0;
-      const bool inside = cursor.slot + float_lanes <= packed_.slots;
-      for (; k < count && (inside || k + float_lanes <= count); k += float_lanes) {
-        hn::StoreU(load_values(from + k), FloatTag(), values_.data() + k);
-      }
-      for (; k < count; ++k) values_[static_cast<std::size_t>(k)] = widen(from[k]);
-      return {count, columns_.data(), values_.data()};
-    }
-  }
-
- private:
-  struct Cursor {
-    std::int64_t slot;
-    std::int64_t next;  ///< the first column not taken
-  };
-
-  HWY_INLINE std::int64_t take_bits(Cursor& cursor, std::int64_t row, std::int64_t limit) {
-    const std::uint8_t* bits = packed_.positions + row * bitmap::row_bytes(packed_.cols);
-    std::int32_t* to = columns_.data();
-#if HWY_TARGET != HWY_SCALAR
-    const hn::ScalableTag<std::int32_t> d;
-    auto column = hn::Add(hn::Iota(d, 0), hn::Set(d, static_cast<std::int32_t>(cursor.next)));
-    for (std::int64_t j = cursor.next; j < limit; j += float_lanes) {
-      const auto set = hn::LoadMaskBits(d, bits + j / 8);
-      hn::StoreU(hn::Compress(column, set), d, to);
-      to += hn::CountTrue(d, set);
-      column = hn::Add(column, hn::Set(d, float_lanes));
-    }
-#else
-    for (std::int64_t j = cursor.next; j < limit; ++j) {
-      *to = static_cast<std::int32_t>(j);
-      to += (bits[j / 8] >> (j % 8)) & 1;
-    }
-#endif
-    hwy::Prefetch(bits + limit / 8);
-    cursor.next = limit;
-    return to - columns_.data();
-  }
-
-  template <int Bits>
-  HWY_INLINE std::int64_t take_gaps(Cursor& cursor, std::int64_t end, std::int64_t limit) {
-    const std::uint8_t* gaps = packed_.positions;
-    std::int32_t* to = columns_.data();
-    std::int64_t slot = cursor.slot, next = cursor.next;
-#if HWY_TARGET != HWY_SCALAR
-    const std::int64_t safe = std::min(end, packed_.slots - scan_reach<Bits> + 8);
-    for (; slot + 8 <= safe; slot += 8, to += 8) {
-      std::int64_t advance;
-      const __m256i columns = _mm256_add_epi32(scan_8<Bits>(gaps, slot, advance),
-                                               _mm256_set1_epi32(static_cast<int>(next)));
-      // All eight or none: those before the limit are taken one by one below.
-      if (next + advance > limit) break;
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), columns);
-      next += advance;
-    }
-#endif
-    for (; slot < end; ++slot) {
-      const std::int64_t column = next + gap::gap_at<Bits>(gaps, slot);
-      if (column >= limit) break;
-      *to++ = static_cast<std::int32_t>(column);
-      next = column + 1;
-    }
-    cursor.next = next;
-    hwy::Prefetch(gaps + slot * Bits / 8 + 64);
-    return to - columns_.data();
-  }
-
-  const PackedView& packed_;
-  std::int64_t begin_;
-  std::vector<std::int32_t> columns_;
-  std::vector<float> values_;
-  std::vector<Cursor> cursors_;
-};
 
 /// Columns of P in a block: as many as keep the block's part of X in the L1 cache, or more where
 /// that would leave too few slots of a row.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lays X out for the row kernels, splits the rows among threads and rounds the sums into Y.
+// Chooses the kernel of a product, and splits the rows among threads.
 #include <algorithm>
-#include <atomic>
 
 #include "core/threads.hpp"
 #include "formats/packed.hpp"
 #include "ops/packed_matmul/aligned_floats.hpp"
+#include "ops/packed_matmul/dense_operands.hpp"
 #include "ops/packed_matmul/packed_matmul.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
 #include "ops/packed_matmul/packed_matmul_tuning.hpp"
@@ -15,65 +15,6 @@ namespace {
 
 constexpr std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
-}
-
-// ---- Dense operands -----------------------------------------------------------------------------
-
-/// Elements that a task converts.
-constexpr std::int64_t elements_a_task = 65'536;
-
-/// Some columns of X as floats: element (j, c) at data[place(j, c)], all others zero.
-///
-/// Kernels multiply what a zero slot meets, so an infinite or NaN element is loaded as zero and its
-/// column named in `not_finite`, to be computed again by multiply_walking.
-struct LoadedX {
-  template <class Place>
-  LoadedX(const PackedMatmulOperand& x, std::size_t first, std::size_t count, std::int64_t length,
-          Place&& place)
-      : data(aligned_floats(length)) {
-    std::fill(data.get(), data.get() + length, 0.0f);
-    std::vector<std::uint8_t> found(count);
-    visit_dense(x.dtype, "X", [&](auto tag) {
-      using X = typename decltype(tag)::type;
-      const std::int64_t grain =
-          std::max<std::int64_t>(1, elements_a_task / static_cast<std::int64_t>(count));
-      parallel_ranges(x.rows, grain, [&](std::int64_t begin, std::int64_t end) {
-        const auto load = [&](std::int64_t j, std::size_t c) {
-          const float element =
-              widen(static_cast<const X*>(x.data)[x.columns[first + c] + j * x.row_stride]);
-          const bool finite = std::fabs(element) <= std::numeric_limits<float>::max();
-          data[static_cast<std::size_t>(place(j, static_cast<std::int64_t>(c)))] =
-              finite ? element : 0.0f;
-          if (!finite) std::atomic_ref(found[c]).store(1, std::memory_order_relaxed);
-        };
-        const bool by_rows = count > 1 && x.columns[first + 1] == x.columns[first] + 1;
-        for (std::int64_t j = begin; by_rows && j < end; ++j) {
-          for (std::size_t c = 0; c < count; ++c) load(j, c);
-        }
-        for (std::size_t c = 0; !by_rows && c < count; ++c) {
-          for (std::int64_t j = begin; j < end; ++j) load(j, c);
-        }
-      });
-    });
-    for (std::size_t c = 0; c < count; ++c) {
-      if (found[c] != 0) not_finite.push_back(first + c);
-    }
-  }
-
-  AlignedFloats data;
-  std::vector<std::size_t> not_finite;
-};
-
-/// Rounds sums[r * width + c] into rows [begin, end) of `count` columns of Y.
-void store_sums(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,
-                std::size_t first, std::size_t count, const float* sums, std::int64_t width) {
-  visit_dense(y.dtype, "Y", [&](auto tag) {
-    using Y = typename decltype(tag)::type;
-    for (std::int64_t i = begin; i < end; ++i, sums += width) {
-      Y* to = static_cast<Y*>(y.data) + i * y.row_stride;
-      for (std::size_t c = 0; c < count; ++c) to[y.columns[first + c]] = narrow<Y>(sums[c]);
-    }
-  });
 }
 
 /// One column of Y where X holds infinities or NaN: slot by slot, leaving out the zero slots.
@@ -121,7 +62,7 @@ std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int6
       high = middle;
     }
   }
-  return low;
+  return low / panel_tile_rows * panel_tile_rows;
 }
 
 /// Calls rows(begin, end, sums) for pieces of the rows on all threads, at most `rows_at_once` of
@@ -140,7 +81,10 @@ void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_
     AlignedFloats sums;
     for (std::int64_t begin = piece_begin(packed, piece, pieces); begin < end;
          begin += rows_at_once) {
-      if (!sums) sums = aligned_floats(std::min(rows_at_once, end - begin) * width);
+      if (!sums) {
+        sums =
+            aligned_floats(round_up(std::min(rows_at_once, end - begin), panel_tile_rows) * width);
+      }
       const std::int64_t last = std::min(end, begin + rows_at_once);
       rows(begin, last, sums.get());
       store_sums(op.y, begin, last, first, count, sums.get(), width);
@@ -164,7 +108,7 @@ void multiply_transposed(const PackedMatmulOperands& op, std::size_t first, std:
     std::fill(partial, partial + length, 0.0f);
     add(piece_begin(packed, piece, pieces), piece_begin(packed, piece + 1, pieces), partial);
   });
-  const std::int64_t grain = std::max<std::int64_t>(1, elements_a_task / width);
+  const std::int64_t grain = std::max<std::int64_t>(1, tuning::packed_sums_at_once / width);
   parallel_ranges(packed.cols, grain, [&](std::int64_t begin, std::int64_t end) {
     float* sums = partials.get();
     for (std::int64_t piece = 1; piece < pieces; ++piece) {
@@ -182,17 +126,12 @@ std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::s
                                           std::size_t count) {
   const PackedView& packed = op.packed;
   const bool bitmap = packed.format == PackedFormat::bitmap;
-  const std::int64_t padded = round_up(packed.cols, 64);
   const std::int64_t columns = static_cast<std::int64_t>(count);
   const std::int64_t grouped = columns / 16 * 16;
   const std::int64_t width =
       columns == grouped ? grouped : grouped + vector_group(columns - grouped);
-  const std::uint8_t* lanes = bitmap_lanes(packed.dtype);
-  const LoadedX x(op.x, first, count, padded * width, [=](std::int64_t j, std::int64_t c) {
-    const std::int64_t group = c / 16 * 16;
-    const std::int64_t lane = bitmap ? lanes[j % 64] : j % 64;
-    return group * padded + j / 64 * 64 * vector_group(width - group) + (c - group) * 64 + lane;
-  });
+  const LoadedX x =
+      load_vectors(op.x, first, count, width, bitmap ? bitmap_lanes(packed.dtype) : nullptr);
   const VectorsOfX vectors{x.data.get(), width};
   const auto kernel = bitmap ? bitmap_rows : gap_rows;
   const std::int64_t slots_a_row = packed.slots / std::max<std::int64_t>(1, packed.rows) + 1;
@@ -210,8 +149,7 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
                                           std::size_t count) {
   const PackedView& packed = op.packed;
   const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
-  const LoadedX x(op.x, first, count, op.x.rows * width,
-                  [=](std::int64_t j, std::int64_t c) { return j * width + c; });
+  const LoadedX x = load_slabs(op.x, first, count, width, width);
   const RowsOfX rows{x.data.get(), width};
   if (op.transpose) {
     multiply_transposed(op, first, count, width,
@@ -231,12 +169,8 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
 std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::size_t first,
                                          std::size_t count) {
   const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
-  const std::int64_t rows = op.x.rows;
-  const LoadedX x(op.x, first, count, rows * width, [=](std::int64_t j, std::int64_t c) {
-    const std::int64_t slab = c / slab_columns * slab_columns;
-    return slab * rows + j * std::min(slab_columns, width - slab) + c - slab;
-  });
-  multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width,
+  const LoadedX x = load_slabs(op.x, first, count, width, slab_columns);
+  multiply_rows(op, first, count, width, tuning::packed_panel_rows,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   panel_rows(op.packed, SlabsOfX{x.data.get(), width}, begin, end, sums);
                 });
@@ -244,7 +178,7 @@ std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::si
 }
 
 std::vector<std::size_t> multiply_vector_transposed(const PackedMatmulOperands& op) {
-  const LoadedX x(op.x, 0, 1, op.x.rows, [](std::int64_t j, std::int64_t) { return j; });
+  const LoadedX x = load_slabs(op.x, 0, 1, 1, 1);
   multiply_transposed(op, 0, 1, 1, [&](std::int64_t begin, std::int64_t end, float* partial) {
     vector_transposed(op.packed, x.data.get(), begin, end, partial);
   });

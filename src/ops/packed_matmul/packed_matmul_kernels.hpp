@@ -59,7 +59,11 @@ void gap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin,
 void columns_rows(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
                   float* sums);
 
-/// The same by decoding whole rows, which pays where many of their elements are nonzero.
+/// Rows whose sums panel_rows writes together: it writes a multiple of them.
+inline constexpr std::int64_t panel_tile_rows = 12;
+
+/// The same by decoding zeros too, which pays where many elements are nonzero. sums has room for a
+/// multiple of panel_tile_rows rows.
 void panel_rows(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
                 float* sums);
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dense operands of packed products: X as floats in the order of a kernel, sums rounded into Y.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "ops/packed_matmul/aligned_floats.hpp"
+#include "ops/packed_matmul/packed_matmul.hpp"
+
+namespace gossamer {
+
+/// Some columns of X as floats, in the order that a kernel wants.
+///
+/// Kernels multiply what a zero slot meets, so an infinite or NaN element is loaded as zero and its
+/// column named in `not_finite`, to be computed again slot by slot.
+struct LoadedX {
+  AlignedFloats data;
+  std::vector<std::size_t> not_finite;
+};
+
+/// Columns [first, first + count) of X in slabs of `slab` columns, as SlabsOfX has them, zero up to
+/// `width` columns. One slab of `width` columns is RowsOfX.
+LoadedX load_slabs(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+                   std::int64_t width, std::int64_t slab);
+
+/// Columns [first, first + count) of X as VectorsOfX has them, with element j of each 64 at place
+/// lanes[j], or in plain order without `lanes`.
+LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+                     std::int64_t width, const std::uint8_t* lanes);
+
+/// Rounds sums[r * width + c] into rows [begin, end) of columns [first, first + count) of Y.
+void store_sums(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,
+                std::size_t first, std::size_t count, const float* sums, std::int64_t width);
+
+}  // namespace gossamer
