@@ -19,7 +19,6 @@ from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
 
-
 #: Vectors beyond which a product is taken for a prompt, which is read once: it lays nothing out.
 _FEW_VECTORS = 64
 
