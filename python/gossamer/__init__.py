@@ -109,4 +109,6 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("gossamer")
-    raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
+    from .scipy_names import function_advice
+
+    raise AttributeError(function_advice(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def diags(
     ----------
     diagonals
         Arrays of rank 1, one for each offset; just one array where offsets is an integer. One of
-        length 1 is repeated along its diagonal where shape is given.
+        length 1, or a number, is repeated along its diagonal where shape is given.
     offsets
         Diagonal k holds the elements (i, i + k).
     shape
@@ -57,7 +58,11 @@ def diags(
     if shape is not None:
         shape = check_shape("diags", shape)
     if not isinstance(offsets, Sequence | np.ndarray):
-        diagonals, offsets = [diagonals], [offsets]
+        is_list = isinstance(diagonals, list | tuple) and len(diagonals) > 0
+        if not is_list or isinstance(diagonals[0], Number):
+            diagonals = [diagonals]
+        offsets = [offsets]
+    diagonals = [_numbers(x) if _is_numbers(x) else x for x in diagonals]
     try:
         offsets = [operator.index(k) for k in offsets]
     except TypeError:
@@ -88,6 +93,17 @@ def diags(
         cols.append(np.arange(length) + max(k, 0))
     entries = arrays.concatenate(values), _coords(np.concatenate(rows), np.concatenate(cols), shape)
     return coo_array(entries, shape, copy=False).tocsr(canonical=True).asformat(format)
+
+
+def _is_numbers(x: Any) -> bool:
+    """Whether x is one of Python's numbers, or a list of them."""
+    return all(isinstance(y, Number) for y in (x if isinstance(x, list | tuple) else [x]))
+
+
+def _numbers(x: Any) -> Array:
+    """Python's numbers as an array of rank 1; integers, which have no dtype there, as float64."""
+    array = np.atleast_1d(np.asarray(x))
+    return array.astype(float) if array.dtype.kind in "iu" else array
 
 
 def random_array(

@@ -31,7 +31,7 @@ _current = CPU
 
 
 def named_device(device: Device | str) -> Device:
-    """Return the device of that name, once it is there; raises as `SparseArray.to` does."""
+    """Return the device of that name, once it is there; raises ValueError and RuntimeError."""
     wanted = _parsed(device)
     if wanted.type == "gpu":
         reason = unavailable()

@@ -67,7 +67,7 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
 
 
 def _dense(A: SparseArray, x: Array, argument: str, at_least: int, at_most: int = 1 << 30) -> Array:
-    dense = A._arrays.asarray(x, argument)
+    dense = A._arrays.dense_operand(x, A.data, argument)
     if not at_least <= dense.ndim <= at_most:
         expected = f"{at_least}" if at_least == at_most else f"{at_least} or more"
         raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected {expected} axes")

@@ -27,7 +27,7 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
             f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds "
             f"{type(a.data).__module__} arrays; convert one of them"
         )
-    return a._arrays.asarray(x, argument)
+    return a._arrays.dense_operand(x, a.data, argument)
 
 
 def matmul(a: SparseArray, x: Any, swapped: bool = False) -> Any:

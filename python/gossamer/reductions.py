@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +27,25 @@ def total(a: SparseArray, axis: int | None) -> Array:
     raise ValueError(f"sum: axis = {axis!r}, expected None, 0 or 1")
 
 
+def mean(a: SparseArray, axis: int | None) -> Array:
+    """Mean over an axis, or over everything."""
+    count = a.shape[axis] if axis in (0, 1, -1, -2) else a.shape[0] * a.shape[1]
+    return total(a, axis) / count
+
+
+def extreme(a: SparseArray, name: str, axis: Any) -> Array:
+    """Largest ("max") or smallest ("min") element."""
+    if axis is not None:
+        raise ValueError(f"{name}: axis = {axis!r}, expected None; use A.to_scipy().{name}(axis)")
+    if 0 in a.shape:
+        raise ValueError(f"{name}: A of shape {a.shape} has no elements")
+    values = a.tocsr(canonical=True).data
+    if len(values) < a.shape[0] * a.shape[1]:
+        zero = a._arrays.gather(values, np.array([-1], np.int32))
+        values = a._arrays.concatenate([values, zero])
+    return getattr(values, name)()
+
+
 @structural
 def row_sums(a: SparseArray) -> Array:
     """Sum of every row, shape (rows,)."""
@@ -45,6 +65,10 @@ def row_norms(a: SparseArray) -> Array:
 @structural
 def diagonal(a: SparseArray, k: int) -> Array:
     """Elements (i, i + k)."""
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"diagonal: k = {k!r}, expected an integer") from None
     if a.format == "csc":
         return diagonal(a.T, -k)
     csr = a._csr()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .structure import CooPattern
+
 if TYPE_CHECKING:
     from .containers import SparseArray
 
@@ -69,21 +71,20 @@ def to_torch(a: SparseArray) -> Any:
             f"to_torch: A holds {type(a.data).__module__} arrays, expected torch tensors; "
             f"make it from tensors"
         )
-    if a.format == "coo":
-        indices, canonical = _joined(a), a.has_canonical_format
+    if isinstance(a._structure, CooPattern):
+        indices, canonical = _joined(a, a._structure.joined), a.has_canonical_format
         return torch.sparse_coo_tensor(indices, a.data, a.shape, is_coalesced=canonical)
     minor, offsets = (to_tensor(indices).to(a.data.device) for indices in a._index_arrays())
     build = torch.sparse_csr_tensor if a.format == "csr" else torch.sparse_csc_tensor
     return build(offsets, minor, a.data, a.shape)
 
 
-def _joined(a: SparseArray) -> Any:
+def _joined(a: SparseArray, known: Any) -> Any:
     """Rows and columns of a COO array as the one int64 tensor that PyTorch wants."""
     import torch
 
     from .arrays.torch.host import to_tensor
 
-    known = a._structure.joined
     if known is None:
         known = torch.stack([to_tensor(indices) for indices in a._index_arrays()]).to(torch.int64)
     return known.to(a.data.device)

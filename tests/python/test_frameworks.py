@@ -384,3 +384,34 @@ def test_to_scipy_and_back(framework, matrix):
     back = taken_over(A, framework).to_scipy()
     np.testing.assert_array_equal(back.data, A.data)
     np.testing.assert_array_equal(back.indices, A.indices)
+
+
+@every_framework
+def test_arrays_of_numpy_go_to_a_framework_and_back(framework, tmp_path):
+    D = np.random.default_rng(0).standard_normal((40, 70)).astype(np.float32)
+    D[np.abs(D) < 1] = 0
+    x = np.ones(70, np.float32)
+    given = {f"{dtype}": gossamer.compress(D, dtype=dtype) for dtype in ("float32", "bfloat16")}
+    given |= {dtype: gossamer.compress(D, "gap8", dtype) for dtype in ("int8", "float8_e4m3")}
+    given |= {format: gossamer.fromdense(D, format=format) for format in ("csr", "csc", "coo")}
+    given["transposed"] = gossamer.compress(D.T, "gap4").T
+    file = tmp_path / "arrays.safetensors"
+    gossamer.save_safetensors(file, given | {"dense": D})
+    loaded = gossamer.load_safetensors(file, framework.name)
+    np.testing.assert_array_equal(framework.numpy(loaded.pop("dense")), D)
+    for name, A in given.items():
+        for there in (A.to(framework.name), loaded[name]):
+            y = there @ framework.array(x)
+            np.testing.assert_allclose(framework.numpy(y), A @ x, rtol=1e-5, atol=1e-5)
+            assert there.to(framework.name) is there
+            np.testing.assert_array_equal(there.to("numpy") @ x, A @ x)
+
+
+@every_framework
+def test_nothing_is_narrowed_on_the_way_to_a_framework(framework):
+    A = gossamer.eye(3, dtype="complex128")
+    if "complex128" not in framework.dtypes:
+        with pytest.raises(TypeError, match=r"has no complex128"):
+            A.to(framework.name)
+    else:
+        assert framework.numpy(A.to(framework.name).data).dtype == np.complex128

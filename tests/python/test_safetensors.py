@@ -401,3 +401,30 @@ def test_wrong_macko_checkpoints(tmp_path, part, change, message):
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=message):
         io.read_macko_checkpoint(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_sparse_complex128_is_written_as_pairs(tmp_path, format):
+    file = tmp_path / "complex.safetensors"
+    A = gossamer.fromdense(matrix() * (1 + 2j), format=format).astype("complex128")
+    gossamer.save_safetensors(file, A)
+    loaded = gossamer.load_safetensors(file)
+    assert (loaded.dtype, loaded.format) == (np.complex128, format)
+    np.testing.assert_array_equal(loaded.todense(), A.todense())
+
+
+def test_pairs_that_are_none_are_refused(tmp_path):
+    file = tmp_path / "complex.safetensors"
+    gossamer.save_safetensors(file, {"a": gossamer.eye(3).astype("complex128")})
+    with io.tensor_file.open_tensors(file) as opened:
+        metadata, parts = opened.metadata, {name: opened.read(name) for name in opened.names}
+    io.tensor_file.write_tensors(file, parts | {"a.data": np.ones((3, 3))}, metadata)
+    with pytest.raises(ValueError, match=r"shape \(3, 3\), expected pairs of float64"):
+        gossamer.load_safetensors(file)
+
+
+def test_unknown_framework(tmp_path):
+    file = tmp_path / "a.safetensors"
+    gossamer.save_safetensors(file, gossamer.eye(3))
+    with pytest.raises(ValueError, match=r"framework = 'pytorch', expected 'numpy', 'torch'"):
+        gossamer.load_safetensors(file, framework="pytorch")

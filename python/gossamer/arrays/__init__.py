@@ -35,10 +35,25 @@ def adapter_of(array: Any) -> Adapter | None:
     return _adapters.get(kind)
 
 
+def named_adapter(framework: Any) -> Adapter | None:
+    """Adapter of "numpy", "torch", "cupy", "mlx" or "jax", or None for what is no such name.
+
+    Raises ImportError if the framework is not installed.
+    """
+    for root, _, module in _FRAMEWORKS:
+        if root.partition(".")[0] == framework:
+            try:
+                adapter: Adapter = import_module(module).adapter
+            except ModuleNotFoundError as error:
+                raise ImportError(f"{framework} arrays need {error.name}, not installed") from error
+            return adapter
+    return None
+
+
 def host_adapter() -> Adapter:
     """Adapter of what is no array yet, such as a list: NumPy's."""
     adapter: Adapter = import_module("gossamer.arrays.numpy").adapter
     return adapter
 
 
-__all__ = ["Adapter", "Array", "adapter_of", "host_adapter"]
+__all__ = ["Adapter", "Array", "adapter_of", "host_adapter", "named_adapter"]

@@ -177,6 +177,13 @@ class Adapter(ABC):
     def fromdense(self, dense: Array, threshold: float) -> tuple[Pattern, Array]:
         """Pattern and values of the elements of a matrix whose modulus exceeds the threshold."""
 
+    def dense_operand(self, x: Any, values: Array, argument: str) -> Array:
+        """Return the dense operand of a product as an array that can meet the values.
+
+        Raises TypeError for an array of another framework or of a dtype that is not supported.
+        """
+        return self.asarray(x, argument)
+
     def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
         """Return the dense operand of a packed product as an array that can meet the values.
 

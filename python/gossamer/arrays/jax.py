@@ -65,11 +65,7 @@ class JAXAdapter(DifferentiableAdapter):
         return jnp.concatenate(arrays)
 
     def astype(self, x: Array, dtype: str) -> Array:
-        if dtype in ("float64", "complex128") and not jax.config.jax_enable_x64:
-            raise TypeError(
-                f"JAX has no {dtype} unless it is told so: "
-                f"jax.config.update('jax_enable_x64', True)"
-            )
+        _check_width(dtype)
         return x.astype(dtype)
 
     def copy(self, x: Array) -> Array:
@@ -84,6 +80,7 @@ class JAXAdapter(DifferentiableAdapter):
         return np.asarray(x)
 
     def fromnumpy(self, x: Any) -> Array:
+        _check_width(x.dtype.name)
         return jnp.asarray(x)
 
     # ---- elementwise ---------------------------------------------------------------------------
@@ -104,6 +101,14 @@ class JAXAdapter(DifferentiableAdapter):
 
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions]
+
+
+def _check_width(dtype: str) -> None:
+    """Raise TypeError for 64-bit values that JAX would narrow."""
+    if dtype in ("float64", "complex128") and not jax.config.jax_enable_x64:
+        raise TypeError(
+            f"JAX has no {dtype} unless it is told so: jax.config.update('jax_enable_x64', True)"
+        )
 
 
 def conj(x: Array) -> Array:
@@ -296,7 +301,8 @@ def _register_pytree(container: type[SparseArray]) -> None:
 
 
 def _flatten_packed(packed: PackedArray) -> tuple[tuple[Array], Any]:
-    stored, data = packed._storage, packed.data
+    stored: Any = packed._storage
+    data = packed.data
     if packed.scales is not None:
         # Rounded values are no subject of derivatives: JAX knows that of integers.
         leaf = data.view(jnp.uint8) if data.dtype == jnp.float8_e4m3fn else data

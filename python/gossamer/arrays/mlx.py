@@ -84,7 +84,8 @@ class MLXAdapter(DifferentiableAdapter):
         if name in ("bfloat16", "float8_e4m3fn"):
             bits = mx.array(x.view(f"u{x.itemsize}"))
             return bits.view(mx.bfloat16) if name == "bfloat16" else bits
-        return mx.array(x, dtype=_dtype(name)) if name == "float64" else mx.array(x)
+        is_wide = name in ("float64", "complex128")  # which MLX would narrow
+        return mx.array(x, dtype=_dtype(name)) if is_wide else mx.array(x)
 
     # ---- elementwise ---------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class NumPyAdapter(Adapter):
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
     ) -> Array:
         """Y with Y_i = A X_i for every batch member; swapped: with Y_iᵀ = A X_iᵀ."""
-        x = self.asarray(x, "x")
+        x = self.dense_operand(x, values, "x")
         row_axis = -1 if swapped or x.ndim == 1 else -2
         if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
             raise ValueError(misfit(pattern.rows, pattern.cols, x.shape, swapped))
@@ -215,6 +215,16 @@ class NumPyAdapter(Adapter):
         values = np.empty(nnz, dense.dtype)
         _engine.fill_nonzeros(bits(dense), threshold, indptr, indices, bits(values))
         return Pattern(rows, cols, indptr, indices, True, True), values
+
+    def dense_operand(self, x: Any, values: Array, argument: str) -> Array:
+        if getattr(x, "dtype", None) is None:
+            x = np.asarray(x)
+        if x.dtype.kind in "biu":
+            # As NumPy has it: SciPy's operators try a product of int8 to learn what comes out.
+            wide = np.float32 if values.dtype.kind == "V" else values.dtype
+            dtype = values.dtype if x.itemsize == 1 else np.result_type(wide, x.dtype)
+            x = x.astype(dtype)
+        return self.asarray(x, argument)
 
     def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
         if hasattr(x, "tocsr"):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from .. import arithmetic, indexing, products, reductions
-from ..arrays import Adapter, Array, adapter_of
+from ..arrays import Adapter, Array, adapter_of, named_adapter
 from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
+from ..scipy_names import method_advice
 from ..structure import CooPattern, Indices, Pattern, check_values
 from ..torch_interop import to_torch
 
@@ -87,6 +88,12 @@ class SparseArray(TorchOperators, ABC):
     @abstractmethod
     def T(self) -> SparseArray:
         """The transpose, sharing all arrays: CSR becomes CSC, CSC CSR, COO COO."""
+
+    def transpose(self, axes: tuple[int, int] | None = None) -> SparseArray:
+        """`T`, by the name that SciPy gives it; axes is None or (1, 0)."""
+        if axes is not None and tuple(axes) not in ((1, 0), (-1, -2)):
+            raise ValueError(f"transpose: axes = {axes!r}, expected None or (1, 0)")
+        return self.T
 
     @abstractmethod
     def tocsr(self, canonical: bool = False) -> CSRArray:
@@ -187,6 +194,9 @@ class SparseArray(TorchOperators, ABC):
         """Where the values are."""
         return self._arrays.device(self._data)
 
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(method_advice(type(self).__name__, name))
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, "
@@ -222,23 +232,36 @@ class SparseArray(TorchOperators, ABC):
             return self
         return self._with_data(self._arrays.freeze(self._arrays.astype(self._data, name)))
 
-    def to(self, device: Device | str) -> SparseArray:
-        """Move the values to a device: "cpu" or "gpu" (also "cuda"), with an index as in "gpu:1".
+    def to(self, target: Device | str) -> SparseArray:
+        """Move the values to a device, or hand them to another framework.
 
-        NumPy arrays become CuPy's or PyTorch's on a GPU, whichever is there; tensors stay tensors.
-        From the CPU to a GPU the index arrays stay behind; products keep a copy of them there.
+        A device is "cpu" or "gpu" (also "cuda"), with an index as in "gpu:1". NumPy arrays become
+        CuPy's or PyTorch's on a GPU, whichever is there; tensors stay tensors. From the CPU to a
+        GPU the index arrays stay behind; products keep a copy of them there.
+
+        A framework is "numpy", "torch", "mlx", "jax" or "cupy"; its array shares the memory of the
+        values where it can. Gradients do not follow.
 
         Raises
         ------
         ValueError
             For any other name.
+        TypeError
+            For a dtype that the framework has not.
         RuntimeError
             If there is no such GPU; the message says what is missing.
+        ImportError
+            If the framework is not installed.
         """
-        target = named_device(device)
-        if target == self.device:
+        arrays = named_adapter(target)
+        if arrays is self._arrays:
             return self
-        data = self._arrays.to(self._data, target)
+        if arrays is not None:
+            return self._with_data(arrays.fromnumpy(self._arrays.tonumpy(self._data)), arrays)
+        device = named_device(target)
+        if device == self.device:
+            return self
+        data = self._arrays.to(self._data, device)
         return self._with_data(data, adapter_of(data))
 
     def with_data(self: Self, data: Array) -> Self:
@@ -397,6 +420,21 @@ class SparseArray(TorchOperators, ABC):
         """
         return reductions.total(self, axis)
 
+    def mean(self, axis: int | None = None) -> Array:
+        """Mean of all elements, over the rows (axis 0) or over the columns (axis 1); see `sum`."""
+        return reductions.mean(self, axis)
+
+    def max(self, axis: None = None) -> Array:
+        """Largest element, those that are not stored counted as zeros; NaN if there is one.
+
+        Raises ValueError for an axis, and for a matrix without elements.
+        """
+        return reductions.extreme(self, "max", axis)
+
+    def min(self, axis: None = None) -> Array:
+        """Smallest element; see `max`."""
+        return reductions.extreme(self, "min", axis)
+
     def row_sums(self) -> Array:
         """Sum of each row, shape (rows,)."""
         return reductions.row_sums(self)
@@ -418,7 +456,10 @@ class SparseArray(TorchOperators, ABC):
         return reductions.row_norms(self.T)
 
     def diagonal(self, k: int = 0) -> Array:
-        """Elements (i, i + k), dense of rank 1; empty where there is no such diagonal."""
+        """Elements (i, i + k), dense of rank 1; empty where there is no such diagonal.
+
+        Raises TypeError if k is no integer.
+        """
         return reductions.diagonal(self, k)
 
     def trace(self) -> Array:

@@ -34,6 +34,8 @@ def read_macko_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises
     ------
+    OSError
+        If the file cannot be opened.
     ValueError
         For a file or a weight that is malformed.
     TypeError
@@ -45,6 +47,7 @@ def read_macko_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         with open_tensors(path) as file:
             return from_state_dict({name: file.read(name) for name in file.names})
+    path.open("rb").close()  # what is wrong with the file comes before what is not installed
     try:
         return from_state_dict(_load_with_torch(path))
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import adapter_of
+from ..arrays import adapter_of, named_adapter
 from ..construct import coo_array, csc_array, csr_array
 from ..containers import SparseArray
 from ..packed import PackedArray
@@ -53,7 +53,7 @@ def save_safetensors(
     ------
     TypeError
         For an object of another kind, a name that is no text, or values that safetensors has no
-        dtype for, as complex128.
+        dtype for, as dense complex128; that of sparse arrays is written as pairs of float64.
     ValueError
         For a name that is taken by a part of another array, or by this layout.
     ImportError
@@ -83,10 +83,15 @@ def save_safetensors(
     write_tensors(path, tensors, texts)
 
 
-def load_safetensors(path: str | os.PathLike[str]) -> Any:
+def load_safetensors(path: str | os.PathLike[str], framework: str = "numpy") -> Any:
     """Read what `save_safetensors` wrote, or any safetensors file as dense arrays.
 
     Everything in the file is checked before it is used.
+
+    Parameters
+    ----------
+    framework
+        "numpy", "torch", "mlx" or "jax": whose arrays are read, or held by what is read.
 
     Returns
     -------
@@ -96,18 +101,28 @@ def load_safetensors(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     ValueError
-        For a file that is malformed, or of a newer version of the layout.
+        For a file that is malformed, or of a newer version of the layout, or another framework.
     TypeError
-        For values of a dtype that the format cannot hold.
+        For values of a dtype that the format cannot hold, or that the framework has not.
     ImportError
-        Without safetensors.
+        Without safetensors, or the framework.
     """
+    arrays_of = named_adapter(framework)
+    if arrays_of is None:
+        raise ValueError(
+            f"load_safetensors: framework = {framework!r}, expected 'numpy', 'torch', 'mlx' or "
+            f"'jax'"
+        )
     with open_tensors(path) as file:
         layout = read_layout(file)
         claimed = {f"{name}.{part}" for name, entry in layout.items() for part in entry["parts"]}
         arrays = {name: file.read(name) for name in file.names if name not in claimed}
         for name, entry in layout.items():
             arrays[name] = load_entry(file, name, entry)
+        if framework != "numpy":
+            for name, array in arrays.items():
+                is_dense = isinstance(array, np.ndarray)
+                arrays[name] = arrays_of.fromnumpy(array) if is_dense else array.to(framework)
         lone = file.metadata.get(_LONE_KEY)
         return arrays[lone] if lone is not None and list(arrays) == [lone] else arrays
 
@@ -137,6 +152,8 @@ def load_entry(file: TensorFile, name: str, entry: Mapping[str, Any]) -> Any:
         parts = {part: file.read(f"{name}.{part}") for part in entry["parts"]}
         shape = entry["shape"]
         if entry["format"] in _SPARSE_PARTS:
+            if entry["dtype"] == "complex128":
+                parts["data"] = _complex(parts["data"])
             return _sparse(entry["format"], parts, shape)
         if entry["dtype"] == "float8_e4m3":
             parts["values"] = parts["values"].view(numpy_dtype("float8_e4m3"))
@@ -166,13 +183,23 @@ def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, A
             "transposed": array._transposed,
         }
     elif adapter_of(array) is not None:
-        return None, {name: _on_host(array)}
+        dense = _on_host(array)
+        if dense.dtype == np.complex128:
+            raise TypeError(
+                f"save_safetensors: {name!r} has dtype complex128, for which safetensors has no "
+                f"name; save it as x.view(numpy.float64), or cast it to complex64"
+            )
+        return None, {name: dense}
     else:
         raise TypeError(
             f"save_safetensors: {name!r} is {type(array).__name__}, expected a PackedArray, a "
             f"sparse container or a dense array"
         )
     host = {part: _on_host(stored) for part, stored in parts.items()}
+    if isinstance(array, SparseArray) and host["data"].dtype == np.complex128:
+        # safetensors has no name for it.
+        host["data"] = host["data"].view(np.float64).reshape(-1, 2)
+        entry["dtype"] = "complex128"
     if entry.get("dtype") == "float8_e4m3":
         # safetensors does not give float8 back to NumPy.
         host["values"] = host["values"].view(np.uint8)
@@ -193,7 +220,8 @@ def _checked(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     if len(lengths) != 2 or not all(type(length) is int for length in lengths):
         raise ValueError(f"array {name!r} has shape {shape!r}, expected two integers")
     if format in tuple(_SPARSE_PARTS):
-        return {"format": format, "shape": tuple(lengths), "parts": _SPARSE_PARTS[format]}
+        parts = _SPARSE_PARTS[format]
+        return {"format": format, "shape": tuple(lengths), "dtype": dtype, "parts": parts}
     if format not in FORMATS or dtype not in PACKED_DTYPES:
         raise ValueError(f"array {name!r} has format {format!r} and dtype {dtype!r}: unknown here")
     return {
@@ -203,6 +231,15 @@ def _checked(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         "transposed": entry.get("transposed") is True,
         "parts": part_names(format, dtype),
     }
+
+
+def _complex(pairs: Any) -> Any:
+    """Numbers from their real and imaginary parts, shape (nnz, 2) in float64."""
+    if pairs.dtype != np.float64 or pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ValueError(
+            f"its data have dtype {pairs.dtype} and shape {pairs.shape}, expected pairs of float64"
+        )
+    return pairs.view(np.complex128).reshape(-1)
 
 
 def _sparse(format: str, parts: Mapping[str, Any], shape: tuple[int, int]) -> SparseArray:

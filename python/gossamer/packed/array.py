@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..arrays import adapter_of
+from ..arrays import adapter_of, named_adapter
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
 from ..quantities import size_text
 from ..structure import index_dtype
 from .dtypes import check_dense_dtype, dtype_name, has_scales
-from .storage import Storage
+from .storage import Storage, to_host
 
 
 def restore(format: str, dtype: str, shape: Any, parts: dict[str, Any], transposed: bool) -> Any:
@@ -168,15 +168,25 @@ class PackedArray(TorchOperators):
 
     # ---- conversions ---------------------------------------------------------------------------
 
-    def to(self, device: Device | str) -> PackedArray:
-        """Move everything that is stored to a device; names and errors as in `SparseArray.to`."""
-        target = named_device(device)
-        if target == self.device:
-            return self
+    def to(self, target: Device | str) -> PackedArray:
+        """Move what is stored to a device or to a framework; names and errors as `SparseArray.to`.
+
+        A framework's name is the way of what was packed from NumPy arrays, or read from a file, to
+        PyTorch, MLX or JAX.
+        """
         stored = self._storage
-        parts = {name: stored.arrays.to(part, target) for name, part in stored.parts().items()}
-        arrays = adapter_of(parts["values"])
-        assert arrays is not None
+        arrays = named_adapter(target)
+        if arrays is None:
+            device = named_device(target)
+            if device == self.device:
+                return self
+            parts = {name: stored.arrays.to(part, device) for name, part in stored.parts().items()}
+            arrays = adapter_of(parts["values"])
+            assert arrays is not None
+        elif arrays is stored.arrays:
+            return self
+        else:
+            parts = {name: to_host(part) for name, part in stored.parts().items()}
         moved = arrays.packed_storage(
             stored.format, stored.dtype_name, (stored.rows, stored.cols), parts
         )
