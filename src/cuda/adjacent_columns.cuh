@@ -19,10 +19,10 @@ struct RowsToCopy {
 };
 
 /// Whether copies pay: `positions` gathers of `cols` elements each from `rows` rows. Times on an
-/// H200, float32, us with strided columns / a copy and the product with it. matmul: 4096 x 4096, 41
-/// a row, 4 columns 6.2 / 6.3, 8: 8.9 / 6.2, 64: 29 / 12; 4 a row, 64: 7.4 / 6.7; 1024 x 1024, 10 a
-/// row, 64: 4.2 / 5.3; 8192 x 8192, 8 a row, 16: 9.2 / 5.7. sddmm: 4096 x 4096, 4 a row, 64 columns
-/// 17 / 18; 8192 x 8192, 8 a row, 64: 44 / 21.
+/// H200, float32, us with strided columns / with copies. matmul: 4096 x 4096, 41 a row, 8 columns
+/// 8.9 / 5.9, 64: 29 / 12.6; 4 a row, 64: 7.4 / 6.8; 8192 x 8192, 8 a row, 16: 9.2 / 5.5. sddmm:
+/// 4096 x 4096, 4 a row, 64: 16.8 / 11.8; 8192 x 8192, 8 a row, 64: 44 / 14.5. Below, a copy takes
+/// the 2 us that it saves.
 inline bool pays_to_copy(std::int64_t positions, std::int64_t rows, std::int64_t cols) {
   return cols > 1 && positions >= rows && positions * cols >= 1 << 20;
 }
