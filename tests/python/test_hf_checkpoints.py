@@ -145,20 +145,24 @@ def test_names_are_looked_for_as_folders_first(tmp_path, monkeypatch):
 # Saving
 
 
-def test_failing_to_save_leaves_the_old_model(tmp_path, monkeypatch):
-    folder = save_tiny(tmp_path / "model")
+@pytest.mark.parametrize("save", [save_checkpoint, "compress"], ids=["save", "compress"])
+def test_a_full_disk_leaves_the_old_model(save, tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
+    folder, source = save_tiny(tmp_path / "model"), save_tiny(tmp_path / "source")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    model = tiny_model()
-
-    def fail(self, path, **_):
-        (path / "model.safetensors").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(type(model), "save_pretrained", fail)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(folder, model, None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # of the 60 kB of weights
+    try:
+        if save == "compress":
+            result = invoke("compress", source, "-o", folder)
+            assert "model cannot be written: " in refusal(result)
+        else:
+            with pytest.raises(OSError, match="model cannot be written: "):
+                save(folder, tiny_model(), None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert list(tmp_path.iterdir()) == [folder]
+    assert sorted(tmp_path.iterdir()) == [folder, source]
 
 
 def test_saving_replaces_a_model_with_all_its_files(tmp_path):

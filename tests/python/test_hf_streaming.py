@@ -96,6 +96,15 @@ def test_memory_stays_at_the_packed_model_and_one_layer(large, tmp_path):
     assert growth(lambda: gossamer.hf.load_model(tmp_path / "packed")) < packed + layer + 4_000_000
 
 
+def test_packing_in_memory_holds_one_layer_twice(large):
+    model = gossamer.hf.load_model(large)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.set_(parameter.clone())  # out of the mapped file
+    layer = 768 * 2304 * 4
+    assert growth(lambda: gossamer.hf.pack_model(model)) < layer + 4_000_000
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from safetensors import SafetensorError
 
 from ..io.atomic import check_replaceable, replacing_folder
 
@@ -80,14 +81,26 @@ def save_checkpoint(
     ------
     FileExistsError
         If the folder holds something else than a model.
+    OSError
+        If it cannot be written; what was there is as it was.
     """
-    check_replaceable(folder)
-    with replacing_folder(folder) as beside:
+    with writing(folder) as beside:
         model.save_pretrained(beside, **options)
         if tokenizer is not None:
             tokenizer.save_pretrained(beside)
         for name, text in (texts or {}).items():
             (beside / name).write_text(text)
+
+
+@contextmanager
+def writing(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Name a folder to be filled in the body, which replaces a model's when that succeeds."""
+    check_replaceable(folder)
+    with replacing_folder(folder) as beside:
+        try:
+            yield beside
+        except SafetensorError as error:
+            raise OSError(f"{folder} cannot be written: {error}") from error
 
 
 @contextmanager

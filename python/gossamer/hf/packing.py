@@ -75,7 +75,9 @@ def packable_layers(model: Any, skip: Sequence[str] = ()) -> list[str]:
 
 def unpack_model(model: Any) -> None:
     """Make the packed layers of a model dense again, in place."""
-    for name, layer in packed_layers(model).items():
+    layers = packed_layers(model)
+    for name in list(layers):
+        layer = layers.pop(name)
         packed = layer.weight
         dtype = model.dtype if packed.scales is not None else packed.dtype
         weight = packed.decompress(dtype)

@@ -79,7 +79,9 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
             model.set_submodule(name, UnreadLinear(name, layout, linear))
 
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> None:
-        for name, layer in list(model.named_modules()):
+        # By name: a list of the layers would keep what was read of them until the end.
+        for name in [name for name, _ in model.named_modules()]:
+            layer = model.get_submodule(name)
             if isinstance(layer, UnreadLinear):
                 packed = layer.packed()
                 if result_dtype(packed.values, model.dtype) is not model.dtype:

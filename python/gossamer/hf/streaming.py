@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers.utils import cached_file
 
-from ..io.atomic import check_keeps, check_replaceable, replacing_folder
+from ..io.atomic import check_keeps
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
-from .checkpoints import load_tokenizer, locate, reading
+from .checkpoints import load_tokenizer, locate, reading, writing
 from .layout import PackedLayout, checkpoint_name
 from .packing import packable_layers
 from .quantizer import GossamerConfig
@@ -89,8 +89,9 @@ def compress_checkpoint(
         If there are no such files.
     FileExistsError
         If the output holds something else than a model.
+    OSError
+        If it cannot be written; what was there is as it was.
     """
-    check_replaceable(output)
     folder, gguf = locate(source)
     check_keeps(folder, output)
     if gguf is not None:
@@ -108,7 +109,7 @@ def compress_checkpoint(
             f"with pack_model and write it with save_checkpoint"
         )
     reports, layouts = [], {}
-    with replacing_folder(output) as beside:
+    with writing(output) as beside:
         load_tokenizer(folder).save_pretrained(beside)
         shards = _Shards(beside, max_shard_bytes)
         for done, (tensor_name, file) in enumerate(files.items()):

@@ -330,7 +330,9 @@ def pack_linears(
         Names of the layers that were packed.
     """
     packed = []
-    for name, layer in unshared_linears(model).items():
+    linears = unshared_linears(model)
+    for name in list(linears):
+        layer = linears.pop(name)  # the dense weight goes as the packed one comes
         if skip is not None and skip(name, layer):
             continue
         replacement = PackedLinear.from_linear(layer, format, dtype, threshold)
