@@ -158,6 +158,10 @@ def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> Sparse
         For another rank than 2, a negative threshold or another format.
     """
     check_format("fromdense", format)
+    try:
+        threshold = float(threshold)
+    except (TypeError, ValueError):
+        raise TypeError(f"fromdense: threshold = {threshold!r}, expected a number") from None
     if not threshold >= 0:
         raise ValueError(f"fromdense: threshold = {threshold}, expected 0 or more")
     return _from_dense("fromdense: dense", dense, threshold, format)

@@ -59,6 +59,8 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
     SparseArray
         In A's format, duplicates kept.
     """
+    if not isinstance(A, SparseArray):
+        raise TypeError(f"sddmm: A is {type(A).__name__}, expected a sparse array")
     if A.format == "csc":
         return sddmm(A.T, V, U).T
     csr, arrays = A._csr(), A._arrays

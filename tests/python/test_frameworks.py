@@ -408,6 +408,17 @@ def test_arrays_of_numpy_go_to_a_framework_and_back(framework, tmp_path):
 
 
 @every_framework
+def test_lists_take_the_dtype_of_the_values(framework):
+    A = gossamer.fromdense(framework.array(np.eye(3, dtype=np.float32)))
+    for listed in ([1, 2, 3], (1.0, 2.0, 3.0)):
+        y = framework.numpy(A @ listed)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y, [1, 2, 3])
+    with pytest.raises(TypeError, match=r"x has dtype"):
+        A @ framework.array(np.array([1, 2, 3]))
+
+
+@every_framework
 def test_nothing_is_narrowed_on_the_way_to_a_framework(framework):
     A = gossamer.eye(3, dtype="complex128")
     if "complex128" not in framework.dtypes:

@@ -363,7 +363,11 @@ def test_numbers_out_of_range_are_refused(dtype, largest, smallest_beyond, make)
         (np.float32(1), ValueError, r"shape \(\)"),
         (np.ones(70), TypeError, "x has dtype float64, expected one of float32.*cast"),
         (np.ones(70, bool), TypeError, "x has dtype bool, .*, bfloat16; .* instance to float32$"),
-        ([1] * 70, TypeError, "x has dtype int64, expected one of float32, float16, bfloat16;"),
+        (
+            np.ones(70, np.int64),
+            TypeError,
+            "x has dtype int64, expected one of float32, float16, bfloat16;",
+        ),
         (gossamer.eye(70), TypeError, r"x is a CSRArray, expected a dense .* P\.tocsr\(\)"),
         ("x", TypeError, "x has dtype"),
     ],
@@ -450,3 +454,9 @@ def test_wrong_scales_are_refused(format):
         parts["scales"][7] = wrong
         with pytest.raises(ValueError, match=r"scales\[7\] = .*positive and finite"):
             packed_array(format, "int8", (40, 70), parts)
+
+
+def test_lists_have_no_dtype():
+    P = gossamer.compress(np.eye(3, dtype=np.float32), "bitmap")
+    for listed in ([1, 2, 3], (1.0, 2.0, 3.0)):
+        np.testing.assert_array_equal(P @ listed, np.array([1, 2, 3], np.float32))

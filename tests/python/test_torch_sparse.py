@@ -400,6 +400,8 @@ def test_sparse_linear_refuses_what_does_not_fit():
         nn.SparseLinear(sparse(), torch.zeros(2))
     with pytest.raises(TypeError, match=r"mask has dtype torch.float64, expected torch.bool"):
         nn.SparseLinear.from_linear(torch.nn.Linear(7, 9), dense())
+    with pytest.raises(TypeError, match=r"linear is Tensor, expected nn.Linear"):
+        nn.SparseLinear.from_linear(dense())
     with pytest.raises(ValueError, match=r"mask has shape \(9, 7\), .* weight's, \(9, 8\)"):
         nn.SparseLinear.from_linear(torch.nn.Linear(8, 9), dense() != 0)
     with pytest.raises(ValueError, match=r"mask has shape \(7,\), expected \(out_features, in_f"):

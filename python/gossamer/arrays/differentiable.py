@@ -35,6 +35,15 @@ class DifferentiableAdapter(Adapter):
             raise ValueError(f"{argument} has shape {tuple(x.shape)}, expected one axis")
         return x
 
+    def dense_operand(self, x: Any, values: Array, argument: str) -> Array:
+        if isinstance(x, list | tuple):
+            # Python's numbers have no dtype: they take that of the values.
+            host = np.asarray(x)
+            if host.dtype.kind in "biuf":
+                dtype = self.dtype_name(values.dtype)
+                return self.fromnumpy(numpy_adapter.astype(host, dtype))
+        return self.asarray(x, argument)
+
     def freeze(self, x: Array) -> Array:
         return x
 

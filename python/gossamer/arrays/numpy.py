@@ -227,6 +227,8 @@ class NumPyAdapter(Adapter):
         return self.asarray(x, argument)
 
     def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
+        if isinstance(x, list | tuple) and np.asarray(x).dtype.kind in "biuf":
+            x = np.asarray(x, np.float32)  # Python's numbers have no dtype
         if hasattr(x, "tocsr"):
             raise TypeError(
                 f"{argument} is a {type(x).__name__}, expected a dense array; sparse ones are "

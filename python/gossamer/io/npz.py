@@ -34,8 +34,10 @@ def save_npz(path: str | os.PathLike[str], matrix: SparseArray, compressed: bool
     Raises
     ------
     TypeError
-        For bfloat16, which the format has no name for.
+        For what is no container, and bfloat16, which the format has no name for.
     """
+    if not isinstance(matrix, SparseArray):
+        raise TypeError(f"save_npz: matrix is {type(matrix).__name__}, expected a sparse array")
     name = matrix._arrays.dtype_name(matrix.dtype)
     if name == "bfloat16":
         raise TypeError("save_npz: .npz has no bfloat16; cast it, as matrix.astype('float32')")

@@ -78,10 +78,14 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         Raises
         ------
         TypeError
-            If the mask is no boolean tensor.
+            If the layer is no nn.Linear, or the mask no boolean tensor.
         ValueError
             If it has another shape.
         """
+        if not isinstance(linear, nn.Linear):
+            raise TypeError(
+                f"SparseLinear.from_linear: linear is {type(linear).__name__}, expected nn.Linear"
+            )
         weight = linear.weight.detach()
         if mask is None:
             return cls(construct.fromdense(weight, threshold), linear.bias)
