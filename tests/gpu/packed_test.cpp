@@ -211,6 +211,10 @@ TEST_CASE("products by bitmap tiles stay within the bound, bit for bit the same 
     }
     check_product<bfloat16>(c, format, PackedDType::bfloat16, true, 5);
   }
+  // More rows of pairs than an H200 has multiprocessors: blocks take two at once.
+  const Case tall{4500, 70, 0.5};
+  check_product<float16>(tall, PackedFormat::bitmap, PackedDType::float16, true, 8);
+  check_product<bfloat16>(tall, PackedFormat::bitmap, PackedDType::bfloat16, true, 11);
 }
 
 TEST_CASE("a battery matrix with infinities and NaN packs to the host's bytes") {

@@ -149,11 +149,11 @@ def error_over_bound(y, w, x):
     return float("inf") if torch.isnan(ratio).any() else ratio.max().item()
 
 
-CHECKED_SHAPES = [(1, 1), (1, 3000), (17, 33), (70, 257), (256, 64), (257, 65), (33, 1025), (600, 4100), (3000, 8), (4096, 4096)]
+CHECKED_SHAPES = [(1, 1), (1, 3000), (17, 33), (70, 257), (256, 64), (257, 65), (33, 1025), (600, 4100), (3000, 8), (4096, 4096), (4300, 9000), (16, 20000)]
 
 
-def check():
-    """Bitmap tiles on poisoned results against float64, and the same bits again and again."""
+def check(repeats):
+    """Bitmap tiles on poisoned results against float64, and the same bits `repeats` times again."""
     count = failures = 0
     worst = 0.0
     for dtype in (torch.float16, torch.bfloat16):
@@ -174,7 +174,7 @@ def check():
                     product.reserve(batch)
                     product.launch(x, y)
                     e, first = error_over_bound(y, w.float(), x), y.clone()
-                    for repeat in range(10):
+                    for repeat in range(repeats):
                         product.launch(x, y, overlap=repeat % 2 == 1)
                     same = torch.equal(first.view(torch.int16), y.view(torch.int16))
                     count, worst = count + 1, max(worst, e)
@@ -234,10 +234,11 @@ def main():
     parser.add_argument("--values", choices=list(VALUES), help="type of the values, that of x without it")
     parser.add_argument("--x", default="float16", choices=list(DTYPES))
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--json")
     args = parser.parse_args()
     if args.check:
-        check()
+        check(args.repeats)
     shapes = SHAPES if args.shapes == "all" else [tuple(map(int, s.split("x"))) for s in args.shapes.split(",") if s]
     results = measure(
         args.kind, args.values, getattr(torch, args.x), shapes,

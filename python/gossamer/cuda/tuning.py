@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 #: Vectors up to which bitmap tiles are taken, 64 a launch. 128 vectors at 8192x8192, 50%, on an
-#: H200: 111 us; the dense product with an unpacked copy took 220 us.
+#: H200: 104 us; the dense product with an unpacked copy took 220 us.
 BITMAP_TILES_VECTORS = 128
 
 # Time of a product with one vector by delta rows over that of the dense product, float16, geometric
 # mean over six shapes on an H200, and the share of stored elements from which on it holds. Bitmap
-# tiles take 0.98 times the dense product at 50% for up to 8 vectors. Unpacking writes the dense
+# tiles take 0.81 times the dense product at 50% for up to 8 vectors. Unpacking writes the dense
 # matrix once and the dense product reads it again: taken as 3.5 times.
 _DELTA_ROWS = ((0.6, 0.83), (0.4, 0.65), (0.25, 0.47), (0.15, 0.38), (0.075, 0.27), (0.0, 0.21))
-_TILES, _UNPACKED = 0.98, 3.5
+_TILES, _UNPACKED = 0.81, 3.5
 
 
 def delta_rows_vectors(density: float, tiles: bool) -> int:

@@ -3,22 +3,23 @@
 // that the tensor cores compute where each value is, for products with up to 64 vectors. Made on
 // load, never stored.
 //
-// The values of a tile follow each other by column, those of a column by row. Columns come in the
-// order of `column_of`. Eight tiles below each other are a panel:
-//   starts  8 of 16 bits: bytes from the panel's begin to each tile's first value
-//   masks   32 words a tile: bit 8 j + i of word 4 g + t is set where row 4 t + j, column 8 i + g
-//   is
-//           stored (the B fragments of the 8-bit mma.m16n8k32, for eight columns a bit each)
+// A tile's columns are numbered as A fragments hold them where a lane's B fragments are 16
+// consecutive columns of X, see `column_of`. Its values follow each other by column in the order of
+// `number_of`, those of a column by row. Two tiles below each other are a pair:
+//   start   32 bits: bytes from the pair's begin to the second tile's first value
+//   masks   32 words a tile: bit 8 j + i of word 4 g + t is set where row 4 t + j of column number
+//   8 i + g
+//           is stored (the B fragments of the 8-bit mma.m16n8k32, for eight columns a bit each)
 //   counts  64 bytes a tile: values of each column, in `count_byte` of its place in the order. Of
 //           the 32nd column there is none: its byte is 0, the 64th column's byte is a quarter of
 //           the values of the first 32 columns.
-//   values  tile after tile; those of the first 32 columns are padded to a multiple of four
-// and is padded to 16 bytes. A unit is two panels below each other, 256 rows x 64 columns: what a
-// block of the product expands at a time. Units follow each other by column, then by row.
+//   values  of both tiles; those of the first 32 columns are padded to a multiple of four
+// and is padded to 16 bytes. Pairs follow each other by column, then by row.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "gossamer/dtype.hpp"
@@ -26,13 +27,17 @@
 namespace gossamer::cuda::bitmap_tiles {
 
 inline constexpr int tile_rows = 16, tile_cols = 64;
-inline constexpr int panel_tiles = 8, unit_panels = 2;
-inline constexpr int unit_rows = tile_rows * panel_tiles * unit_panels;
-inline constexpr int masks_at = 2 * panel_tiles, counts_at = masks_at + 128 * panel_tiles,
-                     values_at = counts_at + 64 * panel_tiles;  ///< in a panel
+inline constexpr int pair_tiles = 2, pair_rows = pair_tiles * tile_rows;
+inline constexpr int masks_at = 4, counts_at = masks_at + 128 * pair_tiles,
+                     values_at = counts_at + 64 * pair_tiles;  ///< in a pair
 
-/// Column of a tile at a place of the order: of each eight the even ones, then the odd ones.
-constexpr int column_of(int place) { return place / 8 * 8 + place % 4 * 2 + place / 4 % 2; }
+/// Column of a tile by its number: eight numbers are two columns of each of four lanes.
+constexpr int column_of(int number) {
+  return number / 32 * 32 + number % 8 / 2 * 8 + number / 8 % 4 * 2 + number % 2;
+}
+
+/// Number of the column at a place of the order: of each eight the even ones, then the odd ones.
+constexpr int number_of(int place) { return place / 8 * 8 + place % 4 * 2 + place / 4 % 2; }
 
 /// Where the count of the column at a place stands: lane t of four loads the 16 bytes from 16 t.
 constexpr int count_byte(int place) { return place / 4 % 4 * 16 + place / 16 * 4 + place % 4; }
@@ -40,12 +45,12 @@ constexpr int count_byte(int place) { return place / 4 % 4 * 16 + place / 16 * 4
 /// Device pointers of an arrangement, and what a launch needs beside them.
 struct View {
   const std::uint8_t* stream;
-  const std::uint32_t* offset;  ///< [panels + 1] first 16 bytes of each panel
+  const std::uint32_t* offset;  ///< [pairs + 1] first 16 bytes of each pair
   int rows, cols;
-  unsigned largest_panel, largest_tile;  ///< bytes; of a tile its values
+  unsigned largest_pair, largest_tile;  ///< bytes; of a tile its values
 
-  constexpr int row_units() const { return (rows + unit_rows - 1) / unit_rows; }
-  constexpr int col_units() const { return (cols + tile_cols - 1) / tile_cols; }
+  constexpr int row_pairs() const { return (rows + pair_rows - 1) / pair_rows; }
+  constexpr int tile_columns() const { return (cols + tile_cols - 1) / tile_cols; }
 };
 
 /// One product with up to 64 vectors: Y = X Aᵀ, X (vectors, cols), Y (vectors, rows).
@@ -55,9 +60,9 @@ struct Launch {
   const void* x;
   void* y;
   int vectors;
-  int blocks;         ///< that share the units evenly
-  float* partial;     ///< [blocks][2][vectors rounded up][unit_rows]
-  unsigned* arrived;  ///< [row_units] zero before and after
+  int blocks;         ///< at most: one a multiprocessor
+  float* partial;     ///< partial_bytes, and
+  unsigned* arrived;  ///< [rows / unit_rows] zero before and after: for more than few_vectors
   bool overlap;
   int device;
   cudaStream_t stream;
@@ -65,13 +70,25 @@ struct Launch {
 
 /// Rows of X that one launch takes.
 inline constexpr int most_vectors = 64;
+/// Up to these, warps share the columns of a pair's rows; beyond, blocks share units.
+inline constexpr int few_vectors = 16;
+
+/// A block of matmul_many expands eight pairs below each other at a time.
+inline constexpr int unit_pairs = 8, unit_rows = unit_pairs * pair_rows;
 
 /// Rows of X that the kernel's tile for that many vectors holds: 8, 16, 32 or 64.
 constexpr int padded_vectors(std::int64_t vectors) {
   return vectors <= 8 ? 8 : vectors <= 16 ? 16 : vectors <= 32 ? 32 : 64;
 }
 
-/// In bitmap_tiles_matmul_cuda_sm90a.cu.
-cudaError_t matmul(const Launch& launch);
+/// Sums that blocks of matmul_many leave for each other: of two units each.
+constexpr std::size_t partial_bytes(int padded_vectors, int blocks) {
+  return sizeof(float) * 2 * static_cast<std::size_t>(blocks) * padded_vectors * unit_rows;
+}
+
+/// In bitmap_tiles_few_cuda_sm90a.cu: up to few_vectors, without a workspace.
+cudaError_t matmul_few(const Launch& launch);
+/// In bitmap_tiles_many_cuda_sm90a.cu: more than few_vectors.
+cudaError_t matmul_many(const Launch& launch);
 
 }  // namespace gossamer::cuda::bitmap_tiles

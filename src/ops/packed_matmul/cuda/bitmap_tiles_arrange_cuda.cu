@@ -20,8 +20,7 @@ namespace {
 constexpr std::int64_t most_rows = std::int64_t{1} << 22;
 static_assert(most_rows / unit_rows * sizeof(unsigned) <= zeroed_workspace);
 
-/// A matrix of 16-bit elements, and the tiles of its panels: warp w of block p is tile w of panel
-/// p.
+/// A matrix of 16-bit elements, and the tiles of its pairs: warp w of block p is tile w of pair p.
 struct Dense {
   const std::uint16_t* data;
   int rows, cols;
@@ -29,16 +28,13 @@ struct Dense {
   __device__ unsigned element(int row, int col) const {
     return row < rows && col < cols ? data[std::size_t(row) * cols + col] : 0;
   }
-  /// First row and column of this warp's tile.
   __device__ int tile_row() const {
-    const int unit = blockIdx.x / unit_panels, col_units = (cols + tile_cols - 1) / tile_cols;
-    return (unit / col_units * unit_panels + blockIdx.x % unit_panels) * panel_tiles * tile_rows +
-           threadIdx.x / 32 * tile_rows;
+    return blockIdx.x / tile_columns() * pair_rows + threadIdx.x / 32 * tile_rows;
   }
-  __device__ int tile_col() const {
-    const int col_units = (cols + tile_cols - 1) / tile_cols;
-    return blockIdx.x / unit_panels % col_units * tile_cols;
-  }
+  __device__ int tile_col() const { return blockIdx.x % tile_columns() * tile_cols; }
+
+ private:
+  __device__ unsigned tile_columns() const { return (cols + tile_cols - 1) / tile_cols; }
 };
 
 /// Which elements of a column of 16 rows are not zero.
@@ -64,42 +60,39 @@ __global__ void count_tiles(Dense dense, HalfCounts* counts) {
   unsigned count[2];
   for (int half = 0; half < 2; ++half) {
     count[half] = __reduce_add_sync(
-        all_lanes, __popc(column_mask(dense, row, col + column_of(32 * half + lane))));
+        all_lanes, __popc(column_mask(dense, row, col + column_of(number_of(32 * half + lane)))));
   }
   if (lane == 0) {
-    counts[blockIdx.x * panel_tiles + threadIdx.x / 32] = {static_cast<std::uint16_t>(count[0]),
-                                                           static_cast<std::uint16_t>(count[1])};
+    counts[blockIdx.x * pair_tiles + threadIdx.x / 32] = {static_cast<std::uint16_t>(count[0]),
+                                                          static_cast<std::uint16_t>(count[1])};
   }
 }
 
 /// A warp writes a tile, a lane two of its columns.
 __global__ void fill_tiles(Dense dense, const HalfCounts* counts, const std::uint32_t* offset,
                            std::uint8_t* stream) {
-  __shared__ std::uint16_t masks_of_tiles[panel_tiles][tile_cols];
+  __shared__ std::uint16_t masks_of_tiles[pair_tiles][tile_cols];
   const int tile = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int row = dense.tile_row(), col = dense.tile_col();
-  std::uint8_t* panel = stream + 16 * std::size_t(offset[blockIdx.x]);
-  counts += blockIdx.x * panel_tiles;
-  unsigned start = values_at;
-  for (int before = 0; before < tile; ++before) start += counts[before].bytes();
-  if (lane == 0) {
-    reinterpret_cast<std::uint16_t*>(panel)[tile] = static_cast<std::uint16_t>(start);
-  }
+  std::uint8_t* pair = stream + 16 * std::size_t(offset[blockIdx.x]);
+  counts += blockIdx.x * pair_tiles;
+  const unsigned second = values_at + counts[0].bytes(), start = tile == 0 ? values_at : second;
+  if (threadIdx.x == 0) *reinterpret_cast<std::uint32_t*>(pair) = second;
   auto* masks = masks_of_tiles[tile];
   for (int half = 0; half < 2; ++half) {
-    const int place = 32 * half + lane, column = column_of(place);
+    const int place = 32 * half + lane, number = number_of(place), column = column_of(number);
     const unsigned mask = column_mask(dense, row, col + column);
     const int count = __popc(mask);
     int at = inclusive_scan(count) - count + (half == 0 ? 0 : counts[tile].padded_first());
-    auto* values = reinterpret_cast<std::uint16_t*>(panel + start);
+    auto* values = reinterpret_cast<std::uint16_t*>(pair + start);
     for (int r = 0; r < tile_rows; ++r) {
       if (mask >> r & 1) {
         values[at++] = static_cast<std::uint16_t>(dense.element(row + r, col + column));
       }
     }
     const unsigned byte = lane < 31 ? count : half == 0 ? 0 : counts[tile].padded_first() / 4;
-    panel[counts_at + tile_cols * tile + count_byte(place)] = static_cast<std::uint8_t>(byte);
-    masks[column] = static_cast<std::uint16_t>(mask);
+    pair[counts_at + tile_cols * tile + count_byte(place)] = static_cast<std::uint8_t>(byte);
+    masks[number] = static_cast<std::uint16_t>(mask);
   }
   __syncwarp();
   std::uint32_t word = 0;
@@ -107,7 +100,7 @@ __global__ void fill_tiles(Dense dense, const HalfCounts* counts, const std::uin
     const unsigned four = masks[8 * eight + lane / 4] >> 4 * (lane % 4);
     for (int j = 0; j < 4; ++j) word |= (four >> j & 1) << (8 * j + eight);
   }
-  reinterpret_cast<std::uint32_t*>(panel + masks_at)[32 * tile + lane] = word;
+  reinterpret_cast<std::uint32_t*>(pair + masks_at)[32 * tile + lane] = word;
 }
 
 /// The way back: the dense matrix, by a warp a tile.
@@ -116,15 +109,15 @@ __global__ void unpack_tiles(View a, Dense shape, DType dtype, T* dense, std::in
                              std::int64_t col_stride) {
   const int tile = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int row0 = shape.tile_row(), col0 = shape.tile_col();
-  const std::uint8_t* panel = a.stream + 16 * std::size_t(a.offset[blockIdx.x]);
-  const auto* masks = reinterpret_cast<const std::uint32_t*>(panel + masks_at) + 32 * tile;
+  const std::uint8_t* pair = a.stream + 16 * std::size_t(a.offset[blockIdx.x]);
+  const auto* masks = reinterpret_cast<const std::uint32_t*>(pair + masks_at) + 32 * tile;
   const auto* values = reinterpret_cast<const std::uint16_t*>(
-      panel + reinterpret_cast<const std::uint16_t*>(panel)[tile]);
+      pair + (tile == 0 ? values_at : *reinterpret_cast<const std::uint32_t*>(pair)));
   for (int half = 0; half < 2; ++half) {
-    const int column = column_of(32 * half + lane);
+    const int number = number_of(32 * half + lane), column = column_of(number);
     unsigned mask = 0;
     for (int r = 0; r < tile_rows; ++r) {
-      mask |= (masks[column % 8 * 4 + r / 4] >> (8 * (r % 4) + column / 8) & 1) << r;
+      mask |= (masks[number % 8 * 4 + r / 4] >> (8 * (r % 4) + number / 8) & 1) << r;
     }
     const int end = inclusive_scan(__popc(mask));
     int at = end - __popc(mask);
@@ -141,9 +134,8 @@ __global__ void unpack_tiles(View a, Dense shape, DType dtype, T* dense, std::in
 
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-std::int64_t panels_of(const PackedView& packed) {
-  return (packed.rows + unit_rows - 1) / unit_rows * unit_panels *
-         ((packed.cols + tile_cols - 1) / tile_cols);
+std::int64_t pairs_of(const PackedView& packed) {
+  return (packed.rows + pair_rows - 1) / pair_rows * ((packed.cols + tile_cols - 1) / tile_cols);
 }
 
 std::size_t dense_bytes(std::int64_t rows, std::int64_t cols) {
@@ -157,7 +149,7 @@ class BitmapTiles final : public Arrangement {
       throw InvalidArgument(message(
           "arrange_bitmap_tiles: a (", packed.rows, ", ", packed.cols, ") matrix of ",
           name(packed.dtype), " on device ", stream.device,
-          "; it takes float16 and bfloat16, up to 2^20 panels of 128x64 and 2^22 rows, on devices "
+          "; it takes float16 and bfloat16, up to 2^22 pieces of 32x64 and 2^22 rows, on devices "
           "of compute capability 9.0"));
     }
     check_workspace(workspace, bitmap_tiles_workspace(packed), "arrange_bitmap_tiles");
@@ -166,28 +158,28 @@ class BitmapTiles final : public Arrangement {
     view_.rows = static_cast<int>(packed.rows);
     view_.cols = static_cast<int>(packed.cols);
     multiprocessors_ = device_properties(stream.device).multiprocessors;
-    panels_ = static_cast<unsigned>(panels_of(packed));
-    if (panels_ == 0) return;
+    pairs_ = static_cast<unsigned>(pairs_of(packed));
+    if (pairs_ == 0) return;
     cuda::unpack(packed, ArrayView::contiguous(workspace.data, dtype_, {packed.rows, packed.cols}),
                  stream);
-    const std::size_t tiles = std::size_t{panels_} * panel_tiles;
+    const std::size_t tiles = std::size_t{pairs_} * pair_tiles;
     HalfCounts* counts = counts_in(workspace);
-    count_tiles<<<panels_, 32 * panel_tiles, 0, native(stream)>>>(dense_in(workspace), counts);
+    count_tiles<<<pairs_, 32 * pair_tiles, 0, native(stream)>>>(dense_in(workspace), counts);
     check_launch("arrange_bitmap_tiles");
     std::vector<HalfCounts> count(tiles);
     check(cudaMemcpyAsync(count.data(), counts, tiles * sizeof(HalfCounts), cudaMemcpyDeviceToHost,
                           native(stream)),
           "arrange_bitmap_tiles");
     check(cudaStreamSynchronize(native(stream)), "arrange_bitmap_tiles");
-    offset_.assign(panels_ + 1, 0);
-    for (std::size_t panel = 0; panel < panels_; ++panel) {
+    offset_.assign(pairs_ + 1, 0);
+    for (std::size_t pair = 0; pair < pairs_; ++pair) {
       unsigned bytes = values_at;
-      for (std::size_t tile = panel * panel_tiles; tile < (panel + 1) * panel_tiles; ++tile) {
+      for (std::size_t tile = pair * pair_tiles; tile < (pair + 1) * pair_tiles; ++tile) {
         bytes += count[tile].bytes();
         view_.largest_tile = std::max(view_.largest_tile, count[tile].bytes());
       }
-      view_.largest_panel = std::max(view_.largest_panel, bytes);
-      offset_[panel + 1] = offset_[panel] + (bytes + 15) / 16;
+      view_.largest_pair = std::max(view_.largest_pair, bytes);
+      offset_[pair + 1] = offset_[pair] + (bytes + 15) / 16;
     }
   }
 
@@ -207,7 +199,7 @@ class BitmapTiles final : public Arrangement {
     check(cudaMemcpyAsync(offset, offset_.data(), offset_.size() * sizeof(std::uint32_t),
                           cudaMemcpyHostToDevice, native(stream)),
           "arrange_bitmap_tiles");
-    fill_tiles<<<panels_, 32 * panel_tiles, 0, native(stream)>>>(
+    fill_tiles<<<pairs_, 32 * pair_tiles, 0, native(stream)>>>(
         dense_in(workspace), counts_in(workspace), offset, values);
     check_launch("arrange_bitmap_tiles");
     // An overlapped product reads the stream before it waits for the kernels before it.
@@ -222,7 +214,7 @@ class BitmapTiles final : public Arrangement {
     const DeviceScope scope(stream, "unpack");
     visit_dense(dense.dtype, "dense", [&](auto tag) {
       using T = typename decltype(tag)::type;
-      unpack_tiles<<<panels_, 32 * panel_tiles, 0, native(stream)>>>(
+      unpack_tiles<<<pairs_, 32 * pair_tiles, 0, native(stream)>>>(
           view_, dense_in({}), dtype_, static_cast<T*>(dense.data), dense.strides[0],
           dense.strides[1]);
     });
@@ -230,8 +222,8 @@ class BitmapTiles final : public Arrangement {
   }
 
   std::size_t workspace_bytes(std::int64_t vectors) const override {
-    return zeroed_workspace + sizeof(float) * 2 * static_cast<std::size_t>(blocks()) *
-                                  padded_vectors(vectors) * unit_rows;
+    if (vectors <= few_vectors) return zeroed_workspace;
+    return zeroed_workspace + partial_bytes(padded_vectors(vectors), multiprocessors_);
   }
 
   void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
@@ -253,21 +245,24 @@ class BitmapTiles final : public Arrangement {
       const auto part = [&](void* data, int length) {
         return static_cast<std::uint16_t*>(data) + begin * length;
       };
-      check(bitmap_tiles::matmul(
-                {view_, dtype_, part(x.data, view_.cols), part(y.data, view_.rows),
-                 static_cast<int>(std::min<std::int64_t>(vectors - begin, most_vectors)), blocks(),
-                 reinterpret_cast<float*>(static_cast<char*>(workspace.data) + zeroed_workspace),
-                 static_cast<unsigned*>(workspace.data), overlap, stream.device, native(stream)}),
+      const Launch launch{
+          view_,
+          dtype_,
+          part(x.data, view_.cols),
+          part(y.data, view_.rows),
+          static_cast<int>(std::min<std::int64_t>(vectors - begin, most_vectors)),
+          multiprocessors_,
+          reinterpret_cast<float*>(static_cast<char*>(workspace.data) + zeroed_workspace),
+          static_cast<unsigned*>(workspace.data),
+          overlap,
+          stream.device,
+          native(stream)};
+      check(launch.vectors <= few_vectors ? matmul_few(launch) : matmul_many(launch),
             "packed_matmul");
     }
   }
 
  private:
-  /// Blocks of a product: one a multiprocessor, but none without a unit.
-  int blocks() const {
-    return static_cast<int>(std::min<std::int64_t>(
-        multiprocessors_, std::int64_t{view_.row_units()} * view_.col_units()));
-  }
   Dense dense_in(Workspace workspace) const {
     return {static_cast<const std::uint16_t*>(workspace.data), view_.rows, view_.cols};
   }
@@ -280,7 +275,7 @@ class BitmapTiles final : public Arrangement {
   DType dtype_ = DType::float16;
   int multiprocessors_ = 0;
   View view_{};
-  unsigned panels_ = 0;
+  unsigned pairs_ = 0;
   std::vector<std::uint32_t> offset_;
 };
 
@@ -289,14 +284,14 @@ class BitmapTiles final : public Arrangement {
 
 bool has_bitmap_tiles(const PackedView& packed, int device) {
   return (packed.dtype == PackedDType::float16 || packed.dtype == PackedDType::bfloat16) &&
-         packed.rows <= bitmap_tiles::most_rows && bitmap_tiles::panels_of(packed) <= (1 << 20) &&
+         packed.rows <= bitmap_tiles::most_rows && bitmap_tiles::pairs_of(packed) <= (1 << 22) &&
          device_properties(device).compute_capability == 90;
 }
 
 std::size_t bitmap_tiles_workspace(const PackedView& packed) {
   return bitmap_tiles::dense_bytes(packed.rows, packed.cols) +
-         sizeof(bitmap_tiles::HalfCounts) * bitmap_tiles::panel_tiles *
-             static_cast<std::size_t>(bitmap_tiles::panels_of(packed));
+         sizeof(bitmap_tiles::HalfCounts) * bitmap_tiles::pair_tiles *
+             static_cast<std::size_t>(bitmap_tiles::pairs_of(packed));
 }
 
 std::unique_ptr<Arrangement> arrange_bitmap_tiles(const PackedView& packed, Workspace workspace,
