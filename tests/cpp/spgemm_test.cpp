@@ -152,7 +152,7 @@ TEST_CASE("spgemm reads nothing behind B where B's last row is empty") {
 // More rows than a table's tags, a row of more products and one of more entries than its list.
 TEST_CASE("spgemm of many rows in few columns") {
   std::mt19937_64 random(5);
-  BatteryMatrix a{"short rows", 3000, 700, {}, {}, {}, {}};
+  BatteryMatrix a{"short rows", 8000, 700, {}, {}, {}, {}};
   BatteryMatrix b{"few columns", 700, 300, {}, {}, {}, {}};
   const auto add = [&](BatteryMatrix& matrix, std::int64_t i, std::int64_t j) {
     matrix.row.push_back(i);
