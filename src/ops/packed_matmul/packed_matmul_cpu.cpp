@@ -44,8 +44,10 @@ void multiply_walking(const PackedMatmulOperands& op, std::size_t column) {
 
 // ---- Rows to threads ----------------------------------------------------------------------------
 
-/// The first row of a piece when slots, and what a row costs by itself, are split evenly.
-std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int64_t pieces) {
+/// The first row of a piece, a multiple of `tile`, when slots, and what a row costs by itself, are
+/// split evenly.
+std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int64_t pieces,
+                         std::int64_t tile) {
   if (piece >= pieces) return packed.rows;
   const std::int64_t row_cost = packed.format == PackedFormat::bitmap ? packed.cols / 4 + 8 : 8;
   const double total = static_cast<double>(packed.slots) +
@@ -62,14 +64,15 @@ std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int6
       high = middle;
     }
   }
-  return low / panel_tile_rows * panel_tile_rows;
+  return low / tile * tile;
 }
 
 /// Calls rows(begin, end, sums) for pieces of the rows on all threads, at most `rows_at_once` of
-/// them, and stores their sums.
+/// them, and stores their sums. Pieces begin at multiples of `tile` rows, and sums have room for
+/// such a multiple.
 template <class Rows>
 void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
-                   std::int64_t width, std::int64_t rows_at_once, Rows&& rows) {
+                   std::int64_t width, std::int64_t rows_at_once, std::int64_t tile, Rows&& rows) {
   const PackedView& packed = op.packed;
   const std::int64_t work = (packed.slots + packed.rows) * width;
   const std::int64_t threads = work < tuning::packed_serial_work ? 1 : num_threads();
@@ -77,13 +80,12 @@ void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_
       threads * std::clamp<std::int64_t>(work / threads / tuning::packed_piece_work, 1,
                                          tuning::packed_pieces_per_thread);
   parallel_for(pieces, [&](std::int64_t piece) {
-    const std::int64_t end = piece_begin(packed, piece + 1, pieces);
+    const std::int64_t end = piece_begin(packed, piece + 1, pieces, tile);
     AlignedFloats sums;
-    for (std::int64_t begin = piece_begin(packed, piece, pieces); begin < end;
+    for (std::int64_t begin = piece_begin(packed, piece, pieces, tile); begin < end;
          begin += rows_at_once) {
       if (!sums) {
-        sums =
-            aligned_floats(round_up(std::min(rows_at_once, end - begin), panel_tile_rows) * width);
+        sums = aligned_floats(round_up(std::min(rows_at_once, end - begin), tile) * width);
       }
       const std::int64_t last = std::min(end, begin + rows_at_once);
       rows(begin, last, sums.get());
@@ -106,7 +108,7 @@ void multiply_transposed(const PackedMatmulOperands& op, std::size_t first, std:
   parallel_for(pieces, [&](std::int64_t piece) {
     float* partial = partials.get() + piece * length;
     std::fill(partial, partial + length, 0.0f);
-    add(piece_begin(packed, piece, pieces), piece_begin(packed, piece + 1, pieces), partial);
+    add(piece_begin(packed, piece, pieces, 1), piece_begin(packed, piece + 1, pieces, 1), partial);
   });
   const std::int64_t grain = std::max<std::int64_t>(1, tuning::packed_sums_at_once / width);
   parallel_ranges(packed.cols, grain, [&](std::int64_t begin, std::int64_t end) {
@@ -137,7 +139,7 @@ std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::s
   const std::int64_t slots_a_row = packed.slots / std::max<std::int64_t>(1, packed.rows) + 1;
   const std::int64_t rows_at_once = std::clamp<std::int64_t>(
       tuning::packed_values_at_once / slots_a_row, 1, tuning::packed_sums_at_once / width);
-  multiply_rows(op, first, count, width, rows_at_once,
+  multiply_rows(op, first, count, width, rows_at_once, 1,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   kernel(packed, vectors, begin, end, sums);
                 });
@@ -157,7 +159,7 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
                           columns_transposed(packed, rows, begin, end, partial);
                         });
   } else {
-    multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width,
+    multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width, 1,
                   [&](std::int64_t begin, std::int64_t end, float* sums) {
                     columns_rows(packed, rows, begin, end, sums);
                   });
@@ -170,7 +172,7 @@ std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::si
                                          std::size_t count) {
   const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
   const LoadedX x = load_slabs(op.x, first, count, width, slab_columns);
-  multiply_rows(op, first, count, width, tuning::packed_panel_rows,
+  multiply_rows(op, first, count, width, tuning::packed_panel_rows, panel_tile_rows,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   panel_rows(op.packed, SlabsOfX{x.data.get(), width}, begin, end, sums);
                 });

@@ -13,6 +13,7 @@
 #include "formats/packed.hpp"
 #include "ops/packed_matmul/aligned_floats.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
+#include "ops/packed_matmul/packed_matmul_tuning.hpp"
 #include "ops/packed_matmul/row_cursors-inl.hpp"
 #include "simd/expand-inl.hpp"
 
@@ -25,8 +26,7 @@ namespace {
 inline constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
 inline constexpr int tile_vectors = 2;
 
-/// Columns of a panel: its part of a slab of X, 32 KiB, stays in the L1 cache while all rows pass.
-inline constexpr std::int64_t panel_columns = 256;
+inline constexpr std::int64_t panel_columns = tuning::packed_panel_columns;
 /// Rows a multiple of 1 KiB apart would share places in the L1 cache: a line more.
 inline constexpr std::int64_t panel_stride = panel_columns + 16;
 
