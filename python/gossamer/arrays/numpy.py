@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: Axes that the engine's views have at most.
 _MAX_RANK = 8
 
+#: Bytes of the largest block that glibc's allocator keeps once it was freed.
+_LARGEST_BLOCK_KEPT = 32 << 20
+
 
 class NumPyAdapter(Adapter):
     """Adapter of ``numpy.ndarray``."""
@@ -162,8 +165,11 @@ class NumPyAdapter(Adapter):
         columns = index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype)
         # glibc hands back to the system what is free beyond twice the largest block so far, as two
         # arrays of one size are: a product of 20,000×2000 in float32 faulted 1567 pages in anew,
-        # every time. One block of both sizes, never touched, makes it keep them.
-        np.empty(nnz * (columns.itemsize + a_bits.itemsize), np.uint8)
+        # every time. One block of both sizes, never touched, makes it keep them; blocks beyond its
+        # limit are never kept.
+        block = nnz * (columns.itemsize + a_bits.itemsize)
+        if block <= _LARGEST_BLOCK_KEPT:
+            np.empty(block, np.uint8)
         indices = np.empty(nnz, columns)
         values = self.empty((nnz,), dtype)
         _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
