@@ -132,10 +132,19 @@ def require_gpu() -> None:
         raise typer.BadParameter(f"--device cuda: {reason}")
 
 
+def _rounded(value: Any) -> Any:
+    """Six digits of every number: no measurement has more, and files of many cases stay small."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: _rounded(element) for name, element in value.items()}
+    return [_rounded(element) for element in value] if isinstance(value, (list, tuple)) else value
+
+
 def _to_json(results: dict[str, Any]) -> str:
     """Write a line for each entry, and for each element of those that are lists, as of cases."""
     entries = []
-    for name, value in results.items():
+    for name, value in _rounded(results).items():
         text = json.dumps(value)
         if isinstance(value, list) and value:
             text = "[\n" + ",\n".join(json.dumps(element) for element in value) + "\n]"
