@@ -94,7 +94,8 @@ std::optional<nb::dlpack::dltensor> described(nb::handle array) noexcept {
   if (capsule.is_valid()) {
     const auto* api =
         static_cast<const ExchangeApi*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
-    if (api && api->major == 1 && api->describe && api->describe(array.ptr(), &tensor) == 0) {
+    if (api && api->major == 1 && api->describe && api->describe(array.ptr(), &tensor) == 0 &&
+        (tensor.ndim == 0 || tensor.strides)) {
       return tensor;
     }
   }

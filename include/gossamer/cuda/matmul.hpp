@@ -39,7 +39,7 @@ void fill_row_schedule(const CsrPattern& pattern, const RowSchedule& schedule, v
                        Workspace workspace, Stream stream);
 
 /// Bytes of workspace that matmul needs for these operands: for sums, and for a copy of X where its
-/// columns are strided and that pays.
+/// columns are strided and that pays. Throws for operands as matmul does.
 std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& schedule,
                              const ArrayView& x, const ArrayView& y);
 

@@ -37,6 +37,7 @@ std::size_t sums_bytes(const RowSchedule& schedule, const DenseColumns& dense, D
 
 std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& schedule,
                              const ArrayView& x, const ArrayView& y) {
+  check_matmul_shapes({pattern, x.dtype, nullptr}, x, y);
   const DenseColumns dense = describe(x, y);
   const std::size_t sums = sums_bytes(schedule, dense, y.dtype);
   if (!copies_x(pattern, dense)) return sums;

@@ -138,6 +138,7 @@ void copy_operands(const CsrPattern& pattern, DenseColumns& dense, DType dtype, 
 }  // namespace
 
 std::size_t sddmm_workspace(const CsrPattern& pattern, const ArrayView& u, const ArrayView& v) {
+  check_sddmm(pattern, u, v, nullptr, false);
   const DenseColumns dense = describe(v, u);
   const Copies copies = choose_copies(pattern, dense);
   return (copies.u ? copy_bytes(pattern.rows, dense.cols, u.dtype) : 0) +

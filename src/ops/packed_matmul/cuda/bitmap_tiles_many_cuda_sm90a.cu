@@ -39,7 +39,8 @@ struct Stage {
 
 constexpr int row_units(const View& a) { return (a.rows + unit_rows - 1) / unit_rows; }
 
-/// Units [first(b), first(b + 1)) are block b's. There are less than 2^20 units and 2^12 blocks.
+/// Units [first(b), first(b + 1)) are block b's. There are at most 2^22 units and fewer than 2^10
+/// blocks.
 struct Share {
   unsigned units, blocks;
   __device__ unsigned first(unsigned block) const { return units * block / blocks; }

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "cuda/async_copy.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/runtime.hpp"
 #include "ops/packed_matmul/cuda/delta_rows_decode.cuh"
 #include "ops/packed_matmul/cuda/delta_rows_exchange.cuh"
@@ -208,18 +209,9 @@ cudaError_t launch(const Launch& product, int shared_bytes, int shared_limit) {
   if (const cudaError_t error = limit.raise(kernel, product.device, shared_limit)) {
     return error;
   }
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = product.a.blocks;
-  config.blockDim = warps * 32;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = product.stream;
-  config.attrs = &attribute;
-  config.numAttrs = product.overlap ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, product.a, static_cast<const X*>(product.x),
-                            static_cast<X*>(product.y), product.partial, product.overlap);
+  return launch_overlapped(kernel, product.a.blocks, warps * 32, shared_bytes, product.stream,
+                           product.overlap, product.a, static_cast<const X*>(product.x),
+                           static_cast<X*>(product.y), product.partial, product.overlap);
 }
 
 template <class V, class X>
