@@ -218,12 +218,18 @@ def test_a_layer_keeps_one_arrangement(dtype, format):
     assert_product(layer.cpu().float()(x[:2].float()), dense, x[:2].float())
 
 
-def test_what_a_graph_walks_stays():
+@pytest.mark.parametrize(
+    ("before", "captured"),
+    [(40, 40), (40, 256), (256, 256)],
+    ids=["tiles", "unpacked tiles", "unpacked arrays"],
+)
+def test_what_a_graph_walks_stays(before, captured):
     from gossamer.nn import PackedLinear
 
     W = matrix((300, 640), 0.5, torch.float16)
     layer = PackedLinear(gs.compress(W.cuda()))
-    x = vectors((40, 640), torch.float16).cuda()
+    x = vectors((captured, 640), torch.float16).cuda()
+    layer(x[:before])
     expected = layer(x)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

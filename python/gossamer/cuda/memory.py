@@ -31,6 +31,10 @@ class Memory(ABC):
         """Handle of the stream that the framework works on now."""
 
     @abstractmethod
+    def synchronize(self, device: int) -> None:
+        """Wait for all streams of a GPU."""
+
+    @abstractmethod
     def dtype_name(self, x: DeviceArray) -> str:
         """NumPy's name of x's dtype."""
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,7 +137,7 @@ class DeviceMatrix:
     product of each kind cannot be captured in a graph.
 
     Once the packed arrays are given up, one of the two is kept: the one for few vectors, as soon as
-    it is there, unless a graph walks the other.
+    it is there. Nothing is given up that a captured graph reads. Threads may share a matrix.
     """
 
     def __init__(
@@ -154,7 +155,10 @@ class DeviceMatrix:
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
         self._density = slots / max(1, self.rows * self.cols)
         self._fits_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
-        self._tiles_captured = False
+        # Whether a graph may read what would be given up: tiles, or what was unpacked.
+        self._captured = False
+        # Between the choice of what to read and its launch nothing is given up.
+        self._lock = RLock()
 
     @property
     def has_tiles(self) -> bool:
@@ -172,13 +176,16 @@ class DeviceMatrix:
         return sum(int(arrangement.nbytes) for arrangement, _ in self._arranged.values())
 
     def drop_packed(self) -> bool:
-        """Do without the packed arrays if a product has laid the matrix out; tell whether it has.
+        """Do without the packed arrays if a product has laid the matrix out; tell whether it does.
 
-        Their owner may then give up all but the scales, and have them back from `packed`.
+        Their owner may then give up all but the scales, and have them back from `packed`. They stay
+        if a product by a dense copy of them was captured in a graph. Waits for the GPU once.
         """
-        if self._arranged:
-            self._packed = None
-        return self._packed is None
+        with self._lock:
+            if self._packed is not None and self._arranged and not self._captured:
+                self.memory.synchronize(self.device)  # other streams may be reading them
+                self._packed = None
+            return self._packed is None
 
     def packed(self) -> Parts:
         """Make the packed arrays anew, stored zeros left out; waits for the stream."""
@@ -194,11 +201,14 @@ class DeviceMatrix:
         """Return the matrix as float32, float16 or bfloat16; 8-bit values also without scales."""
         dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
         stream = self.memory.stream(self.device)
-        if self._packed is None:
-            arrangement, _ = next(iter(self._arranged.values()))
-            arrangement.unpack(self.memory.view(dense), stream, scaled)
-        else:
-            engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
+        with self._lock:
+            if engine().capture_id(stream):
+                self._captured = True
+            if self._packed is None:
+                arrangement, _ = next(iter(self._arranged.values()))
+                arrangement.unpack(self.memory.view(dense), stream, scaled)
+            else:
+                engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
 
     def matmul(
@@ -221,21 +231,22 @@ class DeviceMatrix:
         vectors = 1 if x.ndim == 1 else math.prod(x.shape[:-1])
         dtype = memory.dtype_name(x)
         shape = (*x.shape[:-1], outputs)
-        tiles = vectors > 1 and vectors > self.few
-        if transpose or (tiles and not self._takes_tiles(vectors, dtype, lays_out_for)):
-            x = x.reshape(vectors, inputs)
-            return self._matmul_unpacked(x, dtype, transpose).reshape(shape)
-        y = memory.empty(shape, dtype, self.device)
-        if vectors == 0 or outputs == 0:
-            return y
-        arrangement = self._arrangement("bitmap_tiles" if tiles else "delta_rows")
-        stream = memory.stream(self.device)
-        if tiles and engine().capture_id(stream):
-            self._tiles_captured = True
-        nbytes = arrangement.workspace_bytes(vectors)
-        workspace = _buffers.workspace(memory, self.device, stream, nbytes)
-        views = memory.rows_view(x, vectors, inputs), memory.rows_view(y, vectors, outputs)
-        arrangement.matmul(*views, workspace, stream, overlap)
+        with self._lock:
+            tiles = vectors > 1 and vectors > self.few
+            if transpose or (tiles and not self._takes_tiles(vectors, dtype, lays_out_for)):
+                x = x.reshape(vectors, inputs)
+                return self._matmul_unpacked(x, dtype, transpose).reshape(shape)
+            y = memory.empty(shape, dtype, self.device)
+            if vectors == 0 or outputs == 0:
+                return y
+            arrangement = self._arrangement("bitmap_tiles" if tiles else "delta_rows")
+            stream = memory.stream(self.device)
+            if tiles and engine().capture_id(stream):
+                self._captured = True
+            nbytes = arrangement.workspace_bytes(vectors)
+            workspace = _buffers.workspace(memory, self.device, stream, nbytes)
+            views = memory.rows_view(x, vectors, inputs), memory.rows_view(y, vectors, outputs)
+            arrangement.matmul(*views, workspace, stream, overlap)
         return y
 
     def _matmul_unpacked(self, x: DeviceArray, dtype: str, transpose: bool) -> DeviceArray:
@@ -256,7 +267,8 @@ class DeviceMatrix:
     def _arrangement(self, kind: str) -> Any:
         if kind not in self._arranged:
             made = self._arrange(kind)
-            if self._packed is None and not self._tiles_captured:
+            if self._packed is None and not self._captured:
+                self.memory.synchronize(self.device)  # other streams may be reading what goes
                 self._arranged.clear()
             self._arranged[kind] = made
         return self._arranged[kind][0]

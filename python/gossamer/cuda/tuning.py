@@ -7,6 +7,10 @@ from __future__ import annotations
 #: H200: 104 us; the dense product with an unpacked copy took 220 us.
 BITMAP_TILES_VECTORS = 128
 
+#: Vectors beyond which a layer's product is taken for a prompt, which is read once: it lays nothing
+#: out.
+PROMPT_VECTORS = 64
+
 # Time of a product with one vector by delta rows over that of the dense product, float16, geometric
 # mean over six shapes on an H200, and the share of stored elements from which on it holds. Bitmap
 # tiles take 0.81 times the dense product at 50% for up to 8 vectors. Unpacking writes the dense

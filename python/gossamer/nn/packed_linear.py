@@ -14,13 +14,11 @@ from ..arrays.torch.cuda import device_product, new_device_matrix, stand_for
 from ..arrays.torch.library import is_direct
 from ..arrays.torch.packed import DENSE_TYPES, VALUE_TYPES, HostMatrix, packed_matmul
 from ..cuda.packed import DeviceMatrix
+from ..cuda.tuning import PROMPT_VECTORS
 from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
-
-#: Vectors beyond which a product is taken for a prompt, which is read once: it lays nothing out.
-_FEW_VECTORS = 64
 
 
 class PackedLinear(nn.Module):  # type: ignore[misc]
@@ -31,9 +29,10 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     ``bias``. float8 values are kept as uint8. Floating values follow ``half()`` and its kin, the
     scales stay float32. Differentiable by x; the weight is fixed.
 
-    On a GPU the first eager product with up to 64 vectors lays the matrix out as products walk it,
-    and from then on only that is kept: the buffers are empty, about half of the memory is free, and
-    `weight` and ``state_dict`` (there on the CPU) make the packed arrays anew.
+    On a GPU the first eager product with one vector or a few, or with up to 64 where they walk
+    bitmap tiles, lays the matrix out, and from then on only that is kept: the buffers are empty,
+    about half of the memory is free, and `weight` and ``state_dict`` (there on the CPU) make the
+    packed arrays anew. They stay if a product by a dense copy of them was captured in a graph.
 
     Parameters
     ----------
@@ -181,7 +180,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         """Product on a GPU, after which the packed arrays are given up if they can be."""
         buffers = self._buffers
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
-        y = device_product(matrix, x, False, True, lays_out_for=_FEW_VECTORS)
+        y = device_product(matrix, x, False, True, lays_out_for=PROMPT_VECTORS)
         if buffers["row_offsets"].numel() and matrix.drop_packed():
             empty = {
                 name: part if part is None else part[:0].clone() for name, part in buffers.items()

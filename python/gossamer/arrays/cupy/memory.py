@@ -37,6 +37,9 @@ class CuPyMemory(Memory):
         handle: int = cupy.cuda.get_current_stream(device).ptr
         return handle
 
+    def synchronize(self, device: int) -> None:
+        cupy.cuda.Device(device).synchronize()
+
     def dtype_name(self, x: cupy.ndarray) -> str:
         name: str = x.dtype.name
         return "bfloat16" if name == "uint16" else name

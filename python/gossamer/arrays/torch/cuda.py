@@ -45,6 +45,9 @@ class TorchMemory(Memory):
         handle: int = torch._C._cuda_getCurrentRawStream(device)
         return handle
 
+    def synchronize(self, device: int) -> None:
+        torch.cuda.synchronize(device)
+
     def dtype_name(self, x: torch.Tensor) -> str:
         return _NAMES[x.dtype]
 
