@@ -170,6 +170,20 @@ def test_unpacked_models_are_the_pruned_ones(tmp_path):
     assert "quantization_config" not in json.loads((tmp_path / "config.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("model_dtype", "dtype"),
+    [(torch.bfloat16, "float16"), (torch.float16, "bfloat16"), (torch.float16, "float32")],
+)
+def test_values_whose_products_have_another_dtype_are_refused(model_dtype, dtype):
+    model = pruned_model(dtype=model_dtype)
+    with pytest.raises(ValueError, match=f"dtype is '{dtype}'.*are float32, which its other"):
+        gossamer.hf.pack_model(model, dtype)
+    for fitting in ("int8", str(model_dtype).removeprefix("torch.")):
+        model = pruned_model(dtype=model_dtype)
+        assert gossamer.hf.pack_model(model, fitting)
+        assert logits(model).isfinite().all()
+
+
 def test_packed_models_are_not_packed_again():
     with pytest.raises(ValueError, match="is packed or quantized already"):
         gossamer.hf.pack_model(packed_model())

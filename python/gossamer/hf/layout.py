@@ -15,10 +15,12 @@ import torch
 from torch import nn
 
 from .. import _engine
+from ..arrays.torch.host import NAMES
+from ..dtypes import promote
 from ..nn import PackedLinear
 from ..packed import PackedArray
 from ..packed.construct import packed_array, part_names
-from ..packed.dtypes import PACKED_DTYPES
+from ..packed.dtypes import PACKED_DTYPES, has_scales
 from ..packed.selection import PACKED_FORMATS
 
 _DTYPES = {"float8_e4m3": torch.float8_e4m3fn}
@@ -166,6 +168,11 @@ class UnreadLinear(nn.Module):  # type: ignore[misc]
 def checkpoint_name(part: str) -> str:
     """Name of a part within its layer in a checkpoint."""
     return "weight" if part == "values" else f"weight_{part}"
+
+
+def keeps_dtype(value_type: str, dtype: torch.dtype) -> bool:
+    """Whether packed products of a model of that dtype have its dtype, as the next layer needs."""
+    return has_scales(value_type) or promote(value_type, NAMES[dtype]) == NAMES[dtype]
 
 
 def packed_layers(model: nn.Module) -> dict[str, PackedLinear]:

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..arrays.torch.host import DTYPES, NAMES
+from ..dtypes import promote
 from ..nn import pack_linears
 from ..nn.packed_linear import unshared_linears
-from .layout import packed_layers
+from .layout import keeps_dtype, packed_layers
 from .quantizer import attach_quantizer
 
 
@@ -51,10 +53,18 @@ def pack_model(
     Raises
     ------
     ValueError
-        If the model is quantized already.
+        If the model is quantized already, or products with values of that type would not have the
+        model's dtype.
     """
     if getattr(model, "is_quantized", False) or packed_layers(model):
         raise ValueError("the model is packed or quantized already; give the one it was made from")
+    if dtype in DTYPES and not keeps_dtype(dtype, model.dtype):
+        own = NAMES[model.dtype]
+        raise ValueError(
+            f"dtype is {dtype!r}, and products of such values with the model's {own} are "
+            f"{promote(dtype, own)}, which its other layers do not take; give {own!r} or an 8-bit "
+            f"type, or cast the model first"
+        )
     chosen = packable_layers(model, skip)
     packed = pack_linears(
         model, format, dtype, min_gain=min_gain, skip=lambda name, layer: name not in chosen

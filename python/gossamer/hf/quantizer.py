@@ -11,12 +11,12 @@ from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from ..arrays.torch.packed import result_dtype
 from .layout import (
     PackedLayout,
     UnreadLinear,
     checkpoint_name,
     checkpoint_tensors,
+    keeps_dtype,
     packed_layers,
 )
 
@@ -84,7 +84,7 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
             layer = model.get_submodule(name)
             if isinstance(layer, UnreadLinear):
                 packed = layer.packed()
-                if result_dtype(packed.values, model.dtype) is not model.dtype:
+                if not keeps_dtype(packed._value_type, model.dtype):
                     packed.to(model.dtype)
                 model.set_submodule(name, packed)
             elif isinstance(layer, nn.Linear):
