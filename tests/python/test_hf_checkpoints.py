@@ -126,6 +126,33 @@ def test_perplexity_refuses_windows_beyond_the_positions():
     assert math.isfinite(perplexity(tiny_model(), torch.full((100,), 3), length=512))
 
 
+def test_eval_takes_windows_that_the_model_takes(files):
+    model, words = files
+    answers = [
+        json.loads(invoke("eval", model, "--text", words, "--json", *options).stdout)
+        for options in ([], ["--length", 128])
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["length"] == 128
+
+
+def test_perplexity_takes_a_wrapped_model():
+    model, tokens = tiny_model(), torch.full((100,), 3)
+    wrapped = torch.nn.DataParallel(model)
+    assert perplexity(wrapped, tokens) == pytest.approx(perplexity(model, tokens))
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "is refused"), OSError(28, "is refused")])
+def test_errors_of_the_system_keep_their_class(error, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
+    with pytest.raises(OSError, match="is refused") as raised:
+        load_tokenizer("smolm")
+    assert raised.value is error
+
+
 @pytest.mark.parametrize("name", ["./smolm", "../smolm", "~/smolm", "/smolm"])
 def test_a_folder_that_is_not_there_is_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -109,6 +109,9 @@ def reading(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # Those of the system have a class or a number that says more.
+        if type(error) is not OSError or error.errno is not None:
+            raise
         where = folder if Path(folder).is_dir() else f"there is no folder {folder}; on the hub"
         raise FileNotFoundError(f"{where}: {error}") from error
 

@@ -52,6 +52,11 @@ def text_tokens(tokenizer: Any, text: str) -> torch.Tensor:
 
 def check_positions(model: Any, what: str, tokens: int) -> None:
     """Raise ValueError, beginning with `what`, for more tokens than a model has positions."""
-    positions = getattr(model.config, "max_position_embeddings", tokens)
-    if tokens > positions:
+    positions = model_positions(model)
+    if positions is not None and tokens > positions:
         raise ValueError(f"{what} {tokens}, more than the model's {positions} positions")
+
+
+def model_positions(model: Any) -> int | None:
+    """Tokens that a model takes at once; None if it does not say."""
+    return getattr(getattr(model, "config", None), "max_position_embeddings", None)

@@ -21,7 +21,10 @@ def evaluate(
     text: Annotated[
         Path, typer.Option(metavar="FILE", callback=input_file, help="Text to predict.")
     ],
-    length: Annotated[int, typer.Option(min=2, help="Tokens of a window.")] = 512,
+    length: Annotated[
+        int | None,
+        typer.Option(min=2, help="Tokens of a window; 512, or as many as the model takes."),
+    ] = None,
     tokens: Annotated[int | None, typer.Option(min=2, help="Only the first of the text.")] = None,
     dtype: ModelDtype = "auto",
     device: ModelDevice = "cpu",
@@ -36,10 +39,11 @@ def evaluate(
     check_device(device)
     with refusals():
         from gossamer.hf import load_model, load_tokenizer, perplexity
-        from gossamer.prune.calibration import text_tokens
+        from gossamer.prune.calibration import model_positions, text_tokens
 
         ids = text_tokens(load_tokenizer(model), words)[:tokens]
         loaded = load_model(model, dtype).to(device)
+        length = length or min(512, model_positions(loaded) or 512)
         with bar("windows") as progress:
             result = perplexity(loaded, ids, length, progress)
     if as_json:
