@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "gossamer/errors.hpp"
+#include "last_axes.hpp"
 #include "module.hpp"
 #include "patterns.hpp"
 
@@ -113,13 +114,6 @@ std::int64_t rows_of(const ArrayView& dense) {
     throw InvalidArgument("dense has rank " + std::to_string(dense.rank) + "; it must be 2");
   }
   return dense.shape[0];
-}
-
-void swap_last_axes(ArrayView& view) {
-  if (view.rank < 2) return;
-  const auto last = static_cast<std::size_t>(view.rank) - 1;
-  std::swap(view.shape[last], view.shape[last - 1]);
-  std::swap(view.strides[last], view.strides[last - 1]);
 }
 
 }  // namespace

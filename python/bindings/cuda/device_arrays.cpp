@@ -3,8 +3,8 @@
 
 #include <cstring>
 #include <string>
-#include <utility>
 
+#include "../last_axes.hpp"
 #include "gossamer/errors.hpp"
 
 namespace gossamer::python {
@@ -37,10 +37,7 @@ void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::t
     view->shape[axis] = nb::cast<std::int64_t>(shape[axis]);
     view->strides[axis] = nb::cast<std::int64_t>(strides[axis]);
   }
-  if (swapped && view->rank > 1) {
-    std::swap(view->shape[view->rank - 1], view->shape[view->rank - 2]);
-    std::swap(view->strides[view->rank - 1], view->strides[view->rank - 2]);
-  }
+  if (swapped) swap_last_axes(*view);
 }
 
 }  // namespace

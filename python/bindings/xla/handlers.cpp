@@ -8,8 +8,8 @@
 #include <exception>
 #include <random>
 #include <string>
-#include <utility>
 
+#include "../last_axes.hpp"
 #include "../module.hpp"
 #include "gossamer/errors.hpp"
 #include "gossamer/matmul.hpp"
@@ -71,10 +71,7 @@ ArrayView view(const Buffer& buffer, bool swapped = false) {
     view.strides[axis] = stride;
     stride *= view.shape[axis];
   }
-  if (swapped && view.rank > 1) {
-    std::swap(view.shape[view.rank - 1], view.shape[view.rank - 2]);
-    std::swap(view.strides[view.rank - 1], view.strides[view.rank - 2]);
-  }
+  if (swapped) swap_last_axes(view);
   return view;
 }
 
