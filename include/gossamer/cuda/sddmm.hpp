@@ -6,8 +6,8 @@
 
 namespace gossamer::cuda {
 
-/// Bytes of workspace that sddmm needs: for copies of operands whose columns are strided. Throws for
-/// operands as sddmm does.
+/// Bytes of workspace that sddmm needs: for copies of operands whose columns are strided. Throws
+/// for operands as sddmm does.
 std::size_t sddmm_workspace(const CsrPattern& pattern, const ArrayView& u, const ArrayView& v);
 
 /// values[p] = sum over k of U[i, k] V[j, k] at each stored position p = (i, j), over all batch
