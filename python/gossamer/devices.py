@@ -30,9 +30,12 @@ CPU = Device("cpu")
 _current = CPU
 
 
-def named_device(device: Device | str) -> Device:
-    """Return the device of that name, once it is there; raises ValueError and RuntimeError."""
-    wanted = _parsed(device)
+def named_device(device: Device | str, otherwise: str = "") -> Device:
+    """Return the device of that name, once it is there; raises ValueError and RuntimeError.
+
+    ``otherwise`` says which other names the caller takes.
+    """
+    wanted = _parsed(device, otherwise)
     if wanted.type == "gpu":
         reason = unavailable()
         if reason:
@@ -43,7 +46,7 @@ def named_device(device: Device | str) -> Device:
     return wanted
 
 
-def _parsed(device: Device | str) -> Device:
+def _parsed(device: Device | str, otherwise: str = "") -> Device:
     wanted = device
     if isinstance(device, str):
         kind, _, index = device.partition(":")
@@ -52,7 +55,9 @@ def _parsed(device: Device | str) -> Device:
         elif kind in ("gpu", "cuda") and (index.isdigit() or device == kind):
             wanted = Device("gpu", int(index or 0))
     if not isinstance(wanted, Device) or wanted.type not in ("cpu", "gpu"):
-        raise ValueError(f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'")
+        raise ValueError(
+            f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'{otherwise}"
+        )
     return wanted
 
 

@@ -50,7 +50,7 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
     Parameters
     ----------
     A
-        Of shape (m, n); its values are not read.
+        Of shape (m, n); its values are not read, lists and integers take their dtype as in A @ X.
     U, V
         Of shapes (m, k) and (n, k), or (m,) and (n,), or batches of these, which are summed over.
 
@@ -64,7 +64,8 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
     if A.format == "csc":
         return sddmm(A.T, V, U).T
     csr, arrays = A._csr(), A._arrays
-    values = arrays.sddmm(csr._pattern, arrays.asarray(U, "U"), arrays.asarray(V, "V"))
+    dense = (arrays.dense_operand(x, A.data, name) for x, name in ((U, "U"), (V, "V")))
+    values = arrays.sddmm(csr._pattern, *dense)
     return csr._made(csr._pattern, values).asformat(A.format)
 
 

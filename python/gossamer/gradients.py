@@ -127,5 +127,5 @@ def sampled_factors(
 ) -> tuple[Array, Array]:
     """U and V whose U Vᵀ has the gradient by the matrix of a product, from X and that of Y."""
     if swapped and x.ndim > 1:
-        x, gradient = x.swapaxes(-1, -2), gradient.swapaxes(-1, -2)
+        x, gradient = x.mT, gradient.mT
     return (x, gradient) if transpose else (gradient, x)

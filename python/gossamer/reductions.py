@@ -10,10 +10,19 @@ import numpy as np
 
 from .arrays import Array
 from .containers.structural import structural
-from .dtypes import real_dtype
+from .dtypes import accumulator, real_dtype
 
 if TYPE_CHECKING:
     from .containers import SparseArray
+
+
+def check_no_out(function: str, out: Any) -> None:
+    """Raise TypeError with advice for an array that is to take the result."""
+    if out is not None:
+        raise TypeError(
+            f"{function}: out is {type(out).__name__}, expected None; write out[...] = "
+            f"A.{function}(axis)"
+        )
 
 
 def total(a: SparseArray, axis: int | None) -> Array:
@@ -28,9 +37,10 @@ def total(a: SparseArray, axis: int | None) -> Array:
 
 
 def mean(a: SparseArray, axis: int | None) -> Array:
-    """Mean over an axis, or over everything."""
+    """Mean over an axis, or over everything, divided before it is rounded to A's dtype."""
     count = a.shape[axis] if axis in (0, 1, -1, -2) else a.shape[0] * a.shape[1]
-    return total(a, axis) / count
+    arrays, name = a._arrays, a._arrays.dtype_name(a.dtype)
+    return arrays.astype(total(a.astype(accumulator(name)), axis) / count, name)
 
 
 def extreme(a: SparseArray, name: str, axis: Any) -> Array:

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 _BY_SCIPY = "A.to_scipy().{name}(...), and gossamer.from_scipy of a sparse result"
-_VALUES = "A.with_data(numpy.{name}(A.data)), which leaves zeros zero"
+_CHANGED = "S = A.to_scipy(copy=True); S.{name}(...); gossamer.from_scipy(S)"
+_VALUES = "A.with_data(numpy.{name}(A.data)), A canonical"
 _CANONICAL = "A.tocsr(canonical=True), a new array: containers are immutable"
 
 _METHODS = {
     **dict.fromkeys(("argmax", "argmin", "maximum", "minimum", "nanmax", "nanmin"), _BY_SCIPY),
-    **dict.fromkeys(("eliminate_zeros", "reshape", "tobsr", "todia", "todok", "tolil"), _BY_SCIPY),
-    **dict.fromkeys(("arcsin", "arctan", "ceil", "expm1", "floor", "log1p", "rint"), _VALUES),
-    **dict.fromkeys(("sign", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"), _VALUES),
+    **dict.fromkeys(("reshape", "tobsr", "todia", "todok", "tolil"), _BY_SCIPY),
+    **dict.fromkeys(("eliminate_zeros", "resize", "setdiag"), _CHANGED),
+    **dict.fromkeys(("arcsin", "arcsinh", "arctan", "arctanh", "ceil", "deg2rad"), _VALUES),
+    **dict.fromkeys(("expm1", "floor", "log1p", "rad2deg", "rint", "sign", "sin"), _VALUES),
+    **dict.fromkeys(("sinh", "sqrt", "tan", "tanh", "trunc"), _VALUES),
     **dict.fromkeys(("sort_indices", "sorted_indices", "sum_duplicates"), _CANONICAL),
     "A": "A.todense()",
+    "check_format": "nothing: containers are checked when they are made",
     "col": "A.tocoo().col",
     "coords": "A.tocoo().coords",
     "conjugate": "A.conj()",
@@ -22,22 +26,27 @@ _METHODS = {
     "getformat": "A.format",
     "getnnz": "A.nnz",
     "getrow": "A[i]",
-    "imag": "A.with_data(A.data.imag.copy())",
+    "imag": "A.with_data(A.data.imag)",
     "indices": "A.tocsr().indices",
     "indptr": "A.tocsr().indptr",
-    "nonzero": "A.tocoo(canonical=True).coords",
+    "nonzero": "A.tocoo(canonical=True).coords, which lists stored zeros too",
     "power": "A.with_data(A.data ** n), A canonical",
-    "real": "A.with_data(A.data.real.copy())",
+    "real": "A.with_data(A.data.real)",
     "row": "A.tocoo().row",
-    "setdiag": "A - gossamer.diags(A.diagonal()) + gossamer.diags(values)",
     "size": "A.nnz, or the product of A.shape",
 }
 
 _OF_SCIPY = "scipy.sparse.{name} of A.to_scipy(), and gossamer.from_scipy of its result"
 
+_MADE = "scipy.sparse.{name}, and gossamer.from_scipy of it"
+_NEVER = "A.format, which is 'csr', 'csc' or 'coo'"
+
 _FUNCTIONS = {
     **dict.fromkeys(("block_array", "block_diag", "bmat", "find", "hstack"), _OF_SCIPY),
     **dict.fromkeys(("kron", "kronsum", "spdiags", "tril", "triu", "vstack"), _OF_SCIPY),
+    **{f"{kind}_{f}": _MADE for f in ("array", "matrix") for kind in ("bsr", "dia", "dok", "lil")},
+    **{f"isspmatrix_{f}": f"A.format == {f!r}" for f in ("csr", "csc", "coo")},
+    **dict.fromkeys([f"isspmatrix_{f}" for f in ("bsr", "dia", "dok", "lil")], _NEVER),
     "eye_array": "gossamer.eye",
     "diags_array": "gossamer.diags",
     "random": "gossamer.random_array",

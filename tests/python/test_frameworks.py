@@ -426,3 +426,54 @@ def test_nothing_is_narrowed_on_the_way_to_a_framework(framework):
             A.to(framework.name)
     else:
         assert framework.numpy(A.to(framework.name).data).dtype == np.complex128
+
+
+@every_framework
+@pytest.mark.parametrize("integer", [np.array([2**40, 1]), np.array([2**63], np.uint64)])
+def test_integers_of_a_file_are_not_narrowed(framework, integer, tmp_path):
+    file = tmp_path / "integers.safetensors"
+    gossamer.save_safetensors(file, {"integers": integer})
+    loaded = np.asarray(gossamer.load_safetensors(file, framework.name)["integers"])
+    assert loaded.dtype == integer.dtype
+    np.testing.assert_array_equal(loaded, integer)
+    if framework.name == "jax":
+        with (
+            framework.jax.enable_x64(False),
+            pytest.raises(TypeError, match=rf"has no {integer.dtype} unless .*jax_enable_x64"),
+        ):
+            gossamer.load_safetensors(file, "jax")
+
+
+@every_framework
+def test_what_cannot_be_written_to_is_copied_for_who_could(framework, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    D = np.eye(3, dtype=np.float32)
+    A = gossamer.fromdense(framework.array(D))
+    there = A.to("torch").data
+    if framework.name != "torch":
+        there.mul_(0)
+    np.testing.assert_array_equal(framework.numpy(A.data), np.ones(3))
+    host = A.to("numpy").data
+    if framework.name != "torch":
+        assert not host.flags.writeable
+    np.ones(3, np.float32).tofile(tmp_path / "values")
+    values = np.memmap(tmp_path / "values", np.float32, "r")
+    B = gossamer.csr_array((values, np.arange(3), np.arange(4)), (3, 3))
+    for C in (B, gossamer.fromdense(D)):
+        C.to("torch").data.add_(1)
+        np.testing.assert_array_equal(C.data, np.ones(3))
+    for dtype in ("float32", "bfloat16", "int8", "float8_e4m3"):
+        P = gossamer.compress(D, "bitmap", dtype)
+        moved = P.to(framework.name).to("torch")
+        moved.data.view(torch.uint8).zero_()
+        if moved.scales is not None:
+            moved.scales.zero_()
+        np.testing.assert_allclose(P.decompress(), D)
+
+
+@every_framework
+def test_the_frameworks_are_listed(framework):
+    D = framework.array(np.eye(3, dtype=np.float32))
+    for A in (gossamer.fromdense(D), gossamer.compress(D, "bitmap")):
+        with pytest.raises(ValueError, match=r"'pytorch', .*'numpy', 'torch', 'cupy', 'mlx' or"):
+            A.to("pytorch")

@@ -156,3 +156,8 @@ def test_rounded_values_are_leaves_without_a_derivative(dtype):
     assert same.data.dtype == P.data.dtype
     with pytest.raises(ValueError, match=rf"packed array of {dtype} got other values as a leaf"):
         jax.tree_util.tree_map(lambda values: values[::-1], P)
+    with pytest.raises(ValueError, match=rf"packed array of {dtype} got other values as a leaf"):
+        jax.tree_util.tree_map(np.zeros_like, P)
+    on_host = jax.device_get(P)
+    assert on_host.data.dtype == P.data.dtype
+    np.testing.assert_array_equal(on_host @ x, P @ x)

@@ -362,11 +362,10 @@ def test_numbers_out_of_range_are_refused(dtype, largest, smallest_beyond, make)
         (np.ones((40, 2), np.float32), ValueError, r"shape \(40, 2\)"),
         (np.float32(1), ValueError, r"shape \(\)"),
         (np.ones(70), TypeError, "x has dtype float64, expected one of float32.*cast"),
-        (np.ones(70, bool), TypeError, "x has dtype bool, .*, bfloat16; .* instance to float32$"),
         (
-            np.ones(70, np.int64),
+            np.ones(70, np.complex64),
             TypeError,
-            "x has dtype int64, expected one of float32, float16, bfloat16;",
+            "x has dtype complex64, .* float32, float16, bfloat16; .* instance to float32$",
         ),
         (gossamer.eye(70), TypeError, r"x is a CSRArray, expected a dense .* P\.tocsr\(\)"),
         ("x", TypeError, "x has dtype"),

@@ -426,5 +426,7 @@ def test_pairs_that_are_none_are_refused(tmp_path):
 def test_unknown_framework(tmp_path):
     file = tmp_path / "a.safetensors"
     gossamer.save_safetensors(file, gossamer.eye(3))
-    with pytest.raises(ValueError, match=r"framework = 'pytorch', expected 'numpy', 'torch'"):
+    with pytest.raises(
+        ValueError, match=r"framework = 'pytorch', expected 'numpy', 'torch', 'cupy'"
+    ):
         gossamer.load_safetensors(file, framework="pytorch")

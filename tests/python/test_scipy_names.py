@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users of SciPy write: it works as there, or the message says what to write instead."""
 
+import re
+
 import gossamer
 import ml_dtypes
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import scipy.sparse
 import scipy.sparse.linalg
 from cases import build, every_format, every_matrix
+from gossamer import scipy_names
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -42,6 +45,30 @@ def test_zeros_that_are_not_stored_count():
     assert np.isnan(gossamer.fromdense(np.diag([np.nan, 1.0])).max())
 
 
+@every_format
+def test_numpys_functions_find_the_methods(format):
+    A = symmetric(np.float32).asformat(format)
+    dense = A.todense()
+    for function in (np.mean, np.max, np.min):
+        np.testing.assert_allclose(function(A), function(dense), rtol=1e-5)
+        with pytest.raises(TypeError, match=rf"out is ndarray, .*A.{function.__name__}\(axis\)"):
+            function(A, out=np.empty(()))
+    found = np.mean(A, axis=0, dtype=np.float64)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, np.mean(dense, axis=0, dtype=np.float64), rtol=1e-12)
+    copied = A.transpose(copy=True)
+    copied.data[:] = 0
+    np.testing.assert_array_equal(np.transpose(A).todense(), dense.T)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_mean_is_rounded_last(dtype):
+    A = gossamer.fromdense(np.full((300, 300), 100, np.float32)).astype(dtype)
+    assert (A.mean(), A.mean().dtype) == (100, A.dtype)
+    many = gossamer.fromdense(np.full((1000, 2), 100, np.float32)).astype(dtype)
+    np.testing.assert_array_equal(many.mean(0).astype(np.float32), [100, 100])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 def test_operators_of_unknown_dtype(dtype):
     """SciPy multiplies by zeros of int8 to learn the dtype."""
@@ -64,7 +91,40 @@ def test_integer_operands_become_what_numpy_makes_of_them(dtype, integer):
         assert found.dtype == y.dtype
         np.testing.assert_allclose(found, y, rtol=1e-2 if dtype == np.float16 else 1e-5)
     listed = A @ x[:, 0].tolist()
+    assert listed.dtype == dtype
     np.testing.assert_allclose(listed, expected[:, 0], rtol=1e-2)
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.int64, bool])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_integer_operands_of_packed_products(dtype, integer):
+    P = gossamer.compress(symmetric(np.float32).todense(), "bitmap", dtype)
+    x = (np.arange(30) % 5).astype(integer)
+    expected = P.decompress(np.float32) @ x
+    narrow = dtype == "float16" and x.itemsize == 1
+    for y in (P @ x, x @ P.T):
+        assert y.dtype == ("float16" if narrow else "float32")
+        np.testing.assert_allclose(y, expected, rtol=1e-2)
+    if dtype != "float16":  # SciPy tries one byte
+        operator = scipy.sparse.linalg.LinearOperator(matvec=P.__matmul__, shape=P.shape)
+        assert operator.dtype == np.float32
+    if dtype != "int8":
+        with pytest.raises(TypeError, match=r"with_data: data has dtype int64"):
+            P.with_data(np.ones(len(P.data), np.int64))
+
+
+def test_integer_operands_of_sddmm():
+    A = gossamer.eye(3, dtype="float32")
+    U = np.arange(6).reshape(3, 2)
+    expected = np.diagonal(U @ U.T)
+    for given, dtype in (
+        (U, np.float64),
+        (U.astype(np.int8), np.float32),
+        (U.tolist(), np.float32),
+    ):
+        sampled = gossamer.sddmm(A, given, given)
+        assert sampled.dtype == dtype
+        np.testing.assert_array_equal(sampled.data, expected)
 
 
 def test_integer_operands_of_bfloat16():
@@ -94,12 +154,17 @@ def test_diagonals_in_scipys_ways():
     [
         (lambda A: A.getrow(0), AttributeError, r"'CSRArray' object .* 'getrow'; use A\[i\]$"),
         (lambda A: A.T.sum_duplicates(), AttributeError, r"'CSCArray'.*tocsr\(canonical=True\)"),
-        (lambda A: A.sqrt(), AttributeError, r"use A.with_data\(numpy.sqrt\(A.data\)\)"),
+        (
+            lambda A: A.sqrt(),
+            AttributeError,
+            r"use A.with_data\(numpy.sqrt\(A.data\)\), A canonical$",
+        ),
         (lambda A: A.tolil(), AttributeError, r"use A.to_scipy\(\).tolil"),
         (lambda A: A.indeces, AttributeError, r"has no attribute 'indeces'$"),
         (lambda A: gossamer.hstack([A, A]), AttributeError, r"use scipy.sparse.hstack of A.to_sci"),
         (lambda A: gossamer.eye_array(3), AttributeError, r"use gossamer.eye$"),
         (lambda A: gossamer.kernels, AttributeError, r"has no attribute 'kernels'$"),
+        (lambda A: A.transpose(0), ValueError, r"axes = 0, expected None or \(1, 0\)"),
         (lambda A: A.transpose((0, 1)), ValueError, r"axes = \(0, 1\), expected None or \(1, 0\)"),
         (lambda A: A.max(axis=0), ValueError, r"use A.to_scipy\(\).max\(axis\)"),
         (lambda A: A.diagonal(1.5), TypeError, r"diagonal: k = 1.5, expected an integer"),
@@ -111,13 +176,92 @@ def test_what_is_not_there(attempt, error, message):
         attempt(gossamer.eye(3))
 
 
-def test_what_replaces_scipys_names():
+def advised(name, of, arguments=""):
+    """What the advice for a name evaluates to, with the arguments for its ellipsis."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(of, name)
+    advice = str(caught.value).partition("; use ")[2].replace("...", arguments)
+    *statements, expression = re.split(r", (?=and |A canonical|a new |or |which )", advice)[
+        0
+    ].split("; ")
+    scope = {"A": of, "gossamer": gossamer, "numpy": np, "scipy": scipy, "i": 1, "j": 2, "n": 2}
+    exec("; ".join(statements), scope)
+    return eval(expression, scope)
+
+
+VALUEWISE = (
+    "arcsin arcsinh arctan arctanh ceil deg2rad expm1 floor log1p rad2deg rint sign sin sinh sqrt "
+    "tan tanh trunc conjugate"
+)
+IN_PLACE = {
+    "eliminate_zeros": "",
+    "resize": "3, 4",
+    "setdiag": "[1.0, 2.0, 0.5]",
+    "sort_indices": "",
+    "sum_duplicates": "",
+}
+MADE = {
+    **dict.fromkeys(("tobsr", "todia", "todok", "tolil", "sorted_indices"), ""),
+    **dict.fromkeys(("argmax", "argmin", "nanmax", "nanmin", "getnnz", "count_nonzero"), ""),
+    **dict.fromkeys(("maximum", "minimum"), "0.25 * scipy.sparse.eye_array(5, 7)"),
+    "reshape": "(7, 5)",
+    "getcol": "2",
+    "getrow": "1",
+    "power": "2",
+    "getformat": "",
+}
+ATTRIBUTES = ("A", "col", "coords", "imag", "indices", "indptr", "real", "row", "size")
+
+
+def scipys(name, S, arguments=""):
+    """What SciPy's matrix makes of it; the copy itself where that changes in place."""
+    S = S.copy()
+    scope = {"S": S, "scipy": scipy}
+    if name == "A":
+        return S.toarray()  # as it was, while SciPy had it
+    result = eval(f"S.{name}" if name in ATTRIBUTES else f"S.{name}({arguments})", scope)
+    return S if name in IN_PLACE else result
+
+
+def as_dense(x):
+    return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*VALUEWISE.split(), *IN_PLACE, *MADE, *ATTRIBUTES, "nonzero"})
+)
+def test_what_replaces_scipys_names(name):
     """The advice is right: each of its expressions does what SciPy's method does."""
-    A = symmetric()
-    S = A.to_scipy()
-    np.testing.assert_array_equal(A[:, 2:3].todense(), S.toarray()[:, 2:3])
-    np.testing.assert_array_equal(A.with_data(np.sqrt(A.data)).todense(), S.sqrt().toarray())
-    values = np.arange(30.0)
-    changed = A - gossamer.diags(A.diagonal()) + gossamer.diags(values)
-    S.setdiag(values)
-    np.testing.assert_array_equal(changed.todense(), S.toarray())
+    dense = scipy.sparse.random_array((5, 7), density=0.4, rng=np.random.default_rng(0)).toarray()
+    old = name in ("getcol", "getformat", "getrow", "getnnz")
+    S = (scipy.sparse.csr_matrix if old else scipy.sparse.csr_array)(dense)
+    if name == "eliminate_zeros":
+        S.data[::2] = 0
+    A = gossamer.from_scipy(S)
+    if name in ("indices", "indptr"):
+        A = A.tocoo()
+    if name in ("col", "row", "coords"):
+        S = S.tocoo()
+    arguments = {**IN_PLACE, **MADE}.get(name, "")
+    found, expected = advised(name, A, arguments), scipys(name, S, arguments)
+    np.testing.assert_array_equal(as_dense(found), as_dense(expected))
+    if name in IN_PLACE:
+        assert found.nnz == expected.nnz
+    if name in ("tobsr", "todia", "todok", "tolil"):
+        np.testing.assert_array_equal(gossamer.from_scipy(found).todense(), dense)
+
+
+def test_every_advice_of_a_method_is_evaluated():
+    known = {*VALUEWISE.split(), *IN_PLACE, *MADE, *ATTRIBUTES, "nonzero", "check_format"}
+    assert set(scipy_names._METHODS) == known
+
+
+@pytest.mark.parametrize("kind", ["bsr", "dia", "dok", "lil"])
+def test_scipys_other_formats_are_taken_over(kind):
+    for name in (f"{kind}_array", f"{kind}_matrix"):
+        made = advised(name, gossamer)(np.eye(3))
+        np.testing.assert_array_equal(gossamer.from_scipy(made).todense(), np.eye(3))
+    with pytest.raises(AttributeError, match=r"A.format, which is 'csr', 'csc' or 'coo'"):
+        getattr(gossamer, f"isspmatrix_{kind}")
+    with pytest.raises(AttributeError, match=r"use A.format == 'csr'$"):
+        gossamer.isspmatrix_csr  # noqa: B018

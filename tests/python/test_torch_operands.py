@@ -78,6 +78,13 @@ def test_vectorized_jacobians_of_autograd(A, strategy):
     torch.testing.assert_close(hessian, 2 * DENSE.T @ DENSE)
 
 
+def test_vectorized_jacobian_of_a_sparse_layer():
+    layer = gossamer.nn.SparseLinear.from_mask(DENSE != 0)
+    jacobian = torch.autograd.functional.jacobian(layer, torch.ones(4, 3), vectorize=True)
+    expected = torch.einsum("ik,oj->iokj", torch.eye(4), layer.weight.todense().detach())
+    torch.testing.assert_close(jacobian, expected)
+
+
 @pytest.mark.parametrize("make", [gossamer.fromdense, gossamer.compress])
 @pytest.mark.parametrize("transform", [torch.func.grad, torch.vmap])
 def test_structure_of_transformed_elements_is_refused(make, transform):

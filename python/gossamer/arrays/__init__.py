@@ -21,6 +21,9 @@ _FRAMEWORKS = (
     ("jax", "Array", "gossamer.arrays.jax"),
 )
 
+#: Names that `named_adapter` knows, as errors list them.
+FRAMEWORKS = "'numpy', 'torch', 'cupy', 'mlx' or 'jax'"
+
 _adapters: dict[type, Adapter] = {}
 
 
@@ -36,7 +39,7 @@ def adapter_of(array: Any) -> Adapter | None:
 
 
 def named_adapter(framework: Any) -> Adapter | None:
-    """Adapter of "numpy", "torch", "cupy", "mlx" or "jax", or None for what is no such name.
+    """Adapter of one of FRAMEWORKS, or None for what is no such name.
 
     Raises ImportError if the framework is not installed.
     """
@@ -56,4 +59,4 @@ def host_adapter() -> Adapter:
     return adapter
 
 
-__all__ = ["Adapter", "Array", "adapter_of", "host_adapter", "named_adapter"]
+__all__ = ["FRAMEWORKS", "Adapter", "Array", "adapter_of", "host_adapter", "named_adapter"]

@@ -88,7 +88,10 @@ class Adapter(ABC):
 
     @abstractmethod
     def fromnumpy(self, x: Any) -> Array:
-        """Return a NumPy array as an array of the framework, sharing memory where possible."""
+        """Return a NumPy array as an array of the framework, sharing memory where possible.
+
+        Who may write to the result writes to no array that is read-only.
+        """
 
     def device(self, x: Array) -> Device:
         """Where x is: the CPU unless the framework has other devices."""

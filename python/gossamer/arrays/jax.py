@@ -104,8 +104,8 @@ class JAXAdapter(DifferentiableAdapter):
 
 
 def _check_width(dtype: str) -> None:
-    """Raise TypeError for 64-bit values that JAX would narrow."""
-    if dtype in ("float64", "complex128") and not jax.config.jax_enable_x64:
+    """Raise TypeError for a dtype that JAX would narrow."""
+    if dtype in ("float64", "complex128", "int64", "uint64") and not jax.config.jax_enable_x64:
         raise TypeError(
             f"JAX has no {dtype} unless it is told so: jax.config.update('jax_enable_x64', True)"
         )
@@ -328,7 +328,8 @@ def _rounded(host: PackedStorage, leaf: Any) -> ForeignStorage:
 
     Raises ValueError if they are others.
     """
-    if isinstance(leaf, jax.Array):
+    # jax.device_get and NumPy's functions make leaves of NumPy; float0 ones are jax.grad's.
+    if isinstance(leaf, jax.Array | np.ndarray) and leaf.dtype != jax.dtypes.float0:
         data = leaf.view(host.values.dtype)
         is_known = data.shape == host.values.shape
         if is_known and not isinstance(leaf, jax.core.Tracer):

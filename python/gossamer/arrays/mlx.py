@@ -108,12 +108,15 @@ class MLXAdapter(DifferentiableAdapter):
 
 
 def _elements(x: Array) -> Any:
-    """Return x as a NumPy array; raise ValueError while MLX records it."""
-    if x.dtype != mx.bfloat16:
-        return np.asarray(x)
+    """Return x as a read-only NumPy array; raise ValueError while MLX records it."""
+    is_bfloat16 = x.dtype == mx.bfloat16
+    elements = np.asarray(x.view(mx.uint16) if is_bfloat16 else x)
+    elements.flags.writeable = False
+    if not is_bfloat16:
+        return elements
     import ml_dtypes
 
-    return np.asarray(x.view(mx.uint16)).view(ml_dtypes.bfloat16)
+    return elements.view(ml_dtypes.bfloat16)
 
 
 def conj(x: Array) -> Array:

@@ -230,6 +230,8 @@ class NumPyAdapter(Adapter):
     def dense_operand(self, x: Any, values: Array, argument: str) -> Array:
         if getattr(x, "dtype", None) is None:
             x = np.asarray(x)
+            if x.dtype.kind in "biuf":
+                return self.astype(x, _name(values.dtype))  # Python's numbers have no dtype
         if x.dtype.kind in "biu":
             # As NumPy has it: SciPy's operators try a product of int8 to learn what comes out.
             wide = np.float32 if values.dtype.kind == "V" else values.dtype
@@ -250,6 +252,10 @@ class NumPyAdapter(Adapter):
                 f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy "
                 f"arrays; convert one of them"
             )
+        if argument == "x" and isinstance(x, np.ndarray) and x.dtype.kind in "biu":
+            # As in dense_operand, but for products in float32; values are not to be integers.
+            narrow = x.itemsize == 1 and _name(values.dtype) in VALUE_DTYPES
+            x = x.astype(values.dtype if narrow else np.float32)
         return super().packed_operand(x, values, argument)
 
     def packed_storage(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 from .. import arithmetic, indexing, products, reductions
-from ..arrays import Adapter, Array, adapter_of, named_adapter
+from ..arrays import FRAMEWORKS, Adapter, Array, adapter_of, named_adapter
 from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
@@ -46,7 +46,8 @@ class SparseArray(TorchOperators, ABC):
     Containers are immutable. The values are borrowed: ``data`` is the array that the caller passed,
     and what is written to it later is seen. Index arrays are read-only.
 
-    NumPy's functions do not take containers; ``np.asarray(A)`` raises TypeError, since making a
+    NumPy's functions do not take containers, but for ``np.mean``, ``np.max``, ``np.min`` and
+    ``np.transpose``, which call the methods; ``np.asarray(A)`` raises TypeError, since making a
     sparse matrix dense is to be asked for by name: ``A.todense()``. SciPy's iterative solvers take
     containers as they are; its other functions, and its sparse arrays' operators, ``A.to_scipy()``.
     """
@@ -89,11 +90,12 @@ class SparseArray(TorchOperators, ABC):
     def T(self) -> SparseArray:
         """The transpose, sharing all arrays: CSR becomes CSC, CSC CSR, COO COO."""
 
-    def transpose(self, axes: tuple[int, int] | None = None) -> SparseArray:
-        """`T`, by the name that SciPy gives it; axes is None or (1, 0)."""
-        if axes is not None and tuple(axes) not in ((1, 0), (-1, -2)):
+    def transpose(self, axes: tuple[int, int] | None = None, copy: bool = False) -> SparseArray:
+        """`T`, by the name that SciPy gives it; axes is None or (1, 0), copy of the values."""
+        known = (1, 0), (-1, -2)
+        if axes is not None and (np.ndim(axes) != 1 or tuple(axes) not in known):
             raise ValueError(f"transpose: axes = {axes!r}, expected None or (1, 0)")
-        return self.T
+        return self.T.copy() if copy else self.T
 
     @abstractmethod
     def tocsr(self, canonical: bool = False) -> CSRArray:
@@ -240,7 +242,8 @@ class SparseArray(TorchOperators, ABC):
         GPU the index arrays stay behind; products keep a copy of them there.
 
         A framework is "numpy", "torch", "mlx", "jax" or "cupy"; its array shares the memory of the
-        values where it can. Gradients do not follow.
+        values where it can; values that cannot be written to, as NumPy's read-only ones, MLX's and
+        JAX's, are copied for PyTorch, whose tensors can. Gradients do not follow.
 
         Raises
         ------
@@ -258,7 +261,7 @@ class SparseArray(TorchOperators, ABC):
             return self
         if arrays is not None:
             return self._with_data(arrays.fromnumpy(self._arrays.tonumpy(self._data)), arrays)
-        device = named_device(target)
+        device = named_device(target, f", or a framework: {FRAMEWORKS}")
         if device == self.device:
             return self
         data = self._arrays.to(self._data, device)
@@ -420,19 +423,25 @@ class SparseArray(TorchOperators, ABC):
         """
         return reductions.total(self, axis)
 
-    def mean(self, axis: int | None = None) -> Array:
-        """Mean of all elements, over the rows (axis 0) or over the columns (axis 1); see `sum`."""
-        return reductions.mean(self, axis)
+    def mean(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
+        """Mean of all elements, over the rows (axis 0) or over the columns (axis 1); see `sum`.
 
-    def max(self, axis: None = None) -> Array:
+        In A's dtype or the one given. ``out`` is for NumPy's callers: TypeError for all but None.
+        """
+        reductions.check_no_out("mean", out)
+        return reductions.mean(self if dtype is None else self.astype(dtype), axis)
+
+    def max(self, axis: None = None, out: None = None) -> Array:
         """Largest element, those that are not stored counted as zeros; NaN if there is one.
 
-        Raises ValueError for an axis, and for a matrix without elements.
+        Raises ValueError for an axis, and for a matrix without elements; ``out`` as in `mean`.
         """
+        reductions.check_no_out("max", out)
         return reductions.extreme(self, "max", axis)
 
-    def min(self, axis: None = None) -> Array:
+    def min(self, axis: None = None, out: None = None) -> Array:
         """Smallest element; see `max`."""
+        reductions.check_no_out("min", out)
         return reductions.extreme(self, "min", axis)
 
     def row_sums(self) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import adapter_of, named_adapter
+from ..arrays import FRAMEWORKS, adapter_of, named_adapter
 from ..construct import coo_array, csc_array, csr_array
 from ..containers import SparseArray
 from ..packed import PackedArray
@@ -91,7 +91,7 @@ def load_safetensors(path: str | os.PathLike[str], framework: str = "numpy") -> 
     Parameters
     ----------
     framework
-        "numpy", "torch", "mlx" or "jax": whose arrays are read, or held by what is read.
+        "numpy", "torch", "cupy", "mlx" or "jax": whose arrays are read, or held by what is read.
 
     Returns
     -------
@@ -109,10 +109,7 @@ def load_safetensors(path: str | os.PathLike[str], framework: str = "numpy") -> 
     """
     arrays_of = named_adapter(framework)
     if arrays_of is None:
-        raise ValueError(
-            f"load_safetensors: framework = {framework!r}, expected 'numpy', 'torch', 'mlx' or "
-            f"'jax'"
-        )
+        raise ValueError(f"load_safetensors: framework = {framework!r}, expected {FRAMEWORKS}")
     with open_tensors(path) as file:
         layout = read_layout(file)
         claimed = {f"{name}.{part}" for name, entry in layout.items() for part in entry["parts"]}

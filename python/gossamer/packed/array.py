@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..arrays import adapter_of, named_adapter
+from ..arrays import FRAMEWORKS, adapter_of, named_adapter
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
@@ -172,12 +172,12 @@ class PackedArray(TorchOperators):
         """Move what is stored to a device or to a framework; names and errors as `SparseArray.to`.
 
         A framework's name is the way of what was packed from NumPy arrays, or read from a file, to
-        PyTorch, MLX or JAX.
+        PyTorch, MLX or JAX. Values and scales that cannot be written to are copied.
         """
         stored = self._storage
         arrays = named_adapter(target)
         if arrays is None:
-            device = named_device(target)
+            device = named_device(target, f", or a framework: {FRAMEWORKS}")
             if device == self.device:
                 return self
             parts = {name: stored.arrays.to(part, device) for name, part in stored.parts().items()}
@@ -187,6 +187,9 @@ class PackedArray(TorchOperators):
             return self
         else:
             parts = {name: to_host(part) for name, part in stored.parts().items()}
+            for name in parts.keys() & {"values", "scales"}:  # which the framework shows
+                if not parts[name].flags.writeable:
+                    parts[name] = parts[name].copy()
         moved = arrays.packed_storage(
             stored.format, stored.dtype_name, (stored.rows, stored.cols), parts
         )
@@ -249,6 +252,8 @@ class PackedArray(TorchOperators):
     def __matmul__(self, x: Any) -> Any:
         """P @ x: x of shape (n,), (n, k) or (..., n, k), float32, float16 or bfloat16.
 
+        NumPy's integers are taken as float32, those of one byte as the values' dtype where these
+        are not of 8 bits themselves; lists are taken as float32.
         The result has the dtype that NumPy gives to values and x, for 8-bit values x's; float16 and
         bfloat16 meet in float32. Sums run in float32. A packed zero contributes nothing, whatever x
         holds there.

@@ -92,7 +92,7 @@ class TorchAdapter(DifferentiableAdapter):
         return to_numpy(x)
 
     def fromnumpy(self, x: Any) -> torch.Tensor:
-        return to_tensor(x)
+        return to_tensor(x if x.flags.writeable else x.copy())  # a tensor can be written to
 
     def device(self, x: torch.Tensor) -> Device:
         return CPU if x.device.type == "cpu" else Device("gpu", x.device.index)
