@@ -49,7 +49,7 @@ def test_zeros_that_are_not_stored_count():
 def test_numpys_functions_find_the_methods(format):
     A = symmetric(np.float32).asformat(format)
     dense = A.todense()
-    for function in (np.mean, np.max, np.min):
+    for function in (np.sum, np.mean, np.max, np.min):
         np.testing.assert_allclose(function(A), function(dense), rtol=1e-5)
         with pytest.raises(TypeError, match=rf"out is ndarray, .*A.{function.__name__}\(axis\)"):
             function(A, out=np.empty(()))

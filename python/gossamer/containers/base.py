@@ -46,10 +46,11 @@ class SparseArray(TorchOperators, ABC):
     Containers are immutable. The values are borrowed: ``data`` is the array that the caller passed,
     and what is written to it later is seen. Index arrays are read-only.
 
-    NumPy's functions do not take containers, but for ``np.mean``, ``np.max``, ``np.min`` and
-    ``np.transpose``, which call the methods; ``np.asarray(A)`` raises TypeError, since making a
-    sparse matrix dense is to be asked for by name: ``A.todense()``. SciPy's iterative solvers take
-    containers as they are; its other functions, and its sparse arrays' operators, ``A.to_scipy()``.
+    NumPy's functions do not take containers, but for ``np.sum``, ``np.mean``, ``np.max``,
+    ``np.min`` and ``np.transpose``, which call the methods; ``np.asarray(A)`` raises TypeError,
+    since making a sparse matrix dense is to be asked for by name: ``A.todense()``. SciPy's
+    iterative solvers take containers as they are; its other functions, and its sparse arrays'
+    operators, ``A.to_scipy()``.
     """
 
     __slots__ = ("__weakref__", "_arrays", "_data")
@@ -416,17 +417,19 @@ class SparseArray(TorchOperators, ABC):
 
     # ---- reductions ----------------------------------------------------------------------------
 
-    def sum(self, axis: int | None = None) -> Array:
-        """Sum of all elements, over the rows (axis 0) or over the columns (axis 1), in A's dtype.
+    def sum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
+        """Sum of all elements, over the rows (axis 0) or over the columns (axis 1).
 
-        16-bit dtypes sum in float32. Axis 0 of CSR and axis 1 of CSC build a transposed structure.
+        In A's dtype or the one given; 16-bit dtypes sum in float32. Axis 0 of CSR and axis 1 of CSC
+        build a transposed structure. ``out`` is for NumPy's callers: TypeError for all but None.
         """
-        return reductions.total(self, axis)
+        reductions.check_no_out("sum", out)
+        return reductions.total(self if dtype is None else self.astype(dtype), axis)
 
     def mean(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
         """Mean of all elements, over the rows (axis 0) or over the columns (axis 1); see `sum`.
 
-        In A's dtype or the one given. ``out`` is for NumPy's callers: TypeError for all but None.
+        In A's dtype or the one given; ``out`` as in `sum`.
         """
         reductions.check_no_out("mean", out)
         return reductions.mean(self if dtype is None else self.astype(dtype), axis)
@@ -434,7 +437,7 @@ class SparseArray(TorchOperators, ABC):
     def max(self, axis: None = None, out: None = None) -> Array:
         """Largest element, those that are not stored counted as zeros; NaN if there is one.
 
-        Raises ValueError for an axis, and for a matrix without elements; ``out`` as in `mean`.
+        Raises ValueError for an axis, and for a matrix without elements; ``out`` as in `sum`.
         """
         reductions.check_no_out("max", out)
         return reductions.extreme(self, "max", axis)
