@@ -133,7 +133,7 @@ def require_gpu() -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Seven digits of every number: ratios agree to a millionth, and many cases stay small files."""
+    """Seven digits of every number: ratios agree to a millionth, and files stay small."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
