@@ -60,7 +60,8 @@ def plot_pruned(lines: Sequence[PrunedLayers], source: str, path: Path) -> None:
     for axes, density in zip(panels, densities, strict=True):
         _plot_density(axes, [line for line in lines if line.density == density])
         axes.set_title(f"{density:.0%} nonzero", fontsize=10, loc="left")
-    panels[0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     figure.suptitle(
         f"Bars: times faster than the dense float32 product; marks: times smaller. {source}",
         fontsize=10,
