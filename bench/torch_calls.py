@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a call from PyTorch costs the host on operands so small that nothing else takes time.
 
-``python bench/torch_calls.py --json out.json``: the least of 7 repeats, µs.
+``python bench/torch_calls.py --device cuda --json out.json``: the least of 7 repeats, µs. A call on a
+GPU only launches: the GPU has done with it before the host makes the next.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ import torch
 CALLS, REPEATS, SIDE = 2000, 7, 64
 
 
-def cases() -> dict[str, Callable[[], torch.Tensor]]:
+def cases(device: str) -> dict[str, Callable[[], torch.Tensor]]:
     """Products of a half-empty 64 × 64 matrix in float32, without and with a gradient by x."""
     generator = torch.Generator().manual_seed(0)
     W = torch.randn(SIDE, SIDE, generator=generator)
     W[W.abs() < 0.67] = 0
+    W = W.to(device)
     A, P = gossamer.fromdense(W), gossamer.compress(W, "bitmap")
     layer = gossamer.nn.SparseLinear(A)
     packed = gossamer.nn.PackedLinear(P)
-    x = torch.randn(SIDE, generator=generator)
+    x = torch.randn(SIDE, generator=generator).to(device)
     tracked = x.clone().requires_grad_()
     return {
         "A @ x": lambda: A @ x,
@@ -51,13 +53,15 @@ def main() -> None:
     """Measure all, print a line each, and write them where --json says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--device", default="cpu", help="where the operands are: cpu or cuda")
     arguments = parser.parse_args()
-    figures = {name: round(measure(call), 2) for name, call in cases().items()}
+    figures = {name: round(measure(call), 2) for name, call in cases(arguments.device).items()}
     for name, microseconds in figures.items():
         print(f"{name:24}{microseconds:8.2f} µs")
     if arguments.json:
         machine = {"python": platform.python_version(), "torch": torch.__version__}
-        result = {"machine": machine | {"cpu": platform.machine()}, "microseconds": figures}
+        machine |= {"cpu": platform.machine(), "device": arguments.device}
+        result = {"machine": machine, "microseconds": figures}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
