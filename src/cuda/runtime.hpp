@@ -51,15 +51,22 @@ class DeviceScope {
 
 inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
 
-/// Lets one kernel have more dynamic shared memory than usual; asks the runtime once a device.
+/// Lets one kernel have more dynamic shared memory than usual; asks the runtime once a device. All
+/// such kernels take the largest share of the L1: a multiprocessor changes it only when it is idle,
+/// so that a kernel of another share could not begin beside the one before it.
 class SharedMemoryLimit {
  public:
   template <class Kernel>
   cudaError_t raise(Kernel* kernel, int device, int bytes) {
     const std::uint64_t bit = device < 64 ? std::uint64_t{1} << device : 0;
     if ((raised_.load(std::memory_order_relaxed) & bit) != 0) return cudaSuccess;
-    const cudaError_t error = cudaFuncSetAttribute(
-        reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    const auto set = [&](cudaFuncAttribute attribute, int value) {
+      return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value);
+    };
+    cudaError_t error = set(cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (error == cudaSuccess) {
+      error = set(cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+    }
     if (error == cudaSuccess) raised_.fetch_or(bit, std::memory_order_relaxed);
     return error;
   }
