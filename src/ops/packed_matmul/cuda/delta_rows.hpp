@@ -89,6 +89,9 @@ struct Place {
   float scale;  ///< what the row's sum is multiplied by
 };
 
+/// Whether starting columns take two bytes; four would be 1% of 4096x4096 at a density of 0.1.
+constexpr bool narrow_starts(int cols) { return cols <= 0xffff; }
+
 /// First unit of warp `w` of a block that has `units`: idle warps come last.
 constexpr int warp_unit(unsigned units, unsigned w, unsigned warps) {
   return static_cast<int>(units < warps ? (w < units ? w : units)
@@ -101,8 +104,8 @@ struct View {
   const Place* place;     ///< [16 groups]
   const int* group_step;  ///< [groups + 1] first step of each group
   const Worker* worker;   ///< [blocks * warps]
-  const int* start;       ///< [blocks * warps][16] column of the slot before a warp's first slot
-  const int* owner;       ///< [blocks] the block in which the group of the first step begins
+  const void* start;  ///< [blocks * warps][16] column behind the slot before a warp's first slot
+  const int* owner;   ///< [blocks] the block in which the group of the first step begins
   int rows, cols, groups, blocks;
   int block_unit[max_blocks + 1];  ///< first unit of each block: here and not in memory, since a
                                    ///< block's first loads depend on it

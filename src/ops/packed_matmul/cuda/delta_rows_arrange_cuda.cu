@@ -111,13 +111,13 @@ __global__ void __launch_bounds__(512)
 template <class Item, int Bits>
 __global__ void __launch_bounds__(512)
     fill_group(PackedView packed, unsigned ignored, const __grid_constant__ View a,
-               std::uint8_t* stream, Place* places, int* start) {
+               std::uint8_t* stream, Place* places, void* start) {
   const int group = blockIdx.x, place = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int row = places[16 * group + place].row;
   if (row < 0) return;
   if (lane == 0 && packed.scales != nullptr) places[16 * group + place].scale = packed.scales[row];
 
-  // Workers that begin inside this group: their starting column is that of the slot before.
+  // Workers that begin inside this group start behind the slot before.
   const int workers = a.blocks * warps;
   int first = 0;
   for (int count = workers; count > 0;) {
@@ -140,6 +140,15 @@ __global__ void __launch_bounds__(512)
     }
   };
 
+  const auto start_at = [&](int w, int column) {
+    const int i = 16 * w + place;
+    if (narrow_starts(a.cols)) {
+      static_cast<std::uint16_t*>(start)[i] = static_cast<std::uint16_t>(column);
+    } else {
+      static_cast<int*>(start)[i] = column;
+    }
+  };
+
   BridgedDistances<(1 << Bits) - 1> distances;
   int reached = -1;
   walk_row<Item>(packed, row, ignored, [&](bool stored, int column, std::int64_t item) {
@@ -156,14 +165,14 @@ __global__ void __launch_bounds__(512)
       at += distance;
       if (slot % 16 == 15) {
         for_each_worker([&](int w, int step) {
-          if (slot + 1 == std::int64_t{step} * 16) start[16 * w + place] = at;
+          if (slot + 1 == std::int64_t{step} * 16) start_at(w, at + 1);
         });
       }
     }
   });
   if (lane == 0) {
     for_each_worker([&](int w, int step) {
-      if (std::int64_t{step} * 16 > distances.slots) start[16 * w + place] = reached;
+      if (std::int64_t{step} * 16 > distances.slots) start_at(w, reached + 1);
     });
   }
 }
@@ -227,8 +236,7 @@ class DeltaRows final : public Arrangement {
   std::size_t bytes() const override {
     return aligned(stream_bytes_) + aligned(plan_.place.size() * sizeof(Place)) +
            aligned(plan_.group_step.size() * sizeof(int)) +
-           aligned(plan_.worker.size() * sizeof(Worker)) +
-           aligned(16 * plan_.worker.size() * sizeof(int)) +
+           aligned(plan_.worker.size() * sizeof(Worker)) + aligned(start_bytes()) +
            aligned(plan_.owner.size() * sizeof(int));
   }
 
@@ -248,14 +256,13 @@ class DeltaRows final : public Arrangement {
     auto* place = static_cast<Place*>(copy(plan_.place));
     view_.group_step = static_cast<const int*>(copy(plan_.group_step));
     view_.worker = static_cast<const Worker*>(copy(plan_.worker));
-    const std::size_t start_bytes = 16 * plan_.worker.size() * sizeof(int);
-    auto* start = reinterpret_cast<int*>(take(start_bytes));
+    void* start = take(start_bytes());
     view_.owner = static_cast<const int*>(copy(plan_.owner));
     view_.stream = values;
     view_.place = place;
     view_.start = start;
     check(cudaMemsetAsync(values, 0, stream_bytes_, native(stream)), "arrange_delta_rows");
-    check(cudaMemsetAsync(start, 0xff, start_bytes, native(stream)), "arrange_delta_rows");
+    check(cudaMemsetAsync(start, 0, start_bytes(), native(stream)), "arrange_delta_rows");
     visit_item(packed.dtype, [&](auto item) {
       visit_width(bits_, [&](auto bits) {
         fill_group<decltype(item), bits><<<plan_.groups, 512, 0, native(stream)>>>(
@@ -311,6 +318,10 @@ class DeltaRows final : public Arrangement {
   }
 
  private:
+  std::size_t start_bytes() const {
+    return 16 * plan_.worker.size() * (narrow_starts(view_.cols) ? 2 : 4);
+  }
+
   PackedDType dtype_;
   int bits_ = 8;
   std::size_t stream_bytes_ = 0;

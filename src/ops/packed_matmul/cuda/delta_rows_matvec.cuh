@@ -52,7 +52,11 @@ __global__ void __launch_bounds__(warps * 32, 2)
   // What is small and waited for goes first: behind the stream of all warps it would take two
   // microseconds longer.
   const int4 where = ((const int4*)a.worker)[worker];
-  const int start0 = a.start[16 * worker + g], start1 = a.start[16 * worker + g + 8];
+  const auto start = [&](int row) -> int {
+    const int i = 16 * worker + row;
+    return narrow_starts(a.cols) ? ((const std::uint16_t*)a.start)[i] : ((const int*)a.start)[i];
+  };
+  const int start0 = start(g), start1 = start(g + 8);
   X* xs = (X*)(shared + guard_bytes);
   const unsigned copied = has_bulk_copy && Resident && (std::uintptr_t)x % 16 == 0
                               ? a.cols * sizeof(X) / 16 * 16
@@ -122,8 +126,8 @@ __global__ void __launch_bounds__(warps * 32, 2)
   float e0[4] = {}, e1[4] = {};
   __syncthreads();
   if (copied) bulk_wait(&x_full);
-  base[0] = base[1] = origin + (int)sizeof(X) * (start0 + 1);
-  base[2] = base[3] = origin + (int)sizeof(X) * (start1 + 1);
+  base[0] = base[1] = origin + (int)sizeof(X) * start0;
+  base[2] = base[3] = origin + (int)sizeof(X) * start1;
   for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(base[i]));  // no gather before the wait
 
   auto flush = [&] {
