@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a call from PyTorch costs the host on operands so small that nothing else takes time.
 
-``python bench/torch_calls.py --device cuda --json out.json``: the least of 7 repeats, µs. A call on a
-GPU only launches: the GPU has done with it before the host makes the next.
+``python bench/torch_calls.py --device cuda --json out.json``: the least of 7 repeats, µs. On a GPU
+a call only launches: the GPU has done with it before the host makes the next.
 """
 
 from __future__ import annotations
@@ -43,10 +43,13 @@ def cases(device: str) -> dict[str, Callable[[], torch.Tensor]]:
     }
 
 
-def measure(call: Callable[[], torch.Tensor]) -> float:
-    """Microseconds of a call, the least over the repeats."""
-    timeit.timeit(call, number=CALLS)
-    return min(timeit.repeat(call, number=CALLS, repeat=REPEATS)) / CALLS * 1e6
+def measure(calls: dict[str, Callable[[], torch.Tensor]]) -> dict[str, float]:
+    """Microseconds of each call, the least over the repeats; every repeat makes all of them."""
+    repeats = [
+        [timeit.timeit(call, number=CALLS) / CALLS * 1e6 for call in calls.values()]
+        for _ in range(1 + REPEATS)
+    ]
+    return dict(zip(calls, map(min, *repeats[1:]), strict=True))
 
 
 def main() -> None:
@@ -55,7 +58,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--device", default="cpu", help="where the operands are: cpu or cuda")
     arguments = parser.parse_args()
-    figures = {name: round(measure(call), 2) for name, call in cases(arguments.device).items()}
+    figures = {name: round(least, 2) for name, least in measure(cases(arguments.device)).items()}
     for name, microseconds in figures.items():
         print(f"{name:24}{microseconds:8.2f} µs")
     if arguments.json:
