@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "exchange.hpp"
 #include "gossamer/views.hpp"
 
 namespace gossamer::python {
@@ -16,10 +17,6 @@ namespace nb = nanobind;
 
 using InputArray = nb::ndarray<nb::ro>;
 using OutputArray = nb::ndarray<>;
-
-/// What DLPack's exchange API tells about an array, or nothing where its framework has no such API.
-/// Shape and strides are the array's own.
-std::optional<nb::dlpack::dltensor> described(nb::handle array) noexcept;
 
 /// An InputArray or OutputArray that is kept no longer than a call; PyTorch's tensors, which
 /// describe themselves in C, come in ten times as fast.
@@ -31,10 +28,6 @@ struct Operand {
 
 using Input = Operand<InputArray>;
 using Output = Operand<OutputArray>;
-
-/// The engine's name of an array's element type; NumPy's uint16 stands for the bits of bfloat16.
-/// Throws InvalidDType naming the argument.
-DType dtype_of(nb::dlpack::dtype dtype, const char* argument);
 
 /// A view of any strided CPU array.
 ArrayView view(const InputArray& array, const char* argument);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "../exchange.hpp"
 #include "../last_axes.hpp"
 #include "gossamer/errors.hpp"
 
@@ -40,6 +41,23 @@ void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::t
   if (swapped) swap_last_axes(*view);
 }
 
+void view_tensor(ArrayView* view, nb::handle tensor, bool swapped) {
+  const std::optional<nb::dlpack::dltensor> found = described(tensor);
+  if (!found || found->ndim > ArrayView::max_rank) {
+    throw InvalidArgument("View: tensor must have DLPack's exchange API in C, and at most " +
+                          std::to_string(ArrayView::max_rank) + " axes");
+  }
+  new (view) ArrayView;
+  view->data = static_cast<char*>(found->data) + found->byte_offset;
+  view->dtype = dtype_of(found->dtype, "tensor");
+  view->rank = found->ndim;
+  for (int axis = 0; axis < view->rank; ++axis) {
+    view->shape[axis] = found->shape[axis];
+    view->strides[axis] = found->strides[axis];
+  }
+  if (swapped) swap_last_axes(*view);
+}
+
 }  // namespace
 
 void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, const char* argument) {
@@ -61,7 +79,8 @@ void bind_device_arrays(nb::module_& m) {
                         "A strided array in device memory; strides count elements. swapped: with "
                         "its last two axes exchanged. It keeps nothing alive.")
       .def("__init__", &make_view, nb::arg("pointer"), nb::arg("dtype"), nb::arg("shape"),
-           nb::arg("strides"), nb::arg("swapped") = false);
+           nb::arg("strides"), nb::arg("swapped") = false)
+      .def("__init__", &view_tensor, nb::arg("tensor"), nb::arg("swapped") = false);
   nb::class_<cuda::Stream>(m, "Stream", "A stream of a device, by the handle of the runtime.")
       .def(
           "__init__",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device arrays of Python as views. They come as pointers, not through DLPack, whose exchange costs
-// more than a product's launch and may order streams.
+// Device arrays of Python as views. They come as pointers or describe themselves in C, and not
+// through DLPack's exchange in Python, which costs more than a product's launch and may order
+// streams.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -28,7 +28,7 @@ from .adapter import adapter
 from .cuda import device_matrix, device_product, memory
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
-from .library import Operation, is_direct, runs_eagerly
+from .library import Operation, runs_eagerly
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
 VALUE_TYPES = {
@@ -294,12 +294,10 @@ class TensorStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
         x = self.operand(x, transpose, swapped)
-        if self.values.is_cuda and is_direct([x, self.values]):
-            return device_product(self._on_device(), x, transpose, swapped)
         is_tracked = self.values.requires_grad or (
             self.scales is not None and self.scales.requires_grad
         )
-        if x.is_cpu and not is_tracked and runs_eagerly([x]):
+        if (x.is_cpu or x.is_cuda) and not is_tracked and runs_eagerly([x, self.values]):
             if x.requires_grad and torch.is_grad_enabled():
                 return _EagerProduct.apply(x, self, transpose, swapped)
             return self.product(x, transpose, swapped)
@@ -317,7 +315,9 @@ class TensorStorage(Storage):
         )
 
     def product(self, x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
-        """Compute `matmul` of a plain tensor on the CPU; nothing follows it."""
+        """Compute `matmul` of a plain tensor; nothing follows it."""
+        if x.is_cuda:
+            return device_product(self._on_device(), x, transpose, swapped)
         y = _result(self.values, x, self.rows, self.cols, transpose, swapped)
         _multiply(self.host.handle, x, y, transpose, swapped)
         return y
