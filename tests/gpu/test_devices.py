@@ -50,9 +50,8 @@ def test_containers():
 
 def test_cupy():
     cupy = pytest.importorskip("cupy")
-    W = cupy.asarray(half_empty())
-    with cupy.cuda.Device(1):
-        x = cupy.ones(500, cupy.float32)
+    with cupy.cuda.Device(1):  # asarray moves to the current device
+        W, x = cupy.asarray(half_empty()), cupy.ones(500, cupy.float32)
     for M in (gs.compress(W), gs.fromdense(W)):
         y = M @ x
         assert y.device.id == 1

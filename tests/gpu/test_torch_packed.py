@@ -30,13 +30,13 @@ def vectors(shape, dtype=torch.float32, seed=1):
 
 
 def assert_product(y, W, x):
-    """Hold y = x Wᵀ to the bound of sums in float32; W dense in float64 on the CPU."""
-    W, x64 = W.double(), x.double().cpu()
+    """Hold y = x Wᵀ to the bound of sums in float32, by the framework's product in float64."""
+    W, x64 = W.cuda().double(), x.cuda().double()
     exact, moduli = x64 @ W.T, x64.abs() @ W.abs().T
     n = (W != 0).sum(1).double() + 16
     bound = n * 2.0**-24 / (1 - n * 2.0**-24) * moduli + ROUNDOFF[y.dtype] * exact.abs() + 2.0**-24
     assert y.shape == exact.shape
-    assert ((y.double().cpu() - exact).abs() <= bound).all()
+    assert ((y.cuda().double() - exact).abs() <= bound).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
