@@ -182,10 +182,12 @@ LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_
   LoadedX loaded{operand_floats(length * width, columns < width || x.rows < length), {}};
   const auto put = [&](std::int64_t j, std::int64_t rows, const Block& block) {
     for (std::int64_t c = 0; c < columns; ++c) {
-      const std::int64_t group = c / 16 * 16;
-      float* to = loaded.data.get() + group * length + j * vector_group(width - group) +
-                  (c - group) * block_rows;
+      float* to = loaded.data.get() + j * width + c * block_rows;
       const float* from = block.data + c * block.column_stride;
+      if (lanes == nullptr && block.row_stride == 1) {
+        std::copy_n(from, rows, to);
+        continue;
+      }
       for (std::int64_t r = 0; r < rows; ++r) {
         to[lanes == nullptr ? r : lanes[r]] = from[r * block.row_stride];
       }

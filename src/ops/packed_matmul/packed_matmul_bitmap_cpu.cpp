@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -26,76 +27,110 @@ namespace {
 
 #if HWY_TARGET != HWY_SCALAR
 
-/// Columns [begin, end) of one row times `Columns` vectors, added to partial: a vector of lanes for
-/// each. Returns where the values go on. Reads up to 64 of them beyond.
-template <int Columns, class V>
-HWY_INLINE const V* add_blocks(const std::uint8_t* HWY_RESTRICT bits, const V* HWY_RESTRICT values,
-                               const V* later, std::int64_t begin, std::int64_t end,
-                               const float* HWY_RESTRICT x, float* HWY_RESTRICT partial) {
-  // Several sums at once hide the latency of the multiply-add.
-  constexpr int chains = std::max(1, 4 / Columns);
+/// Rows that are walked together: two streams of values come from memory faster than one.
+template <int Columns>
+inline constexpr int rows_together = Columns <= tuning::packed_paired_columns ? 2 : 1;
+
+/// Where one row is read, and what is fetched meanwhile.
+template <class V>
+struct RowStream {
+  const std::uint8_t* bits;
+  const V* values;
+  const V* later;
+};
+
+/// Columns [begin, end) of each stream's row times `Columns` vectors, added to partial: a vector of
+/// lanes for each. Leaves each stream where its values go on. Reads up to 64 of them beyond.
+template <int Columns, int Rows, class V>
+HWY_INLINE void add_blocks(RowStream<V> (&rows)[Rows], std::int64_t begin, std::int64_t end,
+                           const float* HWY_RESTRICT x, float* const (&partial)[Rows]) {
+  // Several sums at once hide the latency of the multiply-add. How many must not depend on Rows: a
+  // row alone and one of two have the same bits.
+  constexpr int chains = std::max(1, 4 / (Columns * rows_together<Columns>));
   const FloatTag d;
-  FloatVec sums[Columns][chains];
-  unroll<Columns>([&](auto c) HWY_ATTR {
-    sums[c][0] = hn::Load(d, partial + c * float_lanes);
-    unroll<chains - 1>([&](auto chain) HWY_ATTR { sums[c][chain + 1] = hn::Zero(d); });
+  FloatVec sums[Rows][Columns][chains];
+  unroll<Rows>([&](auto r) HWY_ATTR {
+    unroll<Columns>([&](auto c) HWY_ATTR {
+      sums[r][c][0] = hn::Load(d, partial[r] + c * float_lanes);
+      unroll<chains - 1>([&](auto chain) HWY_ATTR { sums[r][c][chain + 1] = hn::Zero(d); });
+    });
   });
   for (std::int64_t j = begin; j < end; j += block_columns) {
-    std::uint64_t mask = 0;
-    // A row is padded to 32 columns only.
-    std::memcpy(&mask, bits + j / 8, 4);
-    if (j + 32 < end) std::memcpy(&mask, bits + j / 8, 8);
-    FloatVec expanded[block_vectors];
-    BlockExpansion<V>::expand_block(values, mask, expanded);
-    // The processor foresees reads along a row, not the jump to the next row.
-    unroll<sizeof(V)>([&](auto line) HWY_ATTR {
-      hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(later) + 64 * line);
-    });
-    values += std::popcount(mask);
-    later += std::popcount(mask);
     const float* HWY_RESTRICT from = x + j * Columns;
-    unroll<block_vectors>([&](auto i) HWY_ATTR {
-      unroll<Columns>([&](auto c) HWY_ATTR {
-        auto& sum = sums[c][i % chains];
-        sum = hn::MulAdd(expanded[i], hn::Load(d, from + c * block_columns + i * float_lanes), sum);
+    unroll<Rows>([&](auto r) HWY_ATTR {
+      const std::uint8_t* bits = rows[r].bits + j / 8;
+      std::uint64_t mask = 0;
+      // A row is padded to 32 columns only.
+      std::memcpy(&mask, bits, 4);
+      if (j + 32 < end) std::memcpy(&mask, bits, 8);
+      FloatVec expanded[block_vectors];
+      BlockExpansion<V>::expand_block(rows[r].values, mask, expanded);
+      unroll<sizeof(V)>([&](auto line) HWY_ATTR {
+        hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(rows[r].later) + 64 * line);
+      });
+      hwy::Prefetch(bits + tuning::packed_prefetch_bits);
+      rows[r].values += std::popcount(mask);
+      rows[r].later += std::popcount(mask);
+      unroll<block_vectors>([&](auto i) HWY_ATTR {
+        unroll<Columns>([&](auto c) HWY_ATTR {
+          auto& sum = sums[r][c][i % chains];
+          sum =
+              hn::MulAdd(expanded[i], hn::Load(d, from + c * block_columns + i * float_lanes), sum);
+        });
       });
     });
   }
-  unroll<Columns>([&](auto c) HWY_ATTR {
-    unroll<chains - 1>([&](auto chain)
-                           HWY_ATTR { sums[c][0] = hn::Add(sums[c][0], sums[c][chain + 1]); });
-    hn::Store(sums[c][0], d, partial + c * float_lanes);
+  unroll<Rows>([&](auto r) HWY_ATTR {
+    unroll<Columns>([&](auto c) HWY_ATTR {
+      unroll<chains - 1>([&](auto chain) HWY_ATTR {
+        sums[r][c][0] = hn::Add(sums[r][c][0], sums[r][c][chain + 1]);
+      });
+      hn::Store(sums[r][c][0], d, partial[r] + c * float_lanes);
+    });
   });
-  return values;
 }
 
-/// Rows [begin, end) times one group of vectors.
+/// Rows [begin, end), whose values begin at `next`, times one group of vectors.
 template <int Columns, class V>
-void multiply_group(const PackedView& packed, const V* const* values, std::int64_t begin,
-                    std::int64_t end, const float* x, std::int64_t width, float* sums) {
+void multiply_group(const PackedView& packed, const V** next, std::int64_t begin, std::int64_t end,
+                    const float* x, float* sums) {
+  constexpr int together = rows_together<Columns>;
   constexpr std::int64_t step =
-      tuning::packed_block_floats / Columns / block_columns * block_columns;
+      (together > 1 ? tuning::packed_paired_floats : tuning::packed_block_floats) / Columns /
+      block_columns * block_columns;
   const FloatTag d;
   const std::int64_t rows = end - begin;
   const std::int64_t row_bytes =
       (row_offset(packed, end) - row_offset(packed, begin)) / rows * std::int64_t{sizeof(V)};
   const std::int64_t ahead = 1 + tuning::packed_prefetch_bytes / (row_bytes + 1);
-  std::vector<const V*> next(values, values + rows);
   const AlignedFloats partial = aligned_floats(rows * Columns * float_lanes);
   std::fill(partial.get(), partial.get() + rows * Columns * float_lanes, 0.0f);
+  // Rows walked together lie far apart, so that each walk goes straight on through memory.
+  const std::int64_t apart = rows / together;
   for (std::int64_t j = 0; j < packed.cols; j += step) {
-    for (std::int64_t r = 0; r < rows; ++r) {
-      next[static_cast<std::size_t>(r)] = add_blocks<Columns>(
-          packed.positions + (begin + r) * bitmap::row_bytes(packed.cols),
-          next[static_cast<std::size_t>(r)],
-          next[static_cast<std::size_t>(std::min(r + ahead, rows - 1))], j,
-          std::min(packed.cols, j + step), x, partial.get() + r * Columns * float_lanes);
-    }
+    const auto add = [&]<int Rows>(std::int64_t r) HWY_ATTR {
+      RowStream<V> streams[Rows];
+      float* to[Rows];
+      for (int i = 0; i < Rows; ++i) {
+        const std::int64_t row = r + i * apart;
+        // The processor foresees reads within a page of memory, not the next page's, nor the jump
+        // to the next row where X is taken block by block.
+        streams[i] = {packed.positions + (begin + row) * bitmap::row_bytes(packed.cols), next[row],
+                      packed.cols <= step
+                          ? next[row] + tuning::packed_prefetch_bytes / std::int64_t{sizeof(V)}
+                          : next[std::min(row + ahead, rows - 1)]};
+        to[i] = partial.get() + row * Columns * float_lanes;
+      }
+      add_blocks<Columns>(streams, j, std::min(packed.cols, j + step), x, to);
+      for (int i = 0; i < Rows; ++i) next[r + i * apart] = streams[i].values;
+    };
+    for (std::int64_t r = 0; r < apart; ++r) add.template operator()<together>(r);
+    for (std::int64_t r = apart * together; r < rows; ++r) add.template operator()<1>(r);
   }
   for (std::int64_t r = 0; r < rows; ++r) {
     for (int c = 0; c < Columns; ++c) {
       const auto lanes = hn::Load(d, partial.get() + (r * Columns + c) * float_lanes);
-      sums[r * width + c] = hn::GetLane(hn::SumOfLanes(d, lanes)) * row_scale(packed, begin + r);
+      sums[r * Columns + c] = hn::GetLane(hn::SumOfLanes(d, lanes)) * row_scale(packed, begin + r);
     }
   }
 }
@@ -116,30 +151,24 @@ void rows_of(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, 
     const std::int64_t first = row_offset(packed, i);
     values.push_back(i < inside ? all + first : tail.data() + (first - copied));
   }
-  const std::int64_t padded = (packed.cols + block_columns - 1) / block_columns * block_columns;
-  for (std::int64_t c = 0; c < x.width;) {
-    const std::int64_t columns = vector_group(x.width - c);
-    const auto group = [&]<int Columns>() HWY_ATTR {
-      multiply_group<Columns>(packed, values.data(), begin, end, x.data + c * padded, x.width,
-                              sums + c);
-    };
-    switch (columns) {
-      case 1:
-        group.template operator()<1>();
-        break;
-      case 2:
-        group.template operator()<2>();
-        break;
-      case 4:
-        group.template operator()<4>();
-        break;
-      case 8:
-        group.template operator()<8>();
-        break;
-      default:
-        group.template operator()<16>();
-    }
-    c += columns;
+  const auto group = [&]<int Columns>() HWY_ATTR {
+    multiply_group<Columns>(packed, values.data(), begin, end, x.data, sums);
+  };
+  switch (x.width) {
+    case 1:
+      group.template operator()<1>();
+      break;
+    case 2:
+      group.template operator()<2>();
+      break;
+    case 4:
+      group.template operator()<4>();
+      break;
+    case 8:
+      group.template operator()<8>();
+      break;
+    default:
+      group.template operator()<16>();
   }
 }
 
@@ -150,25 +179,19 @@ template <class V>
 void rows_of(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
              float* sums) {
   std::vector<std::int32_t> columns(static_cast<std::size_t>(decoded_length(packed)));
-  const std::int64_t padded = (packed.cols + 63) / 64 * 64;
   for (std::int64_t i = begin; i < end; ++i, sums += x.width) {
     decode_columns(packed, i, columns.data());
     const std::int64_t first = row_offset(packed, i);
     const std::int64_t count = row_offset(packed, i + 1) - first;
     const V* values = static_cast<const V*>(packed.values) + first;
-    for (std::int64_t c = 0; c < x.width;) {
-      const std::int64_t group = vector_group(x.width - c);
-      for (std::int64_t g = 0; g < group; ++g) {
-        const float* from = x.data + c * padded + g * 64;
-        float partial[4] = {};
-        for (std::int64_t k = 0; k < count; ++k) {
-          const std::int64_t j = columns[static_cast<std::size_t>(k)];
-          partial[k & 3] += widen(values[k]) * from[(j & ~63LL) * group + (j & 63)];
-        }
-        sums[c + g] =
-            ((partial[0] + partial[1]) + (partial[2] + partial[3])) * row_scale(packed, i);
+    for (std::int64_t c = 0; c < x.width; ++c) {
+      const float* from = x.data + c * 64;
+      float partial[4] = {};
+      for (std::int64_t k = 0; k < count; ++k) {
+        const std::int64_t j = columns[static_cast<std::size_t>(k)];
+        partial[k & 3] += widen(values[k]) * from[(j & ~63LL) * x.width + (j & 63)];
       }
-      c += group;
+      sums[c] = ((partial[0] + partial[1]) + (partial[2] + partial[3])) * row_scale(packed, i);
     }
   }
 }
@@ -182,21 +205,28 @@ void BitmapRows(const PackedView& packed, const VectorsOfX& x, std::int64_t begi
   });
 }
 
+/// lanes[j] is the place of column j; none are there where every column has its own.
+struct LaneTable {
+  std::array<std::uint8_t, 64> lanes{};
+  bool in_order = true;
+};
+
 const std::uint8_t* BitmapLanes(PackedDType dtype) {
   return visit_packed(dtype, []([[maybe_unused]] auto tag) {
-    static constexpr auto lanes = [] {
-      std::array<std::uint8_t, 64> table{};
+    static constexpr LaneTable table = [] {
+      LaneTable made;
       for (int lane = 0; lane < 64; ++lane) {
 #if HWY_TARGET != HWY_SCALAR
         const int column = BlockExpansion<typename decltype(tag)::type>::lane_column(lane);
 #else
         const int column = lane;
 #endif
-        table[static_cast<std::size_t>(column)] = static_cast<std::uint8_t>(lane);
+        made.lanes[static_cast<std::size_t>(column)] = static_cast<std::uint8_t>(lane);
+        made.in_order &= column == lane;
       }
-      return table;
+      return made;
     }();
-    return lanes.data();
+    return table.in_order ? nullptr : table.lanes.data();
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the kernel of a product, and splits the rows among threads.
 #include <algorithm>
+#include <bit>
 
 #include "core/threads.hpp"
 #include "formats/packed.hpp"
@@ -12,6 +13,9 @@
 
 namespace gossamer {
 namespace {
+
+/// Floats of the widest vectors: bitmap rows keep as many partial sums for each element of Y.
+constexpr std::int64_t widest_vector = 16;
 
 constexpr std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
@@ -128,17 +132,12 @@ std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::s
                                           std::size_t count) {
   const PackedView& packed = op.packed;
   const bool bitmap = packed.format == PackedFormat::bitmap;
-  const std::int64_t columns = static_cast<std::int64_t>(count);
-  const std::int64_t grouped = columns / 16 * 16;
-  const std::int64_t width =
-      columns == grouped ? grouped : grouped + vector_group(columns - grouped);
+  const auto width = static_cast<std::int64_t>(std::bit_ceil(count));
   const LoadedX x =
       load_vectors(op.x, first, count, width, bitmap ? bitmap_lanes(packed.dtype) : nullptr);
   const VectorsOfX vectors{x.data.get(), width};
   const auto kernel = bitmap ? bitmap_rows : gap_rows;
-  const std::int64_t slots_a_row = packed.slots / std::max<std::int64_t>(1, packed.rows) + 1;
-  const std::int64_t rows_at_once = std::clamp<std::int64_t>(
-      tuning::packed_values_at_once / slots_a_row, 1, tuning::packed_sums_at_once / width);
+  const std::int64_t rows_at_once = tuning::packed_sums_at_once / (width * widest_vector);
   multiply_rows(op, first, count, width, rows_at_once, 1,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   kernel(packed, vectors, begin, end, sums);

@@ -3,27 +3,20 @@
 // adds up in float32.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include "gossamer/packed.hpp"
 
 namespace gossamer {
 
-/// X as vectors, in groups of 16 and at last one of 1, 2, 4, 8 or 16, absent ones being zero.
+/// X as 1, 2, 4, 8 or 16 vectors, absent ones being zero.
 ///
-/// A group of g vectors has for each 64 columns of P 64 elements of its first vector, 64 of the
-/// second ..., zero beyond P's columns; groups follow each other. Aligned to 64 bytes.
+/// For each 64 columns of P it has 64 elements of the first vector, 64 of the second ..., zero
+/// beyond P's columns. Aligned to 64 bytes.
 struct VectorsOfX {
   const float* data;
   std::int64_t width;  ///< vectors, absent ones included
 };
-
-/// Vectors in the group that begins when `left` are left.
-constexpr std::int64_t vector_group(std::int64_t left) {
-  return left >= 16 ? 16
-                    : static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(left)));
-}
 
 /// X as rows: element (j, c) at data[j * width + c], 64-byte aligned, zero from count to width,
 /// which is a multiple of 16.
@@ -43,7 +36,8 @@ struct SlabsOfX {
   std::int64_t width;
 };
 
-/// The place of each of 64 columns in the order in which bitmap_rows expands this type and wants X.
+/// The place of each of 64 columns in the order in which bitmap_rows expands this type and wants X;
+/// null for the plain order.
 const std::uint8_t* bitmap_lanes(PackedDType dtype);
 
 /// Sums of rows [begin, end) times each vector: sums[(i - begin) * x.width + c], 64-byte aligned.

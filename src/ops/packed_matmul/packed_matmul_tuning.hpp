@@ -37,17 +37,26 @@ inline constexpr std::int64_t packed_panel_rows = 384;
 /// Columns of X that one walk over the matrix serves.
 inline constexpr std::int64_t packed_columns_at_once = 128;
 
-/// Values that stay in the L2 cache while several groups of vectors pass over them.
-inline constexpr std::int64_t packed_values_at_once = 65'536;
+/// Columns of X up to which bitmap rows are walked two at a time. 8192 x 8192 float32 read from
+/// memory by two threads, one vector, ms with one and with two rows: 90% 9.6 and 8.0, a plain read
+/// of these bytes 7.3; 4096 x 4096, 50%: 1.33 and 1.21. Two rows with 4 columns, 1.42, are no
+/// faster than one.
+inline constexpr std::int64_t packed_paired_columns = 2;
+
+/// Floats of X that meet such rows at once: 512 KiB, within the L2 cache.
+inline constexpr std::int64_t packed_paired_floats = 131'072;
 
 /// Floats of X that meet rows at once: 32 KiB, within the L1 cache.
 inline constexpr std::int64_t packed_block_floats = 8'192;
 
-/// How far ahead of its reads a kernel prefetches; a bitmap kernel at least one row. Gaps, 4096 x
-/// 4096 float32 read from memory by two threads, ms at 5% and 10%: none 0.26 and 0.51, 1 KiB 0.24
-/// and 0.40, 2 KiB 0.17 and 0.36, 4 KiB 0.16 and 0.33; a plain read of these bytes 0.15 and 0.29.
-/// Bitmaps, the 210 layers as above: one row 11.9, 2 KiB 11.3, 4 KiB 11.2, 8 KiB 11.5.
+/// How far ahead of its reads a kernel prefetches; a bitmap kernel that takes X block by block at
+/// least one row. Gaps, 4096 x 4096 float32 read from memory by two threads, ms at 5% and 10%: none
+/// 0.26 and 0.51, 1 KiB 0.24 and 0.40, 2 KiB 0.17 and 0.36, 4 KiB 0.16 and 0.33; a plain read of
+/// these bytes 0.15 and 0.29. Bitmaps, two rows, 90%: none 2.46, 2 KiB 2.03, 4 KiB 2.04.
 inline constexpr std::int64_t packed_prefetch_bytes = 4096;
+
+/// The same for the bits of a bitmap: 1.95 instead of 2.04 ms.
+inline constexpr std::int64_t packed_prefetch_bits = 512;
 
 /// Slots of a row that a block of columns should hold at least, to be worth its start.
 inline constexpr double packed_block_slots = 16;
