@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import Array, adapter_of, host_adapter
 from .construct import check_shape, coo_array
 from .containers import SparseArray
-from .containers.base import check_format
+from .containers.format import check_format
 from .dtypes import check_value_dtype
 
 
@@ -134,8 +134,12 @@ def random_array(
     check_format("random_array", format)
     rows, cols = check_shape("random_array", shape)
     positions = rows * cols
-    if not 0 <= density <= 1:
-        raise ValueError(f"random_array: density = {density}, expected a number from 0 to 1")
+    try:
+        is_share = 0 <= density <= 1
+    except (TypeError, ValueError):
+        is_share = False
+    if not is_share:
+        raise ValueError(f"random_array: density = {density!r}, expected a number from 0 to 1")
     if positions >= 2**63:
         raise ValueError(f"random_array: shape = {shape}, expected up to 2**63 - 1 positions")
     rng = np.random.default_rng(rng)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .arrays import Adapter, Array, adapter_of, host_adapter
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
-from .containers.base import check_format
+from .containers.format import check_format
 from .cuda.structure import DeviceCooPattern, DevicePattern, index_arrays_beside
 from .products import sparse_operand
 from .structure import CooPattern, Pattern, index_arrays, integers

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, host_adapter
 from .containers.structural import structural
-from .dtypes import accumulator, real_dtype
+from .dtypes import accumulator, is_complex, real_dtype
 
 if TYPE_CHECKING:
     from .containers import SparseArray
@@ -43,17 +43,39 @@ def mean(a: SparseArray, axis: int | None) -> Array:
     return arrays.astype(total(a.astype(accumulator(name)), axis) / count, name)
 
 
-def extreme(a: SparseArray, name: str, axis: Any) -> Array:
-    """Largest ("max") or smallest ("min") element."""
-    if axis is not None:
-        raise ValueError(f"{name}: axis = {axis!r}, expected None; use A.to_scipy().{name}(axis)")
+def extreme(a: SparseArray, name: str, axis: int | None) -> Array:
+    """Largest ("max") or smallest ("min") element, of everything or along an axis."""
+    if axis not in (None, 0, 1, -1, -2):
+        raise ValueError(f"{name}: axis = {axis!r}, expected None, 0 or 1")
     if 0 in a.shape:
         raise ValueError(f"{name}: A of shape {a.shape} has no elements")
+    if axis is None:
+        return total_extreme(a, name)
+    a = a.T if axis in (0, -2) else a
+    return row_maxima(a) if name == "max" else -row_maxima(-a)
+
+
+@structural
+def total_extreme(a: SparseArray, name: str) -> Array:
+    """Largest or smallest element of all."""
     values = a.tocsr(canonical=True).data
     if len(values) < a.shape[0] * a.shape[1]:
         zero = a._arrays.gather(values, np.array([-1], np.int32))
         values = a._arrays.concatenate([values, zero])
     return getattr(values, name)()
+
+
+@structural
+def row_maxima(a: SparseArray) -> Array:
+    """Largest element of every row, shape (rows,)."""
+    arrays, csr = a._arrays, a.tocsr(canonical=True)
+    name, pattern = arrays.dtype_name(a.dtype), csr._pattern.on_host()
+    if is_complex(name):
+        raise TypeError(f"max, min: A has dtype {name}; complex numbers have no order")
+    lowest = np.where(np.diff(pattern.indptr) == a.shape[1], -np.inf, 0)
+    initial = arrays.fromnumpy(host_adapter().astype(lowest, name))
+    row = pattern.row_indices()
+    return arrays.scatter_max(arrays.to(initial, a.device), row, csr.data)
 
 
 @structural

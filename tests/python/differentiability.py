@@ -36,6 +36,7 @@ OPERATIONS = {
     "`A[i, j]`": lambda A, X, x, Y, S: A[_STORED],
     "`A.sum()`, `A.trace()`": lambda A, X, x, Y, S: A.sum() + A.trace(),
     "`A.sum(0)`, `A.sum(1)`": lambda A, X, x, Y, S: A.sum(0),
+    "`A.max(0)`, `A.min(1)`": lambda A, X, x, Y, S: A.max(0) + A[:, :1].min(1).sum(),
     "`A.diagonal(k)`": lambda A, X, x, Y, S: A.diagonal(1),
     "`A.row_norms()`": lambda A, X, x, Y, S: A[1:4].row_norms(),
     "`diags(d)`": lambda A, X, x, Y, S: gossamer.diags([A.data], [0]).data,
@@ -102,13 +103,15 @@ def attempt(name, mode, framework):
 
 
 #: Where it is not supported, and what the message says: new positions cannot be made while PyTorch
-#: records Python code, and MLX has nothing to record a sparse product in.
+#: records Python code; MLX has nothing to record a sparse product in, and no forward mode for
+#: largest elements.
 REFUSED = {
     ("torch", "compiled"): {
         "`coo_array(...).tocsr(canonical=True)`, duplicates": r"inside torch.compile.*with_data",
         "`diags(d)`": r"inside torch.compile.*with_data",
     },
     ("mlx", "compiled"): {"`A @ B`, sparse": r"sparse @ sparse inside mx.compile"},
+    ("mlx", "forward"): {"`A.max(0)`, `A.min(1)`": r"JVP not yet implemented"},
     ("mlx", "Jacobian"): {"`A @ B`, sparse": r"sparse @ sparse inside mx.compile and mx.vmap"},
 }
 for _mode in MODES:

@@ -102,6 +102,11 @@ CONSTRUCTORS = [
     (lambda: gossamer.random_array((3,)), ValueError, "random_array: shape = (3,)"),
     (lambda: gossamer.random_array((2, 2), format="bsr"), ValueError, "random_array: format"),
     (lambda: gossamer.random_array((2, 2), density=1.5), ValueError, "density = 1.5"),
+    (
+        lambda: gossamer.random_array((2, 2), density="a"),
+        ValueError,
+        "density = 'a', expected a nu",
+    ),
     (lambda: gossamer.random_array((-2, 2)), ValueError, "shape = (-2, 2)"),
     (lambda: gossamer.random_array((2**40, 2**40)), ValueError, "2**63 - 1 positions"),
     (lambda: gossamer.fromdense(np.eye(2), threshold=-1), ValueError, "threshold"),

@@ -172,6 +172,41 @@ def test_batches_of_operands_and_of_values(framework):
         np.testing.assert_allclose(framework.numpy(many)[i], expected, rtol=1e-12)
 
 
+@every_framework
+def test_batches_of_none(framework):
+    """A batch without members has the shape that members would have."""
+    D = np.eye(9, 7, dtype=np.float32)
+    A, x = gossamer.fromdense(framework.array(D)), framework.array(np.ones(7, np.float32))
+    none = lambda *shape: framework.array(np.zeros((0, *shape), np.float32))  # noqa: E731
+    assert framework.batched(lambda x: A @ x, none(7)).shape == (0, 9)
+    assert framework.batched(lambda x: A @ x, none(7, 2)).shape == (0, 9, 2)
+    assert framework.batched(lambda v: A.with_data(v) @ x, none(A.nnz)).shape == (0, 9)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (4, 3)])
+@every_framework
+def test_compiled_without_stored_values(framework, shape):
+    A = gossamer.fromdense(framework.array(np.zeros(shape)))
+    X = framework.array(np.ones((shape[1], 2)))
+    for function in (
+        lambda v: A.with_data(v) @ X,
+        lambda v: A.with_data(v).todense(),
+        lambda v: A.with_data(v).sum(0),
+        lambda v: A.with_data(v).tocsc().data,
+    ):
+        compiled = framework.numpy(framework.compiled(function)(A.data))
+        np.testing.assert_array_equal(compiled, framework.numpy(function(A.data)))
+
+
+@every_framework
+def test_extremes_see_nan(framework):
+    D = np.array([[1.0, np.nan, 0], [0, -2, -3], [-1, -2, -3]])
+    A = gossamer.fromdense(framework.array(D))
+    for axis in (0, 1):
+        np.testing.assert_array_equal(framework.numpy(A.max(axis)), D.max(axis))
+        np.testing.assert_array_equal(framework.numpy(A.min(axis)), D.min(axis))
+
+
 @pytest.mark.parametrize("name", ["complex64", "complex128"])
 @every_framework
 def test_complex_gradients_follow_the_framework(framework, name):

@@ -32,6 +32,9 @@ def test_transpose_mean_and_extremes(matrix, format):
         return
     np.testing.assert_array_equal(A.max(), dense.max())
     np.testing.assert_array_equal(A.min(), dense.min())
+    for axis in (0, 1, -1, -2):
+        np.testing.assert_array_equal(A.max(axis), dense.max(axis))
+        np.testing.assert_array_equal(A.min(axis), dense.min(axis))
     if np.isfinite(dense).all():
         for axis in (None, 0, 1, -1):
             np.testing.assert_allclose(A.mean(axis), dense.mean(axis), rtol=1e-13, atol=1e-15)
@@ -43,6 +46,8 @@ def test_zeros_that_are_not_stored_count():
     assert gossamer.fromdense(np.full((2, 2), -1.0)).max() == -1
     assert gossamer.fromdense(np.diag([-1.0, -2.0])).max() == 0
     assert np.isnan(gossamer.fromdense(np.diag([np.nan, 1.0])).max())
+    np.testing.assert_array_equal(A.max(1), [0, 3])
+    np.testing.assert_array_equal(A.min(0), [-3, 0])
 
 
 @every_format
@@ -166,7 +171,8 @@ def test_diagonals_in_scipys_ways():
         (lambda A: gossamer.kernels, AttributeError, r"has no attribute 'kernels'$"),
         (lambda A: A.transpose(0), ValueError, r"axes = 0, expected None or \(1, 0\)"),
         (lambda A: A.transpose((0, 1)), ValueError, r"axes = \(0, 1\), expected None or \(1, 0\)"),
-        (lambda A: A.max(axis=0), ValueError, r"use A.to_scipy\(\).max\(axis\)"),
+        (lambda A: A.max(axis=2), ValueError, r"max: axis = 2, expected None, 0 or 1"),
+        (lambda A: (1j * A).max(0), TypeError, r"dtype complex128; complex numbers have no order"),
         (lambda A: A.diagonal(1.5), TypeError, r"diagonal: k = 1.5, expected an integer"),
         (lambda A: A.mean(2), ValueError, r"axis = 2, expected None, 0 or 1"),
     ],

@@ -92,3 +92,41 @@ def test_structure_of_transformed_elements_is_refused(make, transform):
         transform(lambda W: make(W).data.sum())(
             torch.ones(2, 2, 2) if transform is torch.vmap else DENSE
         )
+
+
+@every_matrix
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_traced_programs_multiply_what_they_are_given(A):
+    program = torch.jit.trace(lambda x: A @ x, torch.zeros(3))
+    x = torch.arange(3.0)
+    torch.testing.assert_close(program(x), DENSE @ x)
+
+
+@every_matrix
+def test_pytorchs_names_of_products(A):
+    x = torch.arange(3.0)
+    for name, given in (("mv", x), ("mm", x[:, None]), ("matmul", x)):
+        torch.testing.assert_close(getattr(torch, name)(A, given), DENSE @ given)
+    torch.testing.assert_close(torch.mm(torch.ones(1, 2), A), torch.ones(1, 2) @ DENSE)
+
+
+@every_matrix
+def test_nested_tensors_are_refused(A):
+    x = torch.nested.nested_tensor([torch.ones(3), torch.ones(3)], layout=torch.strided)
+    with pytest.raises(TypeError, match=r"x is a nested tensor; multiply x.unbind\(\) one by one"):
+        A @ x
+
+
+@pytest.mark.parametrize("make", [gossamer.fromdense, gossamer.compress])
+def test_structure_of_tensors_without_elements_is_refused(make):
+    with pytest.raises(TypeError, match='a tensor on the device "meta" has no elements to read'):
+        make(DENSE.to("meta"))
+
+
+def test_layers_on_the_device_without_elements():
+    for layer in (
+        gossamer.nn.SparseLinear.from_mask(DENSE != 0),
+        gossamer.nn.PackedLinear(gossamer.compress(DENSE, "bitmap")),
+    ):
+        y = layer.to("meta")(torch.ones(5, 3, device="meta"))
+        assert (y.shape, y.device.type) == ((5, 2), "meta")

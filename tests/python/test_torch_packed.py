@@ -210,7 +210,7 @@ def test_wrong_operands():
         P @ x.to_sparse()
     with pytest.raises(ValueError, match=r"x is on meta and P on cpu; move one of them"):
         P @ x.to("meta")
-    with pytest.raises(TypeError, match=r"W is a quantized tensor; call x.dequantize"):
+    with pytest.raises(TypeError, match=r"W is a quantized tensor; call its dequantize"):
         gossamer.compress(torch.quantize_per_tensor(weight(), 0.1, 0, torch.qint8))
     with pytest.raises(TypeError, match=r"no implementation|dispatch failed"):
         torch.sin(P)
@@ -335,6 +335,8 @@ def test_pack_linears():
     assert type(model["full"]) is type(model["skipped"]) is type(model["head"]) is torch.nn.Linear
     torch.testing.assert_close(model["first"](operand(2, 70)), before)
     assert nn.pack_linears(model, min_gain=3) == []
+    with pytest.raises(TypeError, match=r"model is a linear layer, .* PackedLinear.from_linear"):
+        nn.pack_linears(torch.nn.Linear(4, 4))
 
 
 def test_packed_linear_refuses_what_it_cannot_hold():

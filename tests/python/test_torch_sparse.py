@@ -232,6 +232,11 @@ def test_what_cannot_be_compiled_says_so():
     )
     with pytest.raises(Exception, match=r"forward-mode .* not supported inside torch.compile"):
         forward(x)
+    backward = torch.compile(
+        torch.func.grad(lambda x: (A @ x).sum()), fullgraph=True, backend="aot_eager"
+    )
+    with pytest.raises(Exception, match=r"torch.func.grad, vjp .* not supported inside torch.com"):
+        backward(x)
     for make in (
         lambda x: gossamer.fromdense(x[None]).data,
         lambda x: gossamer.coo_array((x, ([0] * 7, [1] * 7)), (7, 7)).data,
@@ -301,7 +306,7 @@ def test_wrong_tensors():
         gossamer.csr_array((torch.ones(1, dtype=torch.int64), [0], [0, 1]), (1, 1))
     with pytest.raises(TypeError, match=r"layout torch.sparse_coo, expected a dense one"):
         A @ operand(7).to_sparse()
-    with pytest.raises(TypeError, match=r"quantized tensor; call x.dequantize\(\)"):
+    with pytest.raises(TypeError, match=r"quantized tensor; call its dequantize\(\)"):
         A @ torch.quantize_per_tensor(torch.ones(7), 0.1, 0, torch.qint8)
     with pytest.raises(ValueError, match=r"x is on meta and A on cpu; move one of them"):
         A @ operand(7).to("meta")

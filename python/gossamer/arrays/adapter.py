@@ -129,6 +129,13 @@ class Adapter(ABC):
     def take(self, x: Array, positions: Any) -> Array:
         """Elements of x (rank 1) at a slice or at an array of indices."""
 
+    @abstractmethod
+    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
+        """Return x, an array of ours, raised to values[p] at each positions[p], which may repeat.
+
+        Real; NaN counts as the largest.
+        """
+
     # ---- operations of the engine --------------------------------------------------------------
 
     @abstractmethod
@@ -187,7 +194,7 @@ class Adapter(ABC):
         """
         return self.asarray(x, argument)
 
-    def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
+    def packed_operand(self, x: Any, values: Array) -> Array:
         """Return the dense operand of a packed product as an array that can meet the values.
 
         Raises TypeError for an array of another framework or of a dtype that these products do not
@@ -195,7 +202,7 @@ class Adapter(ABC):
         """
         from ..packed.dtypes import DENSE_DTYPES
 
-        return self.asarray(x, argument, DENSE_DTYPES)
+        return self.asarray(x, "x", DENSE_DTYPES)
 
     @abstractmethod
     def packed_storage(

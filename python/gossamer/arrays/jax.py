@@ -102,6 +102,9 @@ class JAXAdapter(DifferentiableAdapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions]
 
+    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
+        return x.at[positions].max(values)
+
 
 def _check_width(dtype: str) -> None:
     """Raise TypeError for a dtype that JAX would narrow."""
@@ -224,6 +227,13 @@ class _Operation:
             result = self._batch(mapped[0], *first, *static)
             if result is not None:
                 return result, 0
+        if len(first[mapped[0]]) == 0:
+            one = (
+                jax.ShapeDtypeStruct(x.shape[1:] if i in mapped else x.shape, x.dtype)
+                for i, x in enumerate(first)
+            )
+            member = self._abstract(*one, static=static)
+            return jnp.zeros((0, *member.shape), member.dtype), 0
         members = [
             self(*(x[k] if i in mapped else x for i, x in enumerate(first)), *static)
             for k in range(len(first[mapped[0]]))

@@ -106,6 +106,11 @@ class MLXAdapter(DifferentiableAdapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions if isinstance(positions, slice) else mx.array(positions)]
 
+    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
+        positions = mx.array(positions)
+        nan = mx.where(mx.isnan(values), values, 0)  # which MLX's maximum does not see
+        return x.at[positions].maximum(values) + mx.zeros_like(x).at[positions].add(nan)
+
 
 def _elements(x: Array) -> Any:
     """Return x as a read-only NumPy array; raise ValueError while MLX records it."""
@@ -200,9 +205,9 @@ def _recorded_matmul(
     to, of = (col, row) if transpose else (row, col)
     if x.ndim > 1:
         x = mx.moveaxis(x, -1 if swapped else -2, 0)
-    products = values.reshape(-1, *[1] * (x.ndim - 1)) * x[of]
+    products = values.reshape(values.shape[0], *[1] * (x.ndim - 1)) * x[of]
     y = mx.zeros((pattern.cols if transpose else pattern.rows, *x.shape[1:]), x.dtype)
-    y = y.at[to].add(products)
+    y = _summed(y, to, products)
     return mx.moveaxis(y, 0, -1 if swapped else -2) if x.ndim > 1 else y
 
 
@@ -230,13 +235,13 @@ def _recorded_segment_sum(values: Array, selection: Selection) -> Array:
     result = np.repeat(np.arange(selection.rows), np.diff(segments))
     first, last = int(segments[0]), int(segments[-1])
     terms = values[first:last] if index_map is None else values[mx.array(index_map[first:last])]
-    return mx.zeros(selection.rows, values.dtype).at[mx.array(result)].add(terms)
+    return _summed(mx.zeros(selection.rows, values.dtype), mx.array(result), terms)
 
 
 def _recorded_todense(values: Array, pattern: Pattern, transposed: bool) -> Array:
     row, col = _coordinates(pattern)
     dense = mx.zeros(kernels.dense_shape(pattern, transposed), values.dtype)
-    return dense.at[(col, row) if transposed else (row, col)].add(values)
+    return _summed(dense, (col, row) if transposed else (row, col), values)
 
 
 def _recorded_sample(dense: Array, pattern: Pattern, transposed: bool) -> Array:
@@ -249,6 +254,11 @@ def _recorded_packed_matmul(*arguments: Any) -> Array:
         "products of packed arrays inside mx.compile and mx.vmap are not supported; multiply "
         "outside, batches by x of rank 3 and more"
     )
+
+
+def _summed(zeros: Array, positions: Any, terms: Array) -> Array:
+    """Return zeros with the terms added at their positions; MLX refuses to add none to none."""
+    return zeros.at[positions].add(terms) if terms.size else zeros
 
 
 def _coordinates(pattern: Pattern) -> tuple[Array, Array]:

@@ -111,6 +111,10 @@ class NumPyAdapter(Adapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions]
 
+    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
+        np.maximum.at(x, positions, values)
+        return x
+
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
         pattern, values = a._by_rows()
         dtype = values.dtype
@@ -239,24 +243,24 @@ class NumPyAdapter(Adapter):
             x = x.astype(dtype)
         return self.asarray(x, argument)
 
-    def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
+    def packed_operand(self, x: Any, values: Array) -> Array:
         if isinstance(x, list | tuple) and np.asarray(x).dtype.kind in "biuf":
             x = np.asarray(x, np.float32)  # Python's numbers have no dtype
         if hasattr(x, "tocsr"):
             raise TypeError(
-                f"{argument} is a {type(x).__name__}, expected a dense array; sparse ones are "
-                f"multiplied by P.tocsr()"
+                f"x is a {type(x).__name__}, expected a dense array; sparse ones are multiplied by "
+                f"P.tocsr()"
             )
         if adapter_of(x) not in (None, self):
             raise TypeError(
-                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy "
-                f"arrays; convert one of them"
+                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; "
+                f"convert one of them"
             )
-        if argument == "x" and isinstance(x, np.ndarray) and x.dtype.kind in "biu":
-            # As in dense_operand, but for products in float32; values are not to be integers.
+        if isinstance(x, np.ndarray) and x.dtype.kind in "biu":
+            # As in dense_operand, but for products in float32.
             narrow = x.itemsize == 1 and _name(values.dtype) in VALUE_DTYPES
             x = x.astype(values.dtype if narrow else np.float32)
-        return super().packed_operand(x, values, argument)
+        return super().packed_operand(x, values)
 
     def packed_storage(
         self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -16,21 +15,10 @@ from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
 from ..scipy_names import method_advice
-from ..structure import CooPattern, Indices, Pattern, check_values
 from ..torch_interop import to_torch
-
-if TYPE_CHECKING:
-    from .coo import COOArray
-    from .csc import CSCArray
-    from .csr import CSRArray
+from .format import SparseFormat, check_format
 
 Self = TypeVar("Self", bound="SparseArray")
-
-
-def check_format(function: str, format: str) -> None:
-    """Raise ValueError unless it is that of a container."""
-    if format not in ("csr", "csc", "coo"):
-        raise ValueError(f"{function}: format = {format!r}, expected 'csr', 'csc' or 'coo'")
 
 
 def restore(format: str, *arrays: Any) -> SparseArray:
@@ -40,7 +28,7 @@ def restore(format: str, *arrays: Any) -> SparseArray:
     return construct.restore(format, *arrays)
 
 
-class SparseArray(TorchOperators, ABC):
+class SparseArray(TorchOperators, SparseFormat):
     """A sparse matrix: stored positions and one value for each.
 
     Containers are immutable. The values are borrowed: ``data`` is the array that the caller passed,
@@ -55,115 +43,11 @@ class SparseArray(TorchOperators, ABC):
 
     __slots__ = ("__weakref__", "_arrays", "_data")
 
-    #: "csr", "csc" or "coo".
-    format: ClassVar[str]
-
     # NumPy's operators give way to ours.
     __array_ufunc__ = None
 
     _arrays: Adapter
     _data: Array
-
-    # ---- what each format says -----------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, int]:
-        """Number of rows and of columns."""
-
-    @property
-    @abstractmethod
-    def has_sorted_indices(self) -> bool:
-        """Whether the stored positions are known to be in order."""
-
-    @property
-    @abstractmethod
-    def has_canonical_format(self) -> bool:
-        """Whether they are known to be in order, no position stored twice."""
-
-    @property
-    @abstractmethod
-    def index_dtype(self) -> np.dtype[Any]:
-        """Dtype of the index arrays, int32 or int64."""
-
-    @property
-    @abstractmethod
-    def T(self) -> SparseArray:
-        """The transpose, sharing all arrays: CSR becomes CSC, CSC CSR, COO COO."""
-
-    def transpose(self, axes: tuple[int, int] | None = None, copy: bool = False) -> SparseArray:
-        """`T`, by the name that SciPy gives it; axes is None or (1, 0), copy of the values."""
-        known = (1, 0), (-1, -2)
-        if axes is not None and (np.ndim(axes) != 1 or tuple(axes) not in known):
-            raise ValueError(f"transpose: axes = {axes!r}, expected None or (1, 0)")
-        return self.T.copy() if copy else self.T
-
-    @abstractmethod
-    def tocsr(self, canonical: bool = False) -> CSRArray:
-        """Convert to CSR.
-
-        Parameters
-        ----------
-        canonical
-            Sum entries of one position and sort every row by column. Otherwise duplicates are kept.
-        """
-
-    @abstractmethod
-    def tocsc(self, canonical: bool = False) -> CSCArray:
-        """Convert to CSC; see `tocsr`."""
-
-    @abstractmethod
-    def tocoo(self, canonical: bool = False) -> COOArray:
-        """Convert to COO, with ``canonical`` in row-major order and without duplicates."""
-
-    @abstractmethod
-    def todense(self) -> Array:
-        """Return the matrix as a dense array of shape `shape`; duplicates are summed."""
-
-    def toarray(self) -> Array:
-        """`todense`, by the name that SciPy gives it."""
-        return self.todense()
-
-    @abstractmethod
-    def _csr(self) -> CSRArray:
-        """Return the matrix in CSR, from what is cached where that is built anyway."""
-
-    @abstractmethod
-    def _by_rows(self) -> tuple[Pattern, Array]:
-        """Pattern and values in CSR order."""
-
-    @abstractmethod
-    def _by_cols(self) -> tuple[Pattern, Array]:
-        """Pattern and values of the transpose in CSR order."""
-
-    @abstractmethod
-    def _stored(self) -> tuple[Pattern, Array, bool]:
-        """Pattern and values with as little moved as the format allows; whether they are of A.T."""
-
-    @property
-    @abstractmethod
-    def _structure(self) -> Pattern | CooPattern:
-        """All stored positions, in the format's own order."""
-
-    @classmethod
-    def _of(cls: type[Self], structure: Any, data: Array, arrays: Adapter) -> Self:
-        """Container of values at the positions of a `_structure`."""
-        return cls(structure, data, arrays)  # type: ignore[call-arg]
-
-    @classmethod
-    def _of_leaf(cls: type[Self], structure: Any, leaf: Any, arrays: Adapter) -> Self:
-        """Container of a pytree's leaf, which may be no array, or have the axes of a batch."""
-        if getattr(leaf, "ndim", 0) == 1:
-            check_values(leaf, structure.nnz)
-        return cls._of(structure, leaf, arrays)
-
-    @abstractmethod
-    def _with_data(self: Self, data: Array, arrays: Adapter | None = None) -> Self:
-        """Return the same positions with other values, of another framework if one is given."""
-
-    @abstractmethod
-    def _index_arrays(self) -> tuple[Indices, Indices]:
-        """Index arrays in the order that this format's constructor function takes them."""
 
     # ---- attributes ----------------------------------------------------------------------------
 
@@ -208,6 +92,17 @@ class SparseArray(TorchOperators, ABC):
         )
 
     # ---- conversions ---------------------------------------------------------------------------
+
+    def toarray(self) -> Array:
+        """`todense`, by the name that SciPy gives it."""
+        return self.todense()
+
+    def transpose(self, axes: tuple[int, int] | None = None, copy: bool = False) -> SparseArray:
+        """`T`, by the name that SciPy gives it; axes is None or (1, 0), copy of the values."""
+        known = (1, 0), (-1, -2)
+        if axes is not None and (np.ndim(axes) != 1 or tuple(axes) not in known):
+            raise ValueError(f"transpose: axes = {axes!r}, expected None or (1, 0)")
+        return self.T.copy() if copy else self.T
 
     def asformat(self, format: str) -> SparseArray:
         """Convert to "csr", "csc" or "coo"; itself where it has that format.
@@ -434,15 +329,16 @@ class SparseArray(TorchOperators, ABC):
         reductions.check_no_out("mean", out)
         return reductions.mean(self if dtype is None else self.astype(dtype), axis)
 
-    def max(self, axis: None = None, out: None = None) -> Array:
-        """Largest element, those that are not stored counted as zeros; NaN if there is one.
+    def max(self, axis: int | None = None, out: None = None) -> Array:
+        """Largest element of all, of each column (axis 0) or of each row (axis 1); NaN if one is.
 
-        Raises ValueError for an axis, and for a matrix without elements; ``out`` as in `sum`.
+        Elements that are not stored count as zeros. Raises ValueError for a matrix without
+        elements, TypeError for complex ones along an axis; ``out`` as in `sum`.
         """
         reductions.check_no_out("max", out)
         return reductions.extreme(self, "max", axis)
 
-    def min(self, axis: None = None, out: None = None) -> Array:
+    def min(self, axis: int | None = None, out: None = None) -> Array:
         """Smallest element; see `max`."""
         reductions.check_no_out("min", out)
         return reductions.extreme(self, "min", axis)

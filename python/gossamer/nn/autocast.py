@@ -18,4 +18,5 @@ def autocast_dtype(x: torch.Tensor, layer: str) -> torch.dtype | None:
     if x.dtype not in NAMES:
         raise TypeError(f"{layer}: x has dtype {x.dtype}; convert it, as with x.to(torch.float32)")
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    is_cast = device != "meta" and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_cast else None

@@ -327,7 +327,17 @@ def pack_linears(
     -------
     list of str
         Names of the layers that were packed.
+
+    Raises
+    ------
+    TypeError
+        If the model is itself a linear layer, or a weight has a dtype that cannot be packed.
     """
+    if type(model) is nn.Linear:
+        raise TypeError(
+            "pack_linears: model is a linear layer, expected a module that has such; pack it by "
+            "PackedLinear.from_linear(model)"
+        )
     packed = []
     linears = unshared_linears(model)
     for name in list(linears):

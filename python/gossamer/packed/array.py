@@ -11,7 +11,7 @@ from ..containers import CSRArray
 from ..devices import Device, named_device
 from ..quantities import size_text
 from ..structure import index_dtype
-from .dtypes import check_dense_dtype, dtype_name, has_scales
+from .dtypes import DENSE_DTYPES, check_dense_dtype, dtype_name, has_scales
 from .storage import Storage, to_host
 
 
@@ -155,15 +155,24 @@ class PackedArray(TorchOperators):
                 f"with_data: P has values of {stored.dtype_name}, which are rounded and stay as "
                 f"they are; pack it as float32, float16 or bfloat16"
             )
-        data = stored.arrays.packed_operand(data, stored.values, "with_data: data")
-        check_dense_dtype(stored.arrays.dtype_name(data.dtype), "with_data: data")
+        arrays = stored.arrays
+        if adapter_of(data) is not arrays:
+            raise TypeError(
+                f"with_data: data is a {type(data).__module__}.{type(data).__qualname__} and P "
+                f"holds {type(stored.values).__module__} arrays; convert one of them"
+            )
+        data = arrays.asarray(data, "with_data: data", DENSE_DTYPES)
+        if arrays.device(data) != self.device:
+            raise ValueError(
+                f"with_data: data is on {arrays.device(data)} and P on {self.device}; move one"
+            )
         if tuple(data.shape) != tuple(stored.values.shape):
             raise ValueError(
                 f"with_data: data has shape {tuple(data.shape)}, expected "
                 f"{tuple(stored.values.shape)}"
             )
         if stored.format != "dense":
-            data = stored.arrays.values(data, "with_data: data")  # contiguous
+            data = arrays.values(data, "with_data: data")  # contiguous
         return PackedArray(stored.with_values(data), transposed=self._transposed)
 
     # ---- conversions ---------------------------------------------------------------------------

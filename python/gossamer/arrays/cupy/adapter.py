@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import cupy
+import cupyx
 
 from ...cuda import sparse, structure
 from ...devices import Device
@@ -96,16 +97,21 @@ class CuPyAdapter(Adapter):
     def take(self, x: Array, positions: Any) -> Array:
         return x[positions if isinstance(positions, slice) else cupy.asarray(positions)]
 
-    def packed_operand(self, x: Any, values: Array, argument: str = "x") -> Array:
+    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
+        wide = accumulator(x.dtype.name)  # CuPy scatters no 16-bit numbers
+        raised = self.astype(x, wide)
+        cupyx.scatter_max(raised, cupy.asarray(positions), self.astype(values, wide))
+        return self.astype(raised, x.dtype.name)
+
+    def packed_operand(self, x: Any, values: Array) -> Array:
         if not isinstance(x, cupy.ndarray):
             raise TypeError(
-                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and P holds CuPy "
-                f"arrays; convert one of them, as with cupy.asarray(x)"
+                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds CuPy arrays; "
+                f"convert one of them, as with cupy.asarray(x)"
             )
         if x.device != values.device:
             raise ValueError(
-                f"{argument} is on GPU {x.device.id} and P on GPU {values.device.id}; move one "
-                f"of them"
+                f"x is on GPU {x.device.id} and P on GPU {values.device.id}; move one of them"
             )
         return x
 

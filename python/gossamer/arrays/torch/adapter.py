@@ -44,13 +44,15 @@ class TorchAdapter(DifferentiableAdapter):
                 f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and {matrix} holds "
                 f"torch tensors; convert one of them, as with torch.from_numpy(numpy.asarray(x))"
             )
-        if x.layout is not torch.strided or x.is_nested:
+        if x.is_nested:
+            raise TypeError(f"{argument} is a nested tensor; multiply x.unbind() one by one")
+        if x.layout is not torch.strided:
             raise TypeError(
                 f"{argument} is a tensor of layout {x.layout}, expected a dense one; take sparse "
                 f"tensors over with gossamer.from_torch, or call x.to_dense()"
             )
         if x.is_quantized:
-            raise TypeError(f"{argument} is a quantized tensor; call x.dequantize() first")
+            raise TypeError(f"{argument} is a quantized tensor; call its dequantize() first")
         return x
 
     def asarray(
@@ -119,6 +121,10 @@ class TorchAdapter(DifferentiableAdapter):
     def take(self, x: torch.Tensor, positions: Any) -> torch.Tensor:
         return x[positions if isinstance(positions, slice) else torch.from_numpy(positions)]
 
+    def scatter_max(self, x: torch.Tensor, positions: Any, values: torch.Tensor) -> torch.Tensor:
+        index = torch.from_numpy(positions.astype(np.int64)).to(x.device)
+        return x.scatter_reduce(0, index, values, "amax")
+
     # ---- operations of the engine --------------------------------------------------------------
 
     def _operands(self, values: torch.Tensor, x: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,8 +159,8 @@ class TorchAdapter(DifferentiableAdapter):
     def tracks(self, x: torch.Tensor) -> bool:
         return bool(x.requires_grad and torch.is_grad_enabled())
 
-    def packed_operand(self, x: Any, values: torch.Tensor, argument: str = "x") -> torch.Tensor:
-        x = self.operand(x, argument, "P")
+    def packed_operand(self, x: Any, values: torch.Tensor) -> torch.Tensor:
+        x = self.operand(x, "x", "P")
         check_same_device(x, values, "P")
         return x
 

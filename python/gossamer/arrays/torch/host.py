@@ -35,8 +35,10 @@ def bits(x: torch.Tensor) -> Any:
 def to_numpy(x: torch.Tensor) -> Any:
     """Return a tensor as a NumPy array of its own dtype, shared where it is in the CPU's memory.
 
-    Raises TypeError for one that torch.func transforms.
+    Raises TypeError for one that torch.func transforms, and for one on the device "meta".
     """
+    if x.is_meta:
+        raise TypeError('a tensor on the device "meta" has no elements to read')
     if torch._C._functorch.is_functorch_wrapped_tensor(x):
         raise TypeError(
             "the elements of a tensor that torch.func transforms cannot be read, and the structure "

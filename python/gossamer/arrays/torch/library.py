@@ -35,7 +35,7 @@ def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> Non
 
 def is_plain(tensors: Sequence[torch.Tensor | None]) -> bool:
     """Whether nothing but autograd looks at what happens to these tensors, all of one device."""
-    if torch._C._len_torch_dispatch_stack() > 0:
+    if torch._C._len_torch_dispatch_stack() > 0 or torch._C._get_tracing_state() is not None:
         return False
     device = None
     for x in tensors:
@@ -50,6 +50,16 @@ def is_plain(tensors: Sequence[torch.Tensor | None]) -> bool:
         elif x.device != device:
             return False
     return True
+
+
+def is_under_grad() -> bool:
+    """Whether one of torch.func's transformations for the reverse mode runs."""
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() == torch._C._functorch.TransformType.Grad for level in stack)
+
+
+# It is a constant of what torch.compile records.
+is_under_grad._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def has_gradient(tensors: Sequence[torch.Tensor | None]) -> bool:
@@ -137,6 +147,12 @@ class Operation:
                     "forward-mode differentiation of sparse operations is not supported inside "
                     "torch.compile; call jvp outside, or use the reverse mode"
                 )
+            if is_under_grad():
+                raise RuntimeError(
+                    "torch.func.grad, vjp and jacrev of sparse operations are not supported inside "
+                    "torch.compile; call them outside, or torch.autograd.grad on what the compiled "
+                    "function returns"
+                )
             return self.overload(*arguments)
         if forward_mode or torch._C._are_functorch_transforms_active():
             return self._function.apply(*arguments)
@@ -191,11 +207,17 @@ class Operation:
             result = self._batch(batched[0], *first, *static)
             if result is not None:
                 return result, 0
+        size = info.batch_size
+        if size == 0:  # a member to learn the shape from
+            first = [
+                x.new_zeros((1, *x.shape[1:])) if operand in batched else x
+                for operand, x in enumerate(first)
+            ]
         members = [
             self(*(x[i] if operand in batched else x for operand, x in enumerate(first)), *static)
-            for i in range(info.batch_size)
+            for i in range(max(1, size))
         ]
-        return torch.stack(members), 0
+        return torch.stack(members)[:size], 0
 
     def _trackable(self, name: str) -> Any:
         """``autograd.Function`` for plain tensors and the reverse mode alone, the quickest one."""

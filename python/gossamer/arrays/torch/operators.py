@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 _OPERATORS = {
-    "matmul": (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__),
+    "matmul": (torch.matmul, torch.mm, torch.mv, torch.Tensor.matmul, torch.Tensor.__matmul__),
     "rmatmul": (torch.Tensor.__rmatmul__,),
     "mul": (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__),
     "add": (torch.add, torch.Tensor.add, torch.Tensor.__add__),
