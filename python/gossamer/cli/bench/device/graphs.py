@@ -7,7 +7,7 @@ import math
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,31 @@ def copies_of(nbytes: int) -> int:
 
 def microseconds(launch: Callable[[int], Any], copies: int) -> float:
     """Median time of launch(copy): all copies, at least 12 launches, captured in one graph."""
+    return microseconds_in_turns([launch], copies)[0]
+
+
+def microseconds_in_turns(launches: Sequence[Callable[[int], Any]], copies: int) -> list[float]:
+    """`microseconds` of each of several contenders over the same operands, replayed in turns."""
     rounds = math.ceil(_LAUNCHES / copies)
+    graphs = [_captured(launch, copies, rounds) for launch in launches]
+    warm = time.perf_counter() + _WARM_UP
+    while time.perf_counter() < warm:
+        for graph in graphs:
+            graph.replay()
+        torch.cuda.synchronize()
+    times: list[list[float]] = [[] for _ in graphs]
+    for _ in range(_REPLAYS):
+        for graph, found in zip(graphs, times, strict=True):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            found.append(start.elapsed_time(end) * 1e3 / (rounds * copies))
+    return [statistics.median(found) for found in times]
+
+
+def _captured(launch: Callable[[int], Any], copies: int, rounds: int) -> torch.cuda.CUDAGraph:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())  # what makes the operands may still run there
     with torch.cuda.stream(side):
@@ -60,19 +84,7 @@ def microseconds(launch: Callable[[int], Any], copies: int) -> float:
         for _ in range(rounds):
             for copy in range(copies):
                 launch(copy)
-    warm = time.perf_counter() + _WARM_UP
-    while time.perf_counter() < warm:
-        graph.replay()
-        torch.cuda.synchronize()
-    times: list[float] = []
-    for _ in range(_REPLAYS):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end) * 1e3 / (rounds * copies))
-    return statistics.median(times)
+    return graph
 
 
 def read_microseconds(nbytes: int) -> float | None:

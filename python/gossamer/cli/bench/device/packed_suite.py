@@ -18,6 +18,7 @@ from gossamer.cli.bench.device.graphs import (
     copies_of,
     describe_gpu,
     microseconds,
+    microseconds_in_turns,
     read_microseconds,
 )
 from gossamer.cli.machine import source_commit
@@ -84,8 +85,13 @@ class _Suite:
         copies = [packed, *(gossamer.compress(W, dtype=case.dtype) for _ in range(count - 1))]
         del W
         matrices = [_matrix(copy) for copy in copies]
-        us = microseconds(lambda i: copies[i]._storage.matmul(x, False, True), count)
-        alone = microseconds(lambda i: matrices[i].matmul(x, False, overlap=False), count)
+        us, alone = microseconds_in_turns(
+            [
+                lambda i: copies[i]._storage.matmul(x, False, True),
+                lambda i: matrices[i].matmul(x, False, overlap=False),
+            ],
+            count,
+        )
         arranged = matrices[0].nbytes
         dense = self._dense_peers(case, x_dtype)
         peers = dense | self._csr_peer(case, x)
