@@ -19,7 +19,9 @@ def _run(block: nn.Module, *arguments: Any, **options: Any) -> Any:
 
 @cache
 def _compiled() -> Any:
-    return torch.compile(_run)
+    # Trying configurations of elementwise kernels would take memory of the size of a GPU's L2, just
+    # when most is taken: 63 MB on an H200.
+    return torch.compile(_run, options={"triton.autotune_pointwise": False})
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:

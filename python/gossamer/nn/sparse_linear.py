@@ -122,10 +122,11 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
                 f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
         values, bias = self.values, self.bias
-        if dtype is None:
-            dtype = DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
-        y = operations.matmul(values.to(dtype), x.to(dtype), self._pattern, False, True)
-        return y if bias is None else y + bias.to(dtype)
+        if dtype is not None or x.dtype is not values.dtype:
+            dtype = dtype or DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
+            values, x = values.to(dtype), x.to(dtype)
+        y = operations.matmul(values, x, self._pattern, False, True)
+        return y if bias is None else y + bias.to(y.dtype)
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""
