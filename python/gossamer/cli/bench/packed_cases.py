@@ -37,6 +37,7 @@ RULES = [
     "A peer is measured once for all value types of ours, in the same rounds.",
     "The read bandwidth is that of NumPy's maximum over the dense float32 copies.",
     "Gossamer's results are checked against float64, on 64 rows of each case.",
+    "A run may be gone on from with a later version: each case names the commit that it measured.",
 ]
 
 

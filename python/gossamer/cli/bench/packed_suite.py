@@ -57,6 +57,7 @@ class PackedBenchmark(Run):
         self.dense = dense
         self.csr = csr
         self.conversions: list[dict[str, Any]] = list((earlier or {}).get("conversions", []))
+        self.commit = source_commit()
 
     def run_shape(self, shape: tuple[int, int], chosen: Sequence[PackedCase], threads: int) -> None:
         """Measure those cases of one shape that were not measured before."""
@@ -225,6 +226,7 @@ class PackedBenchmark(Run):
             "dtype": case.dtype,
             "batch": case.batch,
             "threads": threads,
+            "commit": self.commit,
             "format": P.format,
             "nnz": P.nnz,
             "bytes": P.nbytes,
@@ -284,7 +286,7 @@ def run_packed_benchmark(
     }
     return benchmark.results(
         "packed",
-        {"commit": source_commit(), "quick": quick},
+        {"commit": benchmark.commit, "quick": quick},
         versions,
         rules=RULES,
         conversions=benchmark.conversions,
