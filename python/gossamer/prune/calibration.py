@@ -60,3 +60,8 @@ def check_positions(model: Any, what: str, tokens: int) -> None:
 def model_positions(model: Any) -> int | None:
     """Tokens that a model takes at once; None if it does not say."""
     return getattr(getattr(model, "config", None), "max_position_embeddings", None)
+
+
+def usual_window(model: Any) -> int:
+    """Tokens of a window where none are asked for: 512, or as many as the model takes."""
+    return min(512, model_positions(model) or 512)

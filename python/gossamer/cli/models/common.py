@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ def require_transformers() -> None:
     """Leave with advice unless what these commands need is installed, and prepare for it."""
     require("llm", "torch", "transformers", "safetensors")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # while GGUF files are read
     # Otherwise each packed layer takes up to 1 MiB more of a GPU than it needs.
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     from transformers.utils import logging

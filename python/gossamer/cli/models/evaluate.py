@@ -39,11 +39,11 @@ def evaluate(
     check_device(device)
     with refusals():
         from gossamer.hf import load_model, load_tokenizer, perplexity
-        from gossamer.prune.calibration import model_positions, text_tokens
+        from gossamer.prune.calibration import text_tokens, usual_window
 
         ids = text_tokens(load_tokenizer(model), words)[:tokens]
         loaded = load_model(model, dtype).to(device)
-        length = length or min(512, model_positions(loaded) or 512)
+        length = length or usual_window(loaded)
         with bar("windows") as progress:
             result = perplexity(loaded, ids, length, progress)
     if as_json:

@@ -51,7 +51,10 @@ def prune(
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Windows of the calibration text.")] = 128,
-    length: Annotated[int, typer.Option(min=1, help="Tokens of a window.")] = 512,
+    length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens of a window; 512, or as many as the model takes."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Draws the windows.")] = 0,
     dtype: ModelDtype = "auto",
     as_json: JsonFlag = False,
@@ -70,7 +73,7 @@ def prune(
         check_keeps(model, output)
         reports = _prune(
             model, output, method, sparsity, shares, skip or [], calibration,
-            (samples, length, seed), dtype,
+            {"samples": samples, "length": length, "seed": seed}, dtype,
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(reports, indent=1))
@@ -90,22 +93,23 @@ def _prune(
     sparsity_of: dict[str, float],
     skip: list[str],
     calibration: str | None,
-    draw: tuple[int, int, int],
+    draw: dict[str, Any],
     dtype: str,
 ) -> list[dict[str, Any]]:
     from gossamer.hf.checkpoints import load_model, load_tokenizer, save_checkpoint
     from gossamer.prune import calibration_windows, plan_pruning, prune_model
+    from gossamer.prune.calibration import usual_window
 
     tokenizer = load_tokenizer(source)
-    windows = None if calibration is None else calibration_windows(tokenizer, calibration, *draw)
     model = load_model(source, dtype)
+    draw = draw | {"length": draw["length"] or usual_window(model)}
+    windows = None if calibration is None else calibration_windows(tokenizer, calibration, **draw)
     plan = plan_pruning(model, sparsity, sparsity_of, skip)
     unfinished = output.with_name(f"{output.name}.unfinished")
     with bar(f"{method}: blocks") as progress:
         done = prune_model(model, plan, method, windows, unfinished=unfinished, progress=progress)
     reports = [asdict(report) for report in done]
-    settings = {"method": method, "samples": draw[0], "length": draw[1], "seed": draw[2]}
-    record = json.dumps({**settings, "layers": reports}, indent=1)
+    record = json.dumps({"method": method, **draw, "layers": reports}, indent=1)
     save_checkpoint(output, model, tokenizer, {"pruning.json": record})
     shutil.rmtree(unfinished, ignore_errors=True)
     return reports
