@@ -174,6 +174,37 @@ TEST_CASE("spgemm of many rows in few columns") {
   check_spgemm<complex128, std::int64_t>(a, b);
 }
 
+// Rows of a few shapes, moved right or left, broken now and then: between grids as between bands.
+TEST_CASE("spgemm of rows that repeat earlier ones") {
+  struct Shapes {
+    std::int64_t period, length, gap, step;
+  };
+  for (const auto& [period, length, gap, step] :
+       {Shapes{1, 5, 3, 1}, Shapes{2, 3, 40, 1}, Shapes{4, 4, 9, 2}, Shapes{6, 3, 5, 1},
+        Shapes{1, 20, 1, 1}, Shapes{3, 1, 1, 1}, Shapes{2, 6, 30, -1}}) {
+    std::mt19937_64 random(11);
+    const std::int64_t rows = 700;
+    BatteryMatrix a{"shapes", rows, 2 * rows, {}, {}, {}, {}};
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t moved = step * (i / period) + (step < 0 ? rows : 0);
+      for (std::int64_t p = 0; p < length + i % period; ++p) {
+        const std::int64_t broken = i % 97 == 0 ? static_cast<std::int64_t>(random() % 3) : 0;
+        a.row.push_back(i);
+        a.col.push_back((moved + p * gap + broken) % a.cols);
+        a.real.push_back(static_cast<double>(random() % 7) - 3);
+        a.imag.push_back(static_cast<double>(random() % 7) - 3);
+      }
+    }
+    INFO("period " << period << ", length " << length << ", step " << step);
+    check_spgemm<float, std::int32_t>(a, transposed(a));
+    check_spgemm<complex64, std::int64_t>(transposed(a), a);
+    BatteryMatrix square = a;
+    square.rows = a.cols;
+    check_spgemm<double, std::int64_t>(square, square);
+    check_spgemm<float16, std::int32_t>(square, square);
+  }
+}
+
 TEST_CASE("spgemm with columns that 32 bits cannot hold") {
   std::mt19937_64 random(3);
   std::normal_distribution<double> normal;

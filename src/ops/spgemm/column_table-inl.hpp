@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "ops/spgemm/operands-inl.hpp"
+#include "ops/spgemm/repeats-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
@@ -29,12 +30,13 @@ class ColumnTable {
       : op_(op),
         columns_(columns),
         last_row_(scratch.last_rows.reserve<std::uint8_t>(columns, 0)),
-        tag_(scratch.last_tag) {}
+        tag_(scratch.last_tag),
+        repeats_(op_) {}
 
   /// Replaces the products of rows begin..end, which are in `counts`, by their positions in C.
   void count(std::int64_t begin, std::int64_t end, std::int64_t* counts) {
     const I* const a_indptr = op_.a_indptr;
-    std::int64_t first = begin, listed = 0, products_above = 0;
+    std::int64_t first = begin, listed = 0;
     const auto look_up = [&](std::int64_t until) HWY_ATTR {
       look_up_rows(first, until, counts);
       first = until;
@@ -46,11 +48,10 @@ class ColumnTable {
       if (listed + products > list_products || entries > list_entries || i - first == list_rows) {
         look_up(i);
       }
-      const bool alike = products == products_above && products > tuning::spgemm_short_row;
-      products_above = products;
-      if (alike && moved_by(op_, i) >= 0) {
-        if (i > first) look_up(i);
-        counts[i] = counts[i - 1];
+      const Repeat repeat = repeats_.find(i, products);
+      if (repeat.row >= 0) {
+        look_up(i);
+        counts[i] = counts[repeat.row];
         first = i + 1;
       } else if (products > list_products || a_indptr[i + 1] - a_indptr[i] > list_entries) {
         counts[i] = count_row(i);
@@ -153,6 +154,7 @@ class ColumnTable {
   std::int64_t columns_;
   std::uint8_t* HWY_RESTRICT last_row_;
   std::uint32_t& tag_;
+  RowRepeats<NoValue, I> repeats_;
   HWY_ALIGN std::uint32_t tags_[list_entries + 16];
   HWY_ALIGN std::uint32_t keys_[list_products + 16];
   HWY_ALIGN std::uint32_t distinct_[list_products + 1] = {};

@@ -187,50 +187,6 @@ HWY_INLINE Method choose(const RowWork& work, bool canonical) {
   return narrow ? Method::window : Method::sort;
 }
 
-/// Whether each of `length` columns is the one `length` before it plus the shift.
-template <class I>
-HWY_INLINE bool is_moved(const I* columns, std::int64_t length, I shift) {
-  const hn::ScalableTag<I> d;
-  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
-  for (std::int64_t n = 0; n < length; n += lanes) {
-    const auto valid = hn::FirstN(d, static_cast<std::size_t>(std::min(lanes, length - n)));
-    const auto above = hn::MaskedLoad(valid, d, columns - length + n);
-    const auto moved = hn::IfThenElseZero(valid, hn::Add(above, hn::Set(d, shift)));
-    if (!hn::AllTrue(d, hn::Eq(moved, hn::MaskedLoad(valid, d, columns + n)))) return false;
-  }
-  return true;
-}
-
-/// Whether it pays to see if the next row is a row of `count` positions moved: not where rows are
-/// contiguous.
-HWY_INLINE bool repeats_pay(const RowWork& work, std::int64_t count) {
-  return work.operand_rows > 1 && work.width() > count;
-}
-
-/// By how many columns row i is the row above moved, if all its entries and their rows of B are;
-/// else -1.
-///
-/// True for most rows of a stencil (1) and for the unknowns of one node of a finite element (0).
-template <class T, class I>
-HWY_INLINE std::int64_t moved_by(const Typed<T, I>& op, std::int64_t i) {
-  const std::int64_t begin = op.a_indptr[i], above = op.a_indptr[i - 1];
-  const std::int64_t length = begin - above;
-  if (op.a_indptr[i + 1] - begin != length || length == 0) return -1;
-  const I* row = op.a_indices + begin;
-  const I shift = static_cast<I>(row[0] - row[-length]);
-  if (shift != 0 && shift != 1) return -1;
-  if (!is_moved(row, length, shift)) return -1;
-  if (shift == 0) return 0;
-  for (std::int64_t p = 0; p < length; ++p) {
-    const I* offsets = op.b_indptr + row[p];
-    const std::int64_t count = offsets[1] - offsets[0];
-    if (offsets[0] - offsets[-1] != count || !is_moved(op.b_indices + offsets[0], count, shift)) {
-      return -1;
-    }
-  }
-  return 1;
-}
-
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace gossamer

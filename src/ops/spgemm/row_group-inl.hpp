@@ -17,6 +17,7 @@
 #include <limits>
 
 #include "ops/spgemm/operands-inl.hpp"
+#include "ops/spgemm/repeats-inl.hpp"
 #include "ops/spgemm/sorting_network-inl.hpp"
 #include "ops/spgemm/window-inl.hpp"
 
@@ -283,13 +284,14 @@ class RowGroups {
       : op_(op),
         narrow_(KeyLayout::of<std::uint32_t>(columns)),
         wide_(KeyLayout::of<std::uint64_t>(columns)),
-        is_narrow_(narrow_.rows >= narrow_rows) {}
+        is_narrow_(narrow_.rows >= narrow_rows),
+        repeats_(op_) {}
 
-  /// Calls on_group(RowGroup) and on_row(i) for all of the rows begin..end that have products, in
-  /// order.
-  template <class OnGroup, class OnRow>
+  /// Calls on_group(RowGroup), on_repeat(i, Repeat) and on_row(i) for all of the rows begin..end
+  /// that have products, in order; on_repeat returns whether it pays to go on like that.
+  template <class OnGroup, class OnRepeat, class OnRow>
   HWY_INLINE void split(std::int64_t begin, std::int64_t end, const std::int64_t* products,
-                        OnGroup&& on_group, OnRow&& on_row) {
+                        OnGroup&& on_group, OnRepeat&& on_repeat, OnRow&& on_row) {
     const std::int64_t most_rows = is_narrow_ ? narrow_.rows : wide_.rows;
     RowGroup group{begin, begin, 0};
     const auto next_group = [&](std::int64_t first) HWY_ATTR {
@@ -299,6 +301,12 @@ class RowGroups {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t count = products[i - begin];
       const std::int64_t entries = op_.a_indptr[i + 1] - op_.a_indptr[i];
+      const Repeat repeat = repeats_.find(i, count);
+      if (repeat.row >= 0) {
+        next_group(i + 1);
+        if (!on_repeat(i, repeat)) repeats_.skip();
+        continue;
+      }
       if (count > group_products || entries > group_entries || most_rows == 0 ||
           (count > tuning::spgemm_short_row && !is_scattered(i, entries))) {
         next_group(i + 1);
@@ -315,6 +323,9 @@ class RowGroups {
     next_group(end);
   }
 
+  /// Whether the repeat is the first of its shape.
+  bool first_time(const Repeat& repeat) { return repeats_.first_time(repeat); }
+
   /// Replaces the products of the group's rows by their positions in C.
   HWY_INLINE void count(const RowGroup& group, std::int64_t* counts) {
     is_narrow_ ? count_group(op_, group, narrow_, counts, narrow_products_)
@@ -328,15 +339,14 @@ class RowGroups {
   }
 
  private:
-  /// Whether the products of a row that is not very short are so far apart that a window or a
-  /// repeat of the row above would not serve. Looked up for few rows: most are like those before.
+  /// Whether the products of a row that is not very short are so far apart that a window would not
+  /// serve. Looked up for few rows: most are like those before.
   HWY_INLINE bool is_scattered(std::int64_t i, std::int64_t entries) {
     if (op_.canonical && entries == 1) return false;
     if (rows_to_skip_-- == 0) {
       rows_to_skip_ = tuning::spgemm_rows_alike;
       const RowWork work = survey(op_, i);
-      scattered_ = work.width() / tuning::spgemm_scattered_columns_per_product >= work.products &&
-                   (i == 0 || moved_by(op_, i) < 0);
+      scattered_ = work.width() / tuning::spgemm_scattered_columns_per_product >= work.products;
     }
     return scattered_;
   }
@@ -347,6 +357,7 @@ class RowGroups {
   KeyLayout narrow_, wide_;
   bool is_narrow_, scattered_ = false;
   std::int64_t rows_to_skip_ = 0;
+  RowRepeats<T, I> repeats_;
   GroupProducts<std::uint32_t, Sum<T>> narrow_products_;
   GroupProducts<std::uint64_t, Sum<T>> wide_products_;
 };

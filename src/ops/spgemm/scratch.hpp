@@ -10,6 +10,8 @@
 #include <new>
 #include <utility>
 
+#include "ops/spgemm/spgemm_tuning.hpp"
+
 namespace gossamer {
 
 /// Memory aligned to cache lines, in whole lines, that grows and then has lost its content.
@@ -63,6 +65,7 @@ struct SpgemmScratch {
   ScratchMemory sums, ones, marks;
   ScratchMemory columns, values;
   ScratchMemory keys, sorted_keys, elements, numbers;
+  ScratchMemory shape_elements[tuning::spgemm_row_shapes];  ///< of the products of rows that repeat
   ScratchMemory last_rows;     ///< for each column the tag of the last row that reached it
   std::uint32_t last_tag = 0;  ///< the highest of these tags
 };

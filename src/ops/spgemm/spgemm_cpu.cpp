@@ -74,21 +74,14 @@ std::int64_t CountRows(const SpgemmOperands& operands, std::int64_t begin, std::
       return std::accumulate(counts + begin, counts + end, std::int64_t{0});
     }
     RowGroups<NoValue, typename decltype(index)::type> groups(op, operands.b.pattern.cols);
-    std::int64_t repeatable =
-        0;  // products of the row above, where looking for the same again pays
     groups.split(
         begin, end, counts + begin,
         [&](const RowGroup& group) HWY_ATTR { groups.count(group, counts + group.begin); },
-        [&](std::int64_t i) HWY_ATTR {
-          const std::int64_t products = counts[i];
-          if (products == repeatable && moved_by(op, i) >= 0) {
-            counts[i] = counts[i - 1];
-          } else {
-            const RowWork work = survey(op, i);
-            counts[i] = count_row(op, i, work, scratch);
-            repeatable = repeats_pay(work, counts[i]) ? products : 0;
-          }
-        });
+        [&](std::int64_t i, const Repeat& repeat) HWY_ATTR {
+          counts[i] = counts[repeat.row];
+          return true;
+        },
+        [&](std::int64_t i) HWY_ATTR { counts[i] = count_row(op, i, survey(op, i), scratch); });
     return std::accumulate(counts + begin, counts + end, std::int64_t{0});
   });
 }
@@ -126,11 +119,12 @@ struct Rows {
     });
   }
 
-  /// Makes the columns those of the row above, which has as many, plus the shift.
-  void move_columns(std::int64_t shift) const {
+  /// Makes the columns those of an earlier row, which has as many, plus the shift.
+  void move_columns(std::int64_t row, std::int64_t shift) const {
     with_columns([&](auto* to) {
       using J = std::remove_reference_t<decltype(*to)>;
-      for (std::int64_t n = 0; n < count; ++n) to[n] = static_cast<J>(to[n - count] + shift);
+      const J* const from = to - (at - c.indptr[row]);
+      for (std::int64_t n = 0; n < count; ++n) to[n] = static_cast<J>(from[n] + shift);
     });
   }
 
@@ -141,6 +135,13 @@ struct Rows {
       if (static_cast<const void*>(to) == values) return;
       for (std::int64_t n = 0; n < count; ++n) to[n] = narrow<T>(values[n]);
     }
+  }
+
+  /// Whether the columns of a row that is built in place have no gaps.
+  bool is_contiguous() const {
+    bool contiguous = false;
+    with_columns([&](const auto* to) { contiguous = to[count - 1] - to[0] == count - 1; });
+    return contiguous;
   }
 
   template <class Body>
@@ -220,42 +221,42 @@ HWY_INLINE void fill_sorted(const Typed<T, I>& op, std::int64_t i, const RowWork
   }
 }
 
-/// For each product of row i, which of the row's columns is its own: what the row below needs if it
-/// is this one moved.
+/// For each product of row i of C, which has its columns, which of them is its own.
 template <class T, class I>
-HWY_INLINE void number_products(const Typed<T, I>& op, std::int64_t i, const RowWork& work,
-                                const Rows<T, I>& row, SpgemmScratch& scratch) {
-  Element* HWY_RESTRICT numbers = scratch.numbers.reserve<Element>(work.width());
-  Element* HWY_RESTRICT elements = scratch.elements.reserve<Element>(work.products);
-  for (std::int64_t n = 0; n < row.count; ++n) {
-    numbers[row.columns[n] - work.low] = static_cast<Element>(n);
-  }
-  for_each_operand_row(op, i, [&](std::int64_t, std::int64_t begin, std::int64_t end) HWY_ATTR {
-    for (std::int64_t q = begin; q < end; ++q) *elements++ = numbers[op.b_indices[q] - work.low];
+void number_products(const Typed<T, I>& op, std::int64_t i, const Rows<T, I>& row,
+                     Element* HWY_RESTRICT elements, SpgemmScratch& scratch) {
+  row.with_columns([&](const auto* columns) {
+    const std::int64_t low = columns[0], width = columns[row.count - 1] - low + 1;
+    const bool tabled = width <= tuning::spgemm_window_columns;
+    Element* const numbers = scratch.numbers.reserve<Element>(tabled ? width : 0);
+    for (std::int64_t n = 0; tabled && n < row.count; ++n) {
+      numbers[columns[n] - low] = static_cast<Element>(n);
+    }
+    for_each_operand_row(op, i, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+      for (std::int64_t q = begin; q < end; ++q) {
+        const std::int64_t column = op.b_indices[q];
+        *elements++ = tabled ? numbers[column - low]
+                             : static_cast<Element>(
+                                   std::lower_bound(columns, columns + row.count, column) - columns);
+      }
+    });
   });
 }
 
-/// Row i by one of the three methods. Returns whether it left the elements of its products in the
-/// scratch, asked to or not.
+/// Row i by one of the three methods.
 template <class T, class I>
-HWY_INLINE bool fill_row(const Typed<T, I>& op, std::int64_t i, const Rows<T, I>& row,
+HWY_INLINE void fill_row(const Typed<T, I>& op, std::int64_t i, const Rows<T, I>& row,
                          const RowWork& work, Method method, SpgemmScratch& scratch) {
   switch (method) {
     case Method::copy:
-      fill_copy(op, work.last_entry, row);
-      return false;
+      return fill_copy(op, work.last_entry, row);
     case Method::window:
-      fill_window(op, i, work, row, scratch);
-      return false;
+      return fill_window(op, i, work, row, scratch);
     case Method::sort:
-      break;
+      with_key(work, [&](auto key) HWY_ATTR {
+        fill_sorted<decltype(key)>(op, i, work, row, scratch);
+      });
   }
-  bool numbered = false;
-  with_key(work, [&](auto key) HWY_ATTR {
-    fill_sorted<decltype(key)>(op, i, work, row, scratch);
-    numbered = !std::is_same_v<decltype(key), WideKey>;
-  });
-  return numbered;
 }
 
 template <class T, class I>
@@ -270,42 +271,35 @@ void fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::int64_t 
     rows.finish_columns();
     rows.finish_values();
   };
-  bool repeatable = false;
-  std::int64_t shift = -1;  // by how much this row is the row above moved, if that is known
-  const auto fill_one = [&](std::int64_t i) HWY_ATTR {
-    const std::int64_t count = c.indptr[i + 1] - c.indptr[i];
-    const auto look_below = [&] {
-      const bool alike = repeatable && i + 1 < end && c.indptr[i + 2] - c.indptr[i + 1] == count;
-      shift = alike ? moved_by(op, i + 1) : -1;
-    };
-    if (shift >= 0) {
-      const Rows<T, I> row(c, i, i + 1, piece_end, 0, scratch);
-      row.move_columns(shift);
-      if constexpr (has_values<T>) {
-        std::fill_n(row.values, count, untouched<Sum<T>>);
-        add_to_elements(op, i, scratch.elements.reserve<Element>(0), row.values);
-      }
+  constexpr std::int64_t block = 256;
+  std::int64_t products[block];
+  const auto fill_repeat = [&](std::int64_t i, const Repeat& repeat) HWY_ATTR {
+    const Rows<T, I> row(c, i, i + 1, piece_end, 0, scratch);
+    const std::int64_t row_products = products[i - begin];
+    row.move_columns(repeat.row, repeat.shift);
+    if constexpr (has_values<T>) {
+      Element* const elements =
+          scratch.shape_elements[repeat.shape].reserve<Element>(row_products);
+      if (groups.first_time(repeat)) number_products(op, i, row, elements, scratch);
+      std::fill_n(row.values, row.count, untouched<Sum<T>>);
+      add_to_elements(op, i, elements, row.values);
       row.finish_values();
-      look_below();
-      return;
     }
+    return row_products < tuning::spgemm_contiguous_products || !row.is_contiguous();
+  };
+  const auto fill_one = [&](std::int64_t i) HWY_ATTR {
     const RowWork work = survey(op, i);
     const Method method = choose(work, op.canonical);
     const std::int64_t padding = method == Method::window ? window_padding : 0;
     const Rows<T, I> row(c, i, i + 1, piece_end, padding, scratch);
-    const bool numbered = fill_row(op, i, row, work, method, scratch);
-    repeatable = repeats_pay(work, count) && (numbered || method == Method::window);
-    look_below();
-    if (shift >= 0 && !numbered) number_products(op, i, work, row, scratch);
+    fill_row(op, i, row, work, method, scratch);
     row.finish_columns();
     row.finish_values();
   };
-  constexpr std::int64_t block = 256;
-  std::int64_t products[block];
   for (; begin < end; begin += block) {
     const std::int64_t block_end = std::min(end, begin + block);
     count_products(op.a_indptr, op.a_indices, op.b_indptr, begin, block_end, products);
-    groups.split(begin, block_end, products, fill_group, fill_one);
+    groups.split(begin, block_end, products, fill_group, fill_repeat, fill_one);
   }
 }
 

@@ -22,6 +22,21 @@ inline constexpr std::int64_t spgemm_scattered_columns_per_product = 16;
 /// Rows from one look at how scattered they are to the next.
 inline constexpr std::int64_t spgemm_rows_alike = 32;
 
+/// Products from which a row is compared with earlier ones that it may repeat: shorter ones are
+/// sorted as quickly.
+inline constexpr std::int64_t spgemm_repeat_products = 6;
+
+/// Earlier rows that a row may be compared with. Between two grids rows have four parities, and a
+/// few shapes of their own near each end of a line.
+inline constexpr std::int64_t spgemm_row_shapes = 8;
+
+/// Rows in succession that repeat none before the search pauses, and for how many rows.
+inline constexpr std::int64_t spgemm_repeat_misses = 8;
+inline constexpr std::int64_t spgemm_repeat_rows_skipped = 256;
+
+/// Products from which a row that fills its span is quicker summed in a window than as a repeat.
+inline constexpr std::int64_t spgemm_contiguous_products = 64;
+
 /// Columns that a window may always span: its sums and marks stay in a 2 MB L2 cache.
 inline constexpr std::int64_t spgemm_window_columns = 131'072;
 
