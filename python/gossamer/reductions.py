@@ -111,5 +111,6 @@ def diagonal(a: SparseArray, k: int) -> Array:
     row = csr._pattern.row_indices()
     # A sum that overflows turns negative, and so equals no column.
     stored = np.flatnonzero(csr.indices == row + row.dtype.type(k)).astype(row.dtype)
-    segments = np.searchsorted(row[stored], np.arange(first, last + 1)).astype(row.dtype)
+    segments = np.zeros(last - first + 1, row.dtype)
+    np.cumsum(np.bincount(row[stored] - first, minlength=last - first), out=segments[1:])
     return a._arrays.segment_sum(csr.data, segments, stored)

@@ -81,9 +81,7 @@ class RowRepeats {
   }
 
   /// Whether this is the first call for the shape since it was met.
-  bool first_time(const Repeat& repeat) {
-    return !std::exchange(shapes_[repeat.shape].used, true);
-  }
+  bool first_time(const Repeat& repeat) { return !std::exchange(shapes_[repeat.shape].used, true); }
 
   /// Looks for no repeats for some rows: they do not pay.
   void skip() {

@@ -235,9 +235,10 @@ void number_products(const Typed<T, I>& op, std::int64_t i, const Rows<T, I>& ro
     for_each_operand_row(op, i, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
       for (std::int64_t q = begin; q < end; ++q) {
         const std::int64_t column = op.b_indices[q];
-        *elements++ = tabled ? numbers[column - low]
-                             : static_cast<Element>(
-                                   std::lower_bound(columns, columns + row.count, column) - columns);
+        *elements++ = tabled
+                          ? numbers[column - low]
+                          : static_cast<Element>(
+                                std::lower_bound(columns, columns + row.count, column) - columns);
       }
     });
   });
@@ -253,9 +254,8 @@ HWY_INLINE void fill_row(const Typed<T, I>& op, std::int64_t i, const Rows<T, I>
     case Method::window:
       return fill_window(op, i, work, row, scratch);
     case Method::sort:
-      with_key(work, [&](auto key) HWY_ATTR {
-        fill_sorted<decltype(key)>(op, i, work, row, scratch);
-      });
+      with_key(work,
+               [&](auto key) HWY_ATTR { fill_sorted<decltype(key)>(op, i, work, row, scratch); });
   }
 }
 
@@ -278,8 +278,7 @@ void fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::int64_t 
     const std::int64_t row_products = products[i - begin];
     row.move_columns(repeat.row, repeat.shift);
     if constexpr (has_values<T>) {
-      Element* const elements =
-          scratch.shape_elements[repeat.shape].reserve<Element>(row_products);
+      Element* const elements = scratch.shape_elements[repeat.shape].reserve<Element>(row_products);
       if (groups.first_time(repeat)) number_products(op, i, row, elements, scratch);
       std::fill_n(row.values, row.count, untouched<Sum<T>>);
       add_to_elements(op, i, elements, row.values);

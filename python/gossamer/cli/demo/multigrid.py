@@ -63,8 +63,8 @@ class Multigrid:
 
 def _bilinear(coarse: int) -> Any:
     """Bilinear interpolation from ``coarse`` points an axis to ``2 * coarse + 1``."""
-    column = np.arange(coarse)
-    rows = (2 * column[:, None] + np.arange(3)).ravel()
+    column = np.arange(coarse, dtype=np.int32)
+    rows = (2 * column[:, None] + np.arange(3, dtype=np.int32)).ravel()
     weights = np.tile([0.5, 1.0, 0.5], coarse)
     shape = (2 * coarse + 1, coarse)
     line = sparse.csr_array((weights, (rows, np.repeat(column, 3))), shape=shape)
