@@ -58,6 +58,13 @@ def test_prune_writes_a_model(files, tmp_path, method):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "pruned", "text.txt"]
 
 
+def test_prune_takes_windows_that_the_model_takes(files, tmp_path):
+    model, words = files
+    result = invoke("prune", model, "-o", tmp_path / "pruned", "--text", words, "--samples", 2)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "pruned" / "pruning.json").read_text())["length"] == 128
+
+
 def test_prune_prints_a_table(files, tmp_path):
     result = prune_command(files, tmp_path / "pruned", "--sparsity", "0.25")
     assert result.exit_code == 0, result.output

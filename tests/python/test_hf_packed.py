@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the models are PyTorch's")
 transformers = pytest.importorskip("transformers", reason="the models are those of transformers")
 import gossamer.hf  # noqa: E402
-from commands import invoke  # noqa: E402
+from commands import invoke, refusal  # noqa: E402
 from gossamer.nn import PackedLinear  # noqa: E402
 from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import (  # noqa: E402
@@ -390,6 +390,46 @@ def test_compress_prints_a_table_and_takes_types(folders):
     assert (wrong.exit_code, "int4" in wrong.stderr) == (2, True)
     twice = invoke("compress", folder / "packed", "-o", folder / "twice")
     assert (twice.exit_code, "packed or quantized already" in twice.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "fp8"])
+def test_info_lists_packed_layers(folders, dtype):
+    folder, _ = folders
+    again = ("compress", folder / "pruned", "-o", folder / "packed", "--dtype", dtype)
+    record = json.loads(invoke(*again, "--json").stdout)
+    listed = invoke("info", folder / "packed" / "model.safetensors", "--json")
+    assert listed.exit_code == 0, listed.output
+    entries = {entry["name"]: entry for entry in json.loads(listed.stdout)}
+    for layer in record["layers"]:
+        packed = layer["format"] != "dense"
+        entry = entries[layer["name"] if packed else f"{layer['name']}.weight"]
+        assert (entry["format"], entry["dtype"]) == (layer["format"], layer["dtype"])
+        assert entry["nbytes"] == layer["bytes"]
+        if packed:
+            assert entry["density"] == pytest.approx(layer["density"], abs=1e-3)
+    assert not [name for name in entries if name.endswith(("_positions", "_offsets", "_scales"))]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("[", "config.json beside it describes no model"),
+        ('{"quantization_config": {"quant_method": "gossamer", "layers": {"a": {}}}}', "layer 'a'"),
+    ],
+)
+def test_info_refuses_a_wrong_configuration(folders, config, message):
+    folder, _ = folders
+    (folder / "packed" / "config.json").write_text(config)
+    assert message in refusal(invoke("info", folder / "packed" / "model.safetensors"))
+
+
+def test_commands_name_a_damaged_file(folders):
+    folder, _ = folders
+    file = folder / "packed" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    message = refusal(invoke("eval", folder / "packed", "--text", folder / "text.txt"))
+    assert "file not fully covered" in message
+    assert str(folder / "packed") in message
 
 
 def test_bench_llm_at_a_tiny_shape(tmp_path):

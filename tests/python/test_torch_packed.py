@@ -3,6 +3,10 @@
 
 import copy
 import pickle
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gossamer
 import numpy as np
@@ -271,6 +275,37 @@ def reloaded(packed, dtype):
     twin = nn.PackedLinear.from_linear(other, packed.format, dtype)
     twin.load_state_dict(packed.state_dict())
     return twin
+
+
+def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
+    """On a GPU a layer gives its packed arrays up meanwhile; the engine there is stood in for."""
+    layer, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(70)
+    threads, made = 4, []
+    together = threading.Barrier(threads, timeout=10)
+
+    class Matrix:
+        nbytes = 0
+
+        def __init__(self, *parts):
+            made.append(self)
+            time.sleep(0.01)  # for the others to come in
+
+        def drop_packed(self):
+            time.sleep(0.01)
+            return True
+
+    def product(matrix, x, *_, **options):
+        together.wait()
+        return matrix
+
+    layers = sys.modules[nn.PackedLinear.__module__]
+    monkeypatch.setattr(layers, "new_device_matrix", Matrix)
+    monkeypatch.setattr(layers, "device_product", product)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(2):
+            used = set(pool.map(layer._product_on_device, [x] * threads))
+            assert used == set(made[:1]) == {layer._laid_out}
+    assert len(made) == 1
 
 
 def test_casts_leave_scales_and_bytes_alone():

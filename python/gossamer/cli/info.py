@@ -17,7 +17,7 @@ from rich.table import Table
 
 import gossamer
 from gossamer.cli.options import JsonFlag, input_file
-from gossamer.io import compressed_tensors, macko_checkpoint, safetensors
+from gossamer.io import compressed_tensors, macko_checkpoint, packed_checkpoint, safetensors
 from gossamer.io.tensor_file import TensorFile, open_tensors
 from gossamer.quantities import size_text
 
@@ -85,8 +85,8 @@ def info(
 ) -> None:
     """List the arrays of a file: format, shape, density, memory.
 
-    Reads what Gossamer, SciPy, compressed-tensors (sparse-bitmask) and MACKO write, and plain
-    safetensors and MatrixMarket files. Everything is validated.
+    Reads what Gossamer, SciPy, compressed-tensors (sparse-bitmask) and MACKO write, the files of
+    packed language models, and plain safetensors and MatrixMarket files. Everything is validated.
     """
     try:
         entries = list(read_entries(file))
@@ -113,7 +113,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
     name = path.name
     if name.endswith(".safetensors"):
         with open_tensors(path) as file:
-            yield from _tensor_entries(file)
+            yield from _tensor_entries(path, file)
     elif name.endswith(".npz"):
         yield _entry(path.stem, gossamer.io.load_npz(path))
     elif name.endswith((".mtx", ".mtx.gz")):
@@ -125,7 +125,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
         raise ValueError(f"{path}: expected a file that ends in one of {', '.join(_ENDINGS)}")
 
 
-def _tensor_entries(file: TensorFile) -> Iterator[Entry]:
+def _tensor_entries(path: Path, file: TensorFile) -> Iterator[Entry]:
     layout = safetensors.read_layout(file)
     if not layout and macko_checkpoint.is_compressed(file.names):
         state = {name: file.read(name) for name in file.names}
@@ -134,10 +134,15 @@ def _tensor_entries(file: TensorFile) -> Iterator[Entry]:
     weights = [] if layout else compressed_tensors.weight_names(file)
     claimed = {f"{name}.{part}" for name, entry in layout.items() for part in entry["parts"]}
     claimed |= {f"{name}.{part}" for name in weights for part in compressed_tensors.PARTS}
+    layers = {} if layout or weights else packed_checkpoint.layouts_beside(path, file)
+    for item in layers.items():
+        claimed.update(packed_checkpoint.tensor_names(*item).values())
     for name, entry in layout.items():
         yield _entry(name, safetensors.load_entry(file, name, entry))
     for name in weights:
         yield _entry(name, compressed_tensors.load_weight(file, name))
+    for name, layer in layers.items():
+        yield _entry(name, packed_checkpoint.load_layer(file, name, layer))
     for name in file.names:
         if name not in claimed:
             yield _dense_entry(file, name)

@@ -105,9 +105,16 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def reading(folder: str) -> Iterator[None]:
-    """Raise FileNotFoundError, naming the folder first, where transformers finds no files."""
+    """Name the folder first where transformers finds no files, or one of them is malformed.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+    """
     try:
         yield
+    except SafetensorError as error:
+        raise ValueError(f"{folder}: {error}") from error
     except OSError as error:
         # Those of the system have a class or a number that says more.
         if type(error) is not OSError or error.errno is not None:

@@ -1,15 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a checkpoint lays out packed layers.
-
-A packed layer's values are the tensor ``<layer>.weight``, of one axis: a reader that knows nothing
-of the format sees a weight of the wrong shape and refuses it. The other parts are
-``<layer>.weight_positions``, ``<layer>.weight_row_offsets`` and ``<layer>.weight_scales``.
-"""
+"""Packed layers of a model, and the tensors that a checkpoint has of them."""
 
 from __future__ import annotations
-
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,91 +9,29 @@ from torch import nn
 from .. import _engine
 from ..arrays.torch.host import NAMES
 from ..dtypes import promote
+from ..io.packed_checkpoint import PackedLayout, checkpoint_name
 from ..nn import PackedLinear
-from ..packed import PackedArray
 from ..packed.construct import packed_array, part_names
-from ..packed.dtypes import PACKED_DTYPES, has_scales
-from ..packed.selection import PACKED_FORMATS
+from ..packed.dtypes import has_scales
 
 _DTYPES = {"float8_e4m3": torch.float8_e4m3fn}
 
 
-@dataclass(frozen=True)
-class PackedLayout:
-    """What a checkpoint must say of a packed layer before it is read.
-
-    Attributes
-    ----------
-    format
-        "bitmap", "gap4" or "gap8".
-    dtype
-        Value type by the engine's name.
-    shape
-        Outputs and inputs.
-    slots
-        Stored values, fillers included.
-    offsets
-        Dtype of the row offsets.
-    """
-
-    format: str
-    dtype: str
-    shape: tuple[int, int]
-    slots: int
-    offsets: str
-
-    @classmethod
-    def of(cls, weight: PackedArray) -> PackedLayout:
-        """Layout of a packed weight over tensors."""
-        stored = weight._storage
-        row_offsets = stored.parts()["row_offsets"]
-        offsets = str(row_offsets.dtype).removeprefix("torch.")
-        return cls(stored.format, stored.dtype_name, weight.shape, int(row_offsets[-1]), offsets)
-
-    @classmethod
-    def from_dict(cls, name: str, entry: Any) -> PackedLayout:
-        """Layout from JSON.
-
-        Raises
-        ------
-        ValueError
-            If something in it is not as it must be.
-        """
-        try:
-            layout = cls(**{**entry, "shape": tuple(entry["shape"])})
-            rows, cols = layout.shape
-            numbers = rows, cols, layout.slots
-            well_formed = (
-                layout.format in PACKED_FORMATS
-                and layout.dtype in PACKED_DTYPES
-                and layout.offsets in ("int32", "int64")
-                and all(type(number) is int and 0 <= number < 2**48 for number in numbers)
-            )
-        except (KeyError, TypeError, ValueError):
-            well_formed = False
-        if not well_formed:
-            raise ValueError(f"the layout of the packed layer {name!r} is malformed: {entry!r}")
-        return layout
-
-    def to_dict(self) -> dict[str, Any]:
-        """Layout as JSON."""
-        return {**asdict(self), "shape": list(self.shape)}
-
-    def empty_parts(self) -> dict[str, torch.Tensor]:
-        """Tensors of the parts without memory, by names in the checkpoint."""
-        rows, cols = self.shape
-        values, positions = _engine.packed_layout(self.format, rows, cols, self.slots)
-        specs = {
-            "values": (values, _DTYPES.get(self.dtype) or getattr(torch, self.dtype)),
-            "positions": (positions, torch.uint8),
-            "row_offsets": (rows + 1, getattr(torch, self.offsets)),
-            "scales": (rows, torch.float32),
-        }
-        return {
-            checkpoint_name(part): torch.empty(length, dtype=dtype, device="meta")
-            for part, (length, dtype) in specs.items()
-            if part in part_names(self.format, self.dtype)
-        }
+def empty_parts(layout: PackedLayout) -> dict[str, torch.Tensor]:
+    """Tensors of the parts without memory, by names in the checkpoint."""
+    rows, cols = layout.shape
+    values, positions = _engine.packed_layout(layout.format, rows, cols, layout.slots)
+    specs = {
+        "values": (values, _DTYPES.get(layout.dtype) or getattr(torch, layout.dtype)),
+        "positions": (positions, torch.uint8),
+        "row_offsets": (rows + 1, getattr(torch, layout.offsets)),
+        "scales": (rows, torch.float32),
+    }
+    return {
+        checkpoint_name(part): torch.empty(length, dtype=dtype, device="meta")
+        for part, (length, dtype) in specs.items()
+        if part in layout.parts
+    }
 
 
 class UnreadLinear(nn.Module):  # type: ignore[misc]
@@ -132,7 +62,7 @@ class UnreadLinear(nn.Module):  # type: ignore[misc]
         self._name = name
         self._layout = layout
         self._lengths = {}
-        for part, tensor in layout.empty_parts().items():
+        for part, tensor in empty_parts(layout).items():
             self.register_buffer(part, tensor)
             self._lengths[part] = len(tensor)
         self.bias = linear.bias
@@ -147,7 +77,7 @@ class UnreadLinear(nn.Module):  # type: ignore[misc]
         """
         layout = self._layout
         parts = {}
-        for part in part_names(layout.format, layout.dtype):
+        for part in layout.parts:
             name = checkpoint_name(part)
             tensor = parts[part] = self._buffers[name]
             # transformers marks what it has read, and fills in at random what was missing.
@@ -163,11 +93,6 @@ class UnreadLinear(nn.Module):  # type: ignore[misc]
         except (TypeError, ValueError) as error:
             raise ValueError(f"packed layer {self._name!r}: {error}") from error
         return PackedLinear(array, self.bias)
-
-
-def checkpoint_name(part: str) -> str:
-    """Name of a part within its layer in a checkpoint."""
-    return "weight" if part == "values" else f"weight_{part}"
 
 
 def keeps_dtype(value_type: str, dtype: torch.dtype) -> bool:

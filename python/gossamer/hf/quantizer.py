@@ -11,16 +11,9 @@ from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from .layout import (
-    PackedLayout,
-    UnreadLinear,
-    checkpoint_name,
-    checkpoint_tensors,
-    keeps_dtype,
-    packed_layers,
-)
+from ..io.packed_checkpoint import METHOD, PackedLayout, checkpoint_name
+from .layout import UnreadLinear, checkpoint_tensors, keeps_dtype, packed_layers
 
-METHOD = "gossamer"
 #: Version of the layout in a checkpoint.
 VERSION = 1
 

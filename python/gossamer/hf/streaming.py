@@ -20,10 +20,10 @@ from torch import nn
 from transformers.utils import cached_file
 
 from ..io.atomic import check_keeps
+from ..io.packed_checkpoint import PackedLayout, checkpoint_name
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
 from .checkpoints import load_tokenizer, locate, reading, writing
-from .layout import PackedLayout, checkpoint_name
 from .packing import packable_layers
 from .quantizer import GossamerConfig
 

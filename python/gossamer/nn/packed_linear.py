@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import RLock
 from typing import Any
 
 import torch
@@ -19,6 +20,10 @@ from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
+
+# Held while a layer's matrix is made or its packed arrays are given up, and to read both together:
+# threads may make its first products at once. One for all layers, since a lock is not pickled.
+_exchange = RLock()
 
 
 class PackedLinear(nn.Module):  # type: ignore[misc]
@@ -108,8 +113,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     @property
     def nbytes(self) -> int:
         """Bytes that the weight takes where it is, in the form that is kept there."""
-        kept = sum(int(part.nbytes) for part in self._buffers.values() if part is not None)
-        matrix = self._laid_out
+        with _exchange:
+            kept = sum(int(part.nbytes) for part in self._buffers.values() if part is not None)
+            matrix = self._laid_out
         return kept + (0 if matrix is None else matrix.nbytes)
 
     @property
@@ -169,18 +175,30 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
     def _matrix_of(self, kind: Callable[..., Any]) -> Any:
         """What products need of the buffers, made by `kind` unless it is there."""
-        buffers, made = self._buffers, self._matrix
-        values = buffers["values"]
-        if made is None or made[1] is not values:
-            shape = self.out_features, self.in_features
-            made = self._matrix = kind(*buffers.values(), self.format, *shape), values
+        made = self._matrix
+        if made is None or made[1] is not self._buffers["values"]:
+            with _exchange:
+                buffers, made = self._buffers, self._matrix
+                values = buffers["values"]
+                if made is None or made[1] is not values:
+                    shape = self.out_features, self.in_features
+                    made = self._matrix = kind(*buffers.values(), self.format, *shape), values
         return made[0]
 
     def _product_on_device(self, x: torch.Tensor) -> torch.Tensor:
         """Product on a GPU, after which the packed arrays are given up if they can be."""
-        buffers = self._buffers
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
         y = device_product(matrix, x, False, True, lays_out_for=PROMPT_VECTORS)
+        if self._buffers["row_offsets"].numel():
+            with _exchange:
+                self._give_up_packed(matrix)
+        return y
+
+    def _give_up_packed(self, matrix: DeviceMatrix) -> None:
+        """Let a laid out matrix stand for the buffers that it was made of, if it can."""
+        buffers, made = self._buffers, self._matrix
+        if made is None or made[0] is not matrix or made[1] is not buffers["values"]:
+            return
         if buffers["row_offsets"].numel() and matrix.drop_packed():
             empty = {
                 name: part if part is None else part[:0].clone() for name, part in buffers.items()
@@ -188,12 +206,12 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             stand_for(matrix, empty["values"])
             self._matrix = matrix, empty["values"]
             self._buffers = empty | {"scales": buffers["scales"]}
-        return y
 
     def _packed_buffers(self) -> dict[str, Any]:
         """The buffers with all packed arrays in them, made anew where they were given up."""
-        matrix = self._laid_out
-        return self._buffers if matrix is None else _as_buffers(matrix.packed()._asdict())
+        with _exchange:
+            matrix = self._laid_out
+            return self._buffers if matrix is None else _as_buffers(matrix.packed()._asdict())
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""
@@ -234,12 +252,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
-        kept = self._buffers
-        if self._laid_out is not None:
-            packed = self._packed_buffers()
-            self._buffers = {n: None if p is None else p.cpu() for n, p in packed.items()}
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        self._buffers = kept
+        with _exchange:
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+            if self._laid_out is not None:
+                packed = self._packed_buffers().items()
+                destination.update({prefix + n: p.cpu() for n, p in packed if p is not None})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: the packed arrays."""
