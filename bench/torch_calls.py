@@ -31,14 +31,16 @@ def cases(device: str) -> dict[str, Callable[[], torch.Tensor]]:
     layer = gossamer.nn.SparseLinear(A)
     packed = gossamer.nn.PackedLinear(P)
     x = torch.randn(SIDE, generator=generator).to(device)
-    tracked = x.clone().requires_grad_()
+    tracked, rows = x.clone().requires_grad_(), x.expand(8, SIDE).contiguous()
     return {
         "A @ x": lambda: A @ x,
         "A @ x, gradient by x": lambda: A @ tracked,
         "P @ x": lambda: P @ x,
         "P @ x, gradient by x": lambda: P @ tracked,
         "SparseLinear": lambda: layer(x),
+        "SparseLinear, 8 rows": lambda: layer(rows),
         "PackedLinear": lambda: packed(x),
+        "PackedLinear, 8 rows": lambda: packed(rows),
         "W @ x, dense": lambda: W @ x,
     }
 

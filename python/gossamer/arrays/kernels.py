@@ -32,9 +32,9 @@ def product_shape(
 ) -> tuple[int, ...]:
     """`matmul_shape` for a matrix of shape ``size``."""
     outputs = size[1] if transpose else size[0]
-    if len(shape) == 1:
-        return (outputs,)
-    return (*shape[:-1], outputs) if swapped else (*shape[:-2], outputs, shape[-1])
+    if swapped or len(shape) == 1:
+        return *shape[:-1], outputs
+    return *shape[:-2], outputs, shape[-1]
 
 
 def dense_shape(pattern: Pattern, transposed: bool) -> tuple[int, int]:
@@ -56,18 +56,20 @@ def matmul(
         values = moved
     x, y = within_rank(bits(x)), within_rank(bits(out))
     if swapped and x.ndim > 1:
-        if pays_to_transpose(pattern, math.prod(x.shape[:-1])):
-            _matmul_transposed(pattern, values, x, y)
-            return out
-        x, y = x.swapaxes(-1, -2), y.swapaxes(-1, -2)
-    pattern.multiply(values, x, y)
+        multiply_rows(pattern, values, x, y)
+    else:
+        pattern.multiply(values, x, y)
     return out
 
 
-def _matmul_transposed(pattern: Pattern, values: Any, x: Any, y: Any) -> None:
-    """Write Yᵀ = A Xᵀ for row-major X and Y, all batches at once, by way of their transposes."""
-    columns = np.ascontiguousarray(x.reshape(math.prod(x.shape[:-1]), pattern.cols).T)
-    products = np.empty((pattern.rows, columns.shape[1]), columns.dtype)
+def multiply_rows(pattern: Pattern, values: Any, x: Any, y: Any) -> None:
+    """Write Y_iᵀ = A X_iᵀ; values as the engine takes them, x and y as NumPy arrays."""
+    vectors = math.prod(x.shape[:-1])
+    if not pays_to_transpose(pattern, vectors):
+        pattern.multiply(values, x.swapaxes(-1, -2), y.swapaxes(-1, -2))
+        return
+    columns = np.ascontiguousarray(x.reshape(vectors, pattern.cols).T)
+    products = np.empty((pattern.rows, vectors), columns.dtype)
     pattern.multiply(values, columns, products)
     y[...] = products.T.reshape(y.shape)
 

@@ -183,7 +183,7 @@ class Operation:
     def _setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[: self.tensors])
         ctx.static = inputs[self.tensors :]
-        ctx.alive = [structure_of(number) for number in inputs[self._structures]]
+        ctx.alive = (*map(structure_of, inputs[self._structures]),)
 
     def _backward(self, ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         arguments = *ctx.saved_tensors, *ctx.static
