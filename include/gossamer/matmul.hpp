@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "gossamer/views.hpp"
 
 namespace gossamer {
@@ -14,6 +17,30 @@ namespace gossamer {
 ///
 /// Throws InvalidArgument for shapes that do not fit, InvalidDType for types that do not.
 void matmul(const CsrView& a, const ArrayView& x, const ArrayView& y, bool conjugate = false);
+
+/// Rows [begin, end) of a pattern, and columns [first, last) among which all theirs are.
+struct RowPiece {
+  std::int64_t begin, end;
+  std::int64_t first, last;
+};
+
+/// The pieces of rows that matmul_transposed adds up apart from each other. Reads every index once.
+///
+/// They follow from the pattern alone, whatever the number of threads. Their columns together are
+/// at most half as many as its positions, of two pieces twice as many.
+std::vector<RowPiece> row_pieces(const CsrPattern& pattern);
+
+/// Y = Aᵀ X, or Aᴴ X, without a transposed structure: every row of A is added into the sums of its
+/// piece, then the pieces' sums to each other, in order.
+///
+/// A is m×n, `pieces` what row_pieces makes of it. X has shape (m), (m, k) or (..., m, k); Y has
+/// shape (n), (n, k) or (..., n, k); otherwise as for matmul. Every column of X is a pass over A:
+/// for many, matmul of a transpose is faster. Scratch: an accumulator for every column of every
+/// piece.
+///
+/// Throws as matmul does.
+void matmul_transposed(const CsrView& a, const std::vector<RowPiece>& pieces, const ArrayView& x,
+                       const ArrayView& y, bool conjugate = false);
 
 namespace reference {
 

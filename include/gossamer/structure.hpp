@@ -97,6 +97,11 @@ std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr)
 void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
                 void* from_a, void* from_b);
 
+/// The same with the values added, or b's subtracted, as zero where absent; values: an element for
+/// each position of the union. Throws InvalidDType unless both have one value type.
+void fill_union(const CsrView& a, const CsrView& b, bool subtract, const void* indptr,
+                void* indices, void* values);
+
 /// First phase of fromdense: per-row counts of elements with |x| > threshold, NaN included. dense
 /// is (m, n), any strides and value dtype. indptr: rows + 1 elements of index_dtype, written.
 /// Returns nnz. Throws InvalidArgument when the count or a dimension does not fit index_dtype, or

@@ -18,6 +18,20 @@ void bind_matmul(nb::module_& m) {
       nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
       nb::arg("conjugate") = false,
       "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them.");
+  m.def(
+      "matmul_transposed",
+      [](PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,
+         bool conjugate) {
+        const CsrView a = with_values(pattern, values, "data");
+        const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+        // Made once, under the interpreter's lock, and not written again.
+        if (pattern.pieces.empty()) pattern.pieces = row_pieces(a.pattern);
+        run_engine(a.pattern.nnz + size_of(y_view),
+                   [&] { matmul_transposed(a, pattern.pieces, x_view, y_view, conjugate); });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
+      nb::arg("conjugate") = false,
+      "Write A.T @ x, or A.H @ x, into y, without a transposed structure.");
 }
 
 }  // namespace gossamer::python

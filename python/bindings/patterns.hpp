@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "arrays.hpp"
+#include "gossamer/matmul.hpp"
 
 namespace gossamer::python {
 
@@ -13,6 +16,7 @@ struct PyCsrPattern {
   void use_runs(InputArray starts, std::int64_t runs);
 
   InputArray indptr, indices, run_starts;
+  std::vector<RowPiece> pieces;  ///< of the first transposed product
   CsrPattern view;  ///< to be copied before the interpreter's lock is released: use_runs writes it
 };
 

@@ -249,6 +249,23 @@ void bind_union(nb::module_& m) {
       nb::arg("a"), nb::arg("b"), nb::arg("indptr"), nb::arg("indices"), nb::arg("from_a"),
       nb::arg("from_b"),
       "Write the union's columns and each one's position in a and in b, -1 where absent.");
+  m.def(
+      "fill_union_values",
+      [](const PyCsrPattern& a, const Input& a_values, const PyCsrPattern& b, const Input& b_values,
+         bool subtract, const InputArray& indptr, const OutputArray& indices,
+         const OutputArray& out) {
+        const CsrView left = with_values(a, a_values, "a_values");
+        const CsrView right = with_values(b, b_values, "b_values");
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, a.view);
+        void* const columns = vector_data(indices, count, a.view.index_dtype, "indices");
+        void* const values = vector_data(out, count, left.dtype, "out");
+        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                   [&] { fill_union(left, right, subtract, offsets, columns, values); });
+      },
+      nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("subtract"),
+      nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
+      "Write the union's columns, and the sums or differences of the values into out.");
 }
 
 void bind_dense(nb::module_& m) {

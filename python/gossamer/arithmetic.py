@@ -44,10 +44,9 @@ def add(a: SparseArray, other: Any, sign: int) -> Any:
 def _add(a: CSRArray, b: CSRArray, sign: int) -> CSRArray:
     arrays = a._arrays
     pattern, (left, right) = a._pattern, _promoted(arrays, a.data, b.data)
-    if a._pattern is not b._pattern:
-        pattern, from_a, from_b = a._pattern.union(b._pattern)
-        left, right = arrays.gather(left, from_a), arrays.gather(right, from_b)
-    return a._made(pattern, left + right if sign > 0 else left - right)
+    if a._pattern is b._pattern:
+        return a._made(pattern, left + right if sign > 0 else left - right)
+    return a._made(*arrays.add(pattern, left, b._pattern, right, subtract=sign < 0))
 
 
 def multiply(a: SparseArray, other: Any) -> SparseArray:

@@ -71,6 +71,44 @@ void check_all_layouts(const BatteryMatrix& matrix) {
   check_product<T, I>(matrix, Layout::batch_of_vectors, 3);
 }
 
+/// A.T times X without a transposed structure, against the exact product of the transposed matrix.
+template <class T, class I>
+void check_transposed_product(const BatteryMatrix& matrix, Layout layout, std::int64_t columns,
+                              bool conjugate = false) {
+  BatteryMatrix swapped = matrix;
+  std::swap(swapped.rows, swapped.cols);
+  std::swap(swapped.row, swapped.col);
+  const OwnedCsr<T, I> a(matrix), transposed(swapped);
+  Dense<T> x(layout, a.rows, columns), y(layout, a.cols, columns);
+  std::mt19937 random(2);
+  std::normal_distribution<double> normal;
+  for (T& value : x.data) value = make_value<T>(normal(random), normal(random));
+  const std::vector<ExactSum<T>> exact = exact_product(transposed, x.view, conjugate);
+  const std::vector<T> untouched = y.data;
+  for_each_target([&] {
+    INFO("matrix " << matrix.name << ", dtype " << name(dtype_v<T>) << ", layout "
+                   << static_cast<int>(layout) << ", target " << simd_target());
+    const auto multiply = [&] {
+      y.data = untouched;
+      matmul_transposed(a.view(), row_pieces(a.view().pattern), x.view, y.view, conjugate);
+    };
+    multiply();
+    std::size_t next = 0;
+    std::int64_t wrong = 0;
+    for_each_column<T>(y.view, [&](void* data, std::int64_t stride) {
+      for (std::int64_t j = 0; j < a.cols; ++j) {
+        wrong += !within_bound(static_cast<const T*>(data)[j * stride], exact[next++]);
+      }
+    });
+    CHECK(wrong == 0);
+    const std::vector<T> first = y.data;
+    for_each_thread_count([&] {
+      multiply();
+      CHECK(std::memcmp(first.data(), y.data.data(), first.size() * sizeof(T)) == 0);
+    });
+  });
+}
+
 }  // namespace
 
 TEST_CASE("matmul is within the error bound on every path") {
@@ -86,6 +124,42 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
     if (matrix.row.size() > 5'000) continue;
     check_product<float, std::int32_t>(matrix, Layout::rows, 300);
     check_product<complex128, std::int32_t>(matrix, Layout::rows, 37, true);
+  }
+}
+
+TEST_CASE("matmul_transposed is within the error bound for any number of threads") {
+  for (const BatteryMatrix& matrix : battery()) {
+#define GOSSAMER_CHECK(enumerator, type, ...)                                   \
+  for (Layout layout : {Layout::vector, Layout::every_third, Layout::reversed}) \
+    check_transposed_product<type, std::int32_t>(matrix, layout, 1);
+    GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
+    check_transposed_product<double, std::int64_t>(matrix, Layout::vector, 1);
+    check_transposed_product<complex64, std::int32_t>(matrix, Layout::vector, 1, true);
+    if (matrix.row.size() > 50'000) continue;
+    check_transposed_product<float, std::int32_t>(matrix, Layout::rows, 3);
+    check_transposed_product<float, std::int32_t>(matrix, Layout::batch_of_vectors, 3);
+  }
+}
+
+TEST_CASE("row_pieces cover every row, and their columns are few") {
+  for (const BatteryMatrix& matrix : battery()) {
+    const OwnedCsr<float, std::int32_t> a(matrix);
+    const std::vector<RowPiece> pieces = row_pieces(a.view().pattern);
+    INFO("matrix " << matrix.name << ", pieces " << pieces.size());
+    std::int64_t next = 0, columns = 0;
+    for (const RowPiece& piece : pieces) {
+      CHECK(piece.begin == next);
+      next = piece.end;
+      columns += piece.last - piece.first;
+      for (int p = a.indptr[static_cast<std::size_t>(piece.begin)];
+           p < a.indptr[static_cast<std::size_t>(piece.end)]; ++p) {
+        const int column = a.indices[static_cast<std::size_t>(p)];
+        CHECK((piece.first <= column && column < piece.last));
+      }
+    }
+    CHECK(next == a.rows);
+    if (pieces.size() > 2) CHECK(2 * columns <= static_cast<std::int64_t>(a.indices.size()));
   }
 }
 

@@ -254,6 +254,31 @@ void check_union(const BatteryMatrix& m, std::int64_t shift) {
     CHECK(got == expected);
     CHECK(from_b == expected_b);
   });
+  // Values that tell their position: small integers, whose sums are exact.
+  const auto values = [](std::int64_t nnz, float first) {
+    std::vector<float> made(static_cast<std::size_t>(nnz));
+    std::iota(made.begin(), made.end(), first);
+    return made;
+  };
+  const std::vector<float> of_a = values(a.nnz, 1), of_b = values(b.nnz, 100'000);
+  for (const bool subtract : {false, true}) {
+    std::vector<float> sums(size);
+    for (std::size_t s = 0; s < size; ++s) {
+      const auto value = [&](const std::vector<float>& from, I p) {
+        return p < 0 ? 0.0f : from[static_cast<std::size_t>(p)];
+      };
+      const float right = value(of_b, expected_b[s]);
+      sums[s] = value(of_a, expected.map[s]) + (subtract ? -right : right);
+    }
+    for_each_setting([&] {
+      std::vector<I> columns(size);
+      std::vector<float> found(size, -7);
+      fill_union(CsrView{a, DType::float32, of_a.data()}, CsrView{b, DType::float32, of_b.data()},
+                 subtract, expected.indptr.data(), columns.data(), found.data());
+      CHECK(columns == expected.indices);
+      CHECK(found == sums);
+    });
+  }
 }
 
 template <class T>

@@ -175,6 +175,14 @@ class Adapter(ABC):
         assert selection.index_map is not None
         return self.gather(values, selection.index_map)
 
+    def add(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, subtract: bool
+    ) -> tuple[Pattern, Array]:
+        """Pattern and values of the sum or difference of two canonical matrices of one dtype."""
+        pattern, from_a, from_b = a.union(b)
+        left, right = self.gather(a_values, from_a), self.gather(b_values, from_b)
+        return pattern, left - right if subtract else left + right
+
     def tracks(self, x: Array) -> bool:
         """Whether somebody may ask for a gradient by x of what is computed from it now."""
         return False

@@ -49,6 +49,9 @@ def matmul(
     if out is None:
         out = np.empty(matmul_shape(x.shape, pattern, transpose, swapped), x.dtype)
     values = _vector(values)
+    if transpose and x.ndim == 1 and pattern.adds_rows:
+        pattern.multiply_transposed(values, bits(x), bits(out))
+        return out
     if transpose:
         pattern, index_map = pattern.transpose()
         moved = np.empty_like(values)

@@ -116,6 +116,8 @@ class NumPyAdapter(Adapter):
         return x
 
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
+        if a.format == "csc" and x.ndim == 1 and a._stored()[0].adds_rows:
+            return self._sum_of_rows(*a._by_cols(), x, conjugate, swapped=False)
         pattern, values = a._by_rows()
         dtype = values.dtype
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
@@ -134,19 +136,40 @@ class NumPyAdapter(Adapter):
         return self._product(pattern, values, x, conjugate, swapped=False)
 
     def rmatmul(self, a: SparseArray, x: Array) -> Array:
+        if a.format == "csr" and x.ndim == 1 and a._stored()[0].adds_rows:
+            return self._sum_of_rows(*a._by_rows(), x, conjugate=False, swapped=True)
         return self._product(*a._by_cols(), x, conjugate=False, swapped=True)
+
+    def _sum_of_rows(
+        self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
+    ) -> Array:
+        """Aᵀ x for a vector, without a transposed structure."""
+        fits = x.dtype is values.dtype and x.shape == (pattern.rows,)
+        if not fits or not x.flags.c_contiguous or not x.flags.aligned:
+            values, x = self._operands(values, x, pattern.cols, pattern.rows, swapped)
+        y = np.empty(pattern.cols, x.dtype)
+        pattern.multiply_transposed(bits(values), bits(x), bits(y), conjugate)
+        return y
+
+    def _operands(
+        self, values: Array, x: Any, outputs: int, inputs: int, swapped: bool
+    ) -> tuple[Array, Array]:
+        """Values and x in one dtype, for a product of ``inputs`` to ``outputs`` elements."""
+        x = self.dense_operand(x, values, "x")
+        row_axis = -1 if swapped or x.ndim == 1 else -2
+        if x.ndim == 0 or x.shape[row_axis] != inputs:
+            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
+        if x.dtype != values.dtype:
+            dtype = promote(_name(values.dtype), _name(x.dtype))
+            values, x = self.astype(values, dtype), self.astype(x, dtype)
+        return values, x
 
     def _product(
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
     ) -> Array:
         """Y with Y_i = A X_i for every batch member; swapped: with Y_iᵀ = A X_iᵀ."""
-        x = self.dense_operand(x, values, "x")
+        values, x = self._operands(values, x, pattern.rows, pattern.cols, swapped)
         row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != pattern.cols:
-            raise ValueError(misfit(pattern.rows, pattern.cols, x.shape, swapped))
-        if x.dtype != values.dtype:
-            dtype = promote(_name(values.dtype), _name(x.dtype))
-            values, x = self.astype(values, dtype), self.astype(x, dtype)
         shape = list(x.shape)
         shape[row_axis] = pattern.rows
         if x.ndim > _MAX_RANK:
@@ -179,6 +202,12 @@ class NumPyAdapter(Adapter):
         _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
         product = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
         return product, values
+
+    def add(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, subtract: bool
+    ) -> tuple[Pattern, Array]:
+        pattern, sums = a.add(bits(a_values), b, bits(b_values), subtract)
+        return pattern, sums.view(a_values.dtype)
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
         dtype = promote(_name(u.dtype), _name(v.dtype))

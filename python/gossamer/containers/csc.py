@@ -22,8 +22,8 @@ class CSCArray(SparseArray):
     """A matrix by columns: offsets of the columns, rows of the stored values. Made by `csc_array`.
 
     It is its transpose, a CSRArray, read with rows and columns exchanged, and shares its arrays and
-    whatever that has cached. So here ``A @ x`` is the product that needs the transposed structure,
-    and ``x @ A`` the one that needs nothing; see `CSRArray`.
+    whatever that has cached. So here ``A @ x`` is the transposed product, and ``x @ A`` the one
+    that needs nothing; see `CSRArray`.
     """
 
     __slots__ = ("_transpose",)

@@ -25,6 +25,11 @@ void check_matmul_shapes(const CsrView& a, const ArrayView& x, const ArrayView& 
 MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
                             bool conjugate) {
   check_matmul_shapes(a, x, y);
+  return describe_matmul(a, x, y, conjugate);
+}
+
+MatmulOperands describe_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
+                               bool conjugate) {
   MatmulOperands operands;
   operands.a = a;
   operands.x = x.data;

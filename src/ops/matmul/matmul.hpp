@@ -30,6 +30,10 @@ void check_matmul_shapes(const CsrView& a, const ArrayView& x, const ArrayView& 
 MatmulOperands check_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
                             bool conjugate);
 
+/// Describes operands that were checked.
+MatmulOperands describe_matmul(const CsrView& a, const ArrayView& x, const ArrayView& y,
+                               bool conjugate);
+
 void matmul_cpu(const MatmulOperands& operands);
 
 }  // namespace gossamer

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/matmul_transposed/matmul_transposed.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/threads.hpp"
+#include "core/visit.hpp"
+#include "formats/csr.hpp"
+#include "gossamer/matmul.hpp"
+#include "ops/matmul_transposed/matmul_transposed_tuning.hpp"
+
+namespace gossamer {
+
+std::vector<RowPiece> row_pieces(const CsrPattern& pattern) {
+  const std::int64_t cost = pattern.nnz + pattern.rows;
+  std::size_t count = 1;
+  while (count < tuning::transposed_pieces &&
+         static_cast<std::int64_t>(2 * count) * tuning::transposed_piece_cost <= cost) {
+    count *= 2;
+  }
+  std::vector<RowPiece> pieces(count);
+  visit_index(pattern.index_dtype, "A", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* indptr = static_cast<const I*>(pattern.indptr);
+    const I* indices = static_cast<const I*>(pattern.indices);
+    const std::int64_t total = static_cast<std::int64_t>(count);
+    parallel_for(total, [&](std::int64_t k) {
+      RowPiece& piece = pieces[static_cast<std::size_t>(k)];
+      piece.begin = balanced_row(indptr, pattern.rows, k, total);
+      piece.end = balanced_row(indptr, pattern.rows, k + 1, total);
+      I least = static_cast<I>(pattern.cols), most = -1;
+      for (I p = indptr[piece.begin]; p < indptr[piece.end]; ++p) {
+        least = std::min(least, indices[p]);
+        most = std::max(most, indices[p]);
+      }
+      piece.first = least;
+      piece.last = std::max(least, static_cast<I>(most + 1));
+    });
+  });
+  const auto columns = [&] {
+    std::int64_t sum = 0;
+    for (const RowPiece& piece : pieces) sum += piece.last - piece.first;
+    return sum;
+  };
+  // Two pieces may cost more than their share: they are what lets two threads work.
+  while (pieces.size() > 1 && columns() > (pieces.size() > 2 ? pattern.nnz / 2 : 2 * pattern.nnz)) {
+    for (std::size_t k = 0; k < pieces.size() / 2; ++k) {
+      const RowPiece &left = pieces[2 * k], &right = pieces[2 * k + 1];
+      pieces[k] = {left.begin, right.end, std::min(left.first, right.first),
+                   std::max(left.last, right.last)};
+    }
+    pieces.resize(pieces.size() / 2);
+  }
+  return pieces;
+}
+
+void matmul_transposed(const CsrView& a, const std::vector<RowPiece>& pieces, const ArrayView& x,
+                       const ArrayView& y, bool conjugate) {
+  CsrView transposed = a;
+  std::swap(transposed.pattern.rows, transposed.pattern.cols);
+  check_matmul_shapes(transposed, x, y);
+  matmul_transposed_cpu(describe_matmul(a, x, y, conjugate), pieces);
+}
+
+}  // namespace gossamer

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "gossamer/matmul.hpp"
+#include "ops/matmul/matmul.hpp"
+
+namespace gossamer {
+
+void matmul_transposed_cpu(const MatmulOperands& operands, const std::vector<RowPiece>& pieces);
+
+}  // namespace gossamer

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/matmul_transposed/matmul_transposed_cpu.cpp"
+#include "simd/targets.hpp"
+// targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+#include "core/scalar.hpp"
+#include "core/threads.hpp"
+#include "core/visit.hpp"
+#include "ops/matmul/vector_rows-inl.hpp"
+#include "ops/matmul_transposed/matmul_transposed.hpp"
+#include "ops/matmul_transposed/matmul_transposed_tuning.hpp"
+#include "ops/structure/scratch.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace gossamer {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// Adds the rows of a piece, each times its element of x, to `sums`, one for each of the piece's
+/// columns.
+template <bool Conjugate, class T, class I>
+void add_rows(const MatmulOperands& op, const T* x, const RowPiece& piece,
+              Accumulator<T>* HWY_RESTRICT sums) {
+  using A = Accumulator<T>;
+  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
+  const I* indices = static_cast<const I*>(op.a.pattern.indices);
+  const T* values = static_cast<const T*>(op.a.values);
+  std::fill_n(sums, piece.last - piece.first, A{});
+  std::int64_t p = indptr[piece.begin];
+  for (std::int64_t i = piece.begin; i < piece.end; ++i) {
+    const A factor = A(widen(x[i * op.x_row_stride]));
+    const auto product = [&](std::int64_t q) HWY_ATTR {
+      return multiply_add<A>(conjugate_if<Conjugate>(A(widen(values[q]))), factor, A{});
+    };
+    const auto sum = [&](std::int64_t q) HWY_ATTR -> A& { return sums[indices[q] - piece.first]; };
+    const std::int64_t last = indptr[i + 1];
+    prefetch_stream(values + p, indices + p);
+    // Four at a time: only the additions have to keep their order, since columns may repeat.
+    for (; p + 4 <= last; p += 4) {
+      A &s0 = sum(p), &s1 = sum(p + 1), &s2 = sum(p + 2), &s3 = sum(p + 3);
+      const A a0 = product(p), a1 = product(p + 1), a2 = product(p + 2), a3 = product(p + 3);
+      s0 += a0;
+      s1 += a1;
+      s2 += a2;
+      s3 += a3;
+    }
+    for (; p < last; ++p) sum(p) += product(p);
+  }
+}
+
+/// Adds the sums of all pieces for columns [begin, end) of A in the order of the pieces, and writes
+/// them to y.
+template <class T>
+void add_pieces(const MatmulOperands& op, T* y, const std::vector<RowPiece>& pieces,
+                const Accumulator<T>* sums, std::int64_t begin, std::int64_t end) {
+  using A = Accumulator<T>;
+  A total[tuning::transposed_sum_grain] = {};
+  for (const RowPiece& piece : pieces) {
+    const std::int64_t first = std::max(begin, piece.first), last = std::min(end, piece.last);
+    for (std::int64_t j = first; j < last; ++j) total[j - begin] += sums[j - piece.first];
+    sums += piece.last - piece.first;
+  }
+  for (std::int64_t j = begin; j < end; ++j) y[j * op.y_row_stride] = narrow<T>(total[j - begin]);
+}
+
+template <bool Conjugate, class T, class I>
+void multiply(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
+  using A = Accumulator<T>;
+  std::vector<std::int64_t> offsets(pieces.size() + 1);
+  for (std::size_t k = 0; k < pieces.size(); ++k) {
+    offsets[k + 1] = offsets[k] + pieces[k].last - pieces[k].first;
+  }
+  const Scratch<A> memory = make_scratch<A>(static_cast<std::size_t>(offsets.back()));
+  A* sums = memory.get();
+  for (std::size_t member = 0; member < op.x_batch.size(); ++member) {
+    for (std::int64_t c = 0; c < op.cols; ++c) {
+      const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride;
+      T* y = static_cast<T*>(op.y) + op.y_batch[member] + c * op.y_col_stride;
+      parallel_for(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t k) HWY_ATTR {
+        const std::size_t piece = static_cast<std::size_t>(k);
+        add_rows<Conjugate, T, I>(op, x, pieces[piece], sums + offsets[piece]);
+      });
+      const auto add = [&](std::int64_t begin, std::int64_t end)
+                           HWY_ATTR { add_pieces<T>(op, y, pieces, sums, begin, end); };
+      parallel_ranges(op.a.pattern.cols, tuning::transposed_sum_grain, add);
+    }
+  }
+}
+
+void MatmulTransposed(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
+  visit_value(op.a.dtype, "A", [&](auto value) {
+    visit_index(op.a.pattern.index_dtype, "A", [&](auto index) {
+      using T = typename decltype(value)::type;
+      using I = typename decltype(index)::type;
+      if constexpr (is_complex<T>) {
+        if (op.conjugate) return multiply<true, T, I>(op, pieces);
+      }
+      multiply<false, T, I>(op, pieces);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gossamer
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace gossamer {
+
+void matmul_transposed_cpu(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
+  GOSSAMER_SIMD_FUNCTION(MatmulTransposed)(op, pieces);
+}
+
+}  // namespace gossamer
+#endif  // HWY_ONCE
