@@ -64,7 +64,7 @@ namespace {
 constexpr std::int64_t block_rows = 64;
 
 /// Elements that a task loads.
-constexpr std::int64_t elements_a_task = 65'536;
+constexpr std::int64_t elements_a_task = 16'384;
 
 /// Columns of X that lie side by side in memory.
 struct Run {

@@ -80,9 +80,10 @@ void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_
   const PackedView& packed = op.packed;
   const std::int64_t work = (packed.slots + packed.rows) * width;
   const std::int64_t threads = work < tuning::packed_serial_work ? 1 : num_threads();
+  const std::int64_t worth =
+      std::min(work / tuning::packed_piece_work, packed.rows / (tile * tuning::packed_piece_tiles));
   const std::int64_t pieces =
-      threads * std::clamp<std::int64_t>(work / threads / tuning::packed_piece_work, 1,
-                                         tuning::packed_pieces_per_thread);
+      threads * std::clamp<std::int64_t>(worth / threads, 1, tuning::packed_pieces_per_thread);
   parallel_for(pieces, [&](std::int64_t piece) {
     const std::int64_t end = piece_begin(packed, piece + 1, pieces, tile);
     AlignedFloats sums;

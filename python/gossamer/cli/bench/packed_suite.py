@@ -162,8 +162,8 @@ class PackedBenchmark(Run):
         if batch == 1:
             contenders["read"] = Rotation([reader(copy, threads) for copy in weights])
             first["read"] = first_call(contenders["read"])[1]
-        # Products with more columns take longer and vary less.
-        effort = self.effort if batch == 1 else replace(self.effort, seconds=0.0, rounds=3)
+        # Products with more columns take longer.
+        effort = self.effort if batch == 1 else replace(self.effort, seconds=0.0)
         timings = interleave(contenders, first, effort)
         read = timings.pop("read", None)
         ours_by_case = {case: timings.pop(case.name) for case in cases}
