@@ -28,6 +28,12 @@ __device__ __forceinline__ void async_copy(unsigned to, const void* from) {
                  : "memory");
   }
 }
+/// 16 bytes from there, or of zeros; `from` is an address in either case.
+__device__ __forceinline__ void async_copy_or_zeros(unsigned to, const void* from, bool copied) {
+  asm volatile("cp.async.cg.shared.global [%0],[%1],16,%2;" ::"r"(to), "l"(from),
+               "r"(copied ? 16 : 0)
+               : "memory");
+}
 __device__ __forceinline__ void async_commit() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }

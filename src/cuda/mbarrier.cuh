@@ -19,6 +19,10 @@ __device__ __forceinline__ void mbarrier_init_fence() {
 __device__ __forceinline__ void mbarrier_arrive(unsigned barrier) {
   asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+/// Arrives when this thread's copies so far (cp.async) are complete.
+__device__ __forceinline__ void mbarrier_arrive_after_copies(unsigned barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+}
 /// Arrives and announces bytes that the copy engine will bring.
 __device__ __forceinline__ void mbarrier_arrive_expecting(unsigned barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
@@ -41,7 +45,8 @@ __device__ __forceinline__ void mbarrier_bulk_copy(unsigned to, const void* from
       "l"(from), "r"(bytes), "r"(barrier)
       : "memory");
 }
-/// Orders this thread's writes to shared memory before what the tensor cores read of it.
+/// Orders what this thread wrote to shared memory, or was told that others wrote, before what the
+/// tensor cores read of it.
 __device__ __forceinline__ void fence_for_tensor_cores() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }

@@ -42,6 +42,24 @@ __device__ __forceinline__ void wgmma(float (&d)[Tiles][4], const unsigned (&a)[
 }
 #undef COMMA
 
+/// Descriptor of B in shared memory with the 128-byte swizzle: a row of 64 elements of the inner
+/// dimension for each column, aligned to 1024 bytes. 16 elements are 32 bytes.
+__device__ __forceinline__ uint64_t swizzled_descriptor(unsigned address) {
+  constexpr uint64_t swizzle = uint64_t{1} << 62, eight_rows = 1024 >> 4;
+  return swizzle | eight_rows << 32 | address >> 4;
+}
+
+/// Takes registers from, or gives them to, those that the block was launched with: all warps of a
+/// warpgroup together.
+template <bool More, int Registers>
+__device__ __forceinline__ void set_registers() {
+  if constexpr (More) {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
+  } else {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
+  }
+}
+
 /// Orders register accesses before the instructions that follow.
 __device__ __forceinline__ void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");

@@ -82,6 +82,15 @@ def test_products(shape, dtype, x_dtype):
         assert_product((P.T @ z[0].cuda())[None], dense.T, z[:1])
 
 
+@pytest.mark.parametrize("density", [0.5, 0.9])
+def test_products_that_go_around_their_rings_of_stages(density):
+    W = matrix((1300, 6152), density, torch.float16)
+    P = gs.compress(W.cuda(), "bitmap")
+    for k in (8, 9, 20, 33, 64):
+        x = vectors((k, 6152), torch.float16)
+        assert_product(x.cuda() @ P.T, W, x)
+
+
 def test_shapes_of_batches():
     W = matrix((30, 50), 0.5)
     P = gs.compress(W.cuda())
@@ -97,7 +106,7 @@ def test_shapes_of_batches():
 
 def test_the_same_bits_200_times():
     P = gs.compress(matrix((1000, 3000), 0.3, torch.float16).cuda())
-    for k in (1, 8):
+    for k in (1, 8, 16, 32, 64):
         x = vectors((3000, k), torch.float16).cuda()
         first = P @ x
         assert all(torch.equal(P @ x, first) for _ in range(200))

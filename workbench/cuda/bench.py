@@ -82,6 +82,7 @@ def microseconds(launch, copies, replays=20):
     rounds = max(1, -(-12 // copies))
     graph = torch.cuda.CUDAGraph()
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())  # what made the operands
     with torch.cuda.stream(side):
         for i in range(3):
             launch(i % copies)

@@ -3,13 +3,11 @@
 // that the tensor cores compute where each value is, for products with up to 64 vectors. Made on
 // load, never stored.
 //
-// A tile's columns are numbered as A fragments hold them where a lane's B fragments are 16
-// consecutive columns of X, see `column_of`. Its values follow each other by column in the order of
-// `number_of`, those of a column by row. Two tiles below each other are a pair:
+// A tile's values follow each other by column in the order of `column_at`, those of a column by
+// row. Two tiles below each other are a pair:
 //   start   32 bits: bytes from the pair's begin to the second tile's first value
-//   masks   32 words a tile: bit 8 j + i of word 4 g + t is set where row 4 t + j of column number
-//   8 i + g
-//           is stored (the B fragments of the 8-bit mma.m16n8k32, for eight columns a bit each)
+//   masks   32 words a tile: bit 8 j + i of word 4 g + t is set where row 4 t + j of column
+//           8 i + g is stored (the B fragments of the 8-bit mma.m16n8k32, eight columns a bit each)
 //   counts  64 bytes a tile: values of each column, in `count_byte` of its place in the order. Of
 //           the 32nd column there is none: its byte is 0, the 64th column's byte is a quarter of
 //           the values of the first 32 columns.
@@ -31,13 +29,8 @@ inline constexpr int pair_tiles = 2, pair_rows = pair_tiles * tile_rows;
 inline constexpr int masks_at = 4, counts_at = masks_at + 128 * pair_tiles,
                      values_at = counts_at + 64 * pair_tiles;  ///< in a pair
 
-/// Column of a tile by its number: eight numbers are two columns of each of four lanes.
-constexpr int column_of(int number) {
-  return number / 32 * 32 + number % 8 / 2 * 8 + number / 8 % 4 * 2 + number % 2;
-}
-
-/// Number of the column at a place of the order: of each eight the even ones, then the odd ones.
-constexpr int number_of(int place) { return place / 8 * 8 + place % 4 * 2 + place / 4 % 2; }
+/// Column at a place of the order: of each eight the even ones, then the odd ones.
+constexpr int column_at(int place) { return place / 8 * 8 + place % 4 * 2 + place / 4 % 2; }
 
 /// Where the count of the column at a place stands: lane t of four loads the 16 bytes from 16 t.
 constexpr int count_byte(int place) { return place / 4 % 4 * 16 + place / 16 * 4 + place % 4; }
@@ -62,7 +55,8 @@ struct Launch {
   int vectors;
   int blocks;         ///< at most: one a multiprocessor
   float* partial;     ///< partial_bytes, and
-  unsigned* arrived;  ///< [rows / unit_rows] zero before and after: for more than few_vectors
+  unsigned* arrived;  ///< one for each warp of each block, zero before and after: for
+                      ///< more than few_vectors
   bool overlap;
   int device;
   cudaStream_t stream;
@@ -73,8 +67,8 @@ inline constexpr int most_vectors = 64;
 /// Up to these, warps share the columns of a pair's rows; beyond, blocks share units.
 inline constexpr int few_vectors = 16;
 
-/// A block of matmul_many expands eight pairs below each other at a time.
-inline constexpr int unit_pairs = 8, unit_rows = unit_pairs * pair_rows;
+/// A unit of matmul_many has that many pairs below each other.
+inline constexpr int unit_pairs = 4, unit_rows = unit_pairs * pair_rows;
 
 /// Rows of X that the kernel's tile for that many vectors holds: 8, 16, 32 or 64.
 constexpr int padded_vectors(std::int64_t vectors) {

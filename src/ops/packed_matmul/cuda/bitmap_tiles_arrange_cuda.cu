@@ -18,7 +18,6 @@ namespace bitmap_tiles {
 namespace {
 
 constexpr std::int64_t most_rows = std::int64_t{1} << 22;
-static_assert(most_rows / unit_rows * sizeof(unsigned) <= zeroed_workspace);
 
 /// A matrix of 16-bit elements, and the tiles of its pairs: warp w of block p is tile w of pair p.
 struct Dense {
@@ -60,7 +59,7 @@ __global__ void count_tiles(Dense dense, HalfCounts* counts) {
   unsigned count[2];
   for (int half = 0; half < 2; ++half) {
     count[half] = __reduce_add_sync(
-        all_lanes, __popc(column_mask(dense, row, col + column_of(number_of(32 * half + lane)))));
+        all_lanes, __popc(column_mask(dense, row, col + column_at(32 * half + lane))));
   }
   if (lane == 0) {
     counts[blockIdx.x * pair_tiles + threadIdx.x / 32] = {static_cast<std::uint16_t>(count[0]),
@@ -80,7 +79,7 @@ __global__ void fill_tiles(Dense dense, const HalfCounts* counts, const std::uin
   if (threadIdx.x == 0) *reinterpret_cast<std::uint32_t*>(pair) = second;
   auto* masks = masks_of_tiles[tile];
   for (int half = 0; half < 2; ++half) {
-    const int place = 32 * half + lane, number = number_of(place), column = column_of(number);
+    const int place = 32 * half + lane, column = column_at(place);
     const unsigned mask = column_mask(dense, row, col + column);
     const int count = __popc(mask);
     int at = inclusive_scan(count) - count + (half == 0 ? 0 : counts[tile].padded_first());
@@ -92,7 +91,7 @@ __global__ void fill_tiles(Dense dense, const HalfCounts* counts, const std::uin
     }
     const unsigned byte = lane < 31 ? count : half == 0 ? 0 : counts[tile].padded_first() / 4;
     pair[counts_at + tile_cols * tile + count_byte(place)] = static_cast<std::uint8_t>(byte);
-    masks[number] = static_cast<std::uint16_t>(mask);
+    masks[column] = static_cast<std::uint16_t>(mask);
   }
   __syncwarp();
   std::uint32_t word = 0;
@@ -114,10 +113,10 @@ __global__ void unpack_tiles(View a, Dense shape, DType dtype, T* dense, std::in
   const auto* values = reinterpret_cast<const std::uint16_t*>(
       pair + (tile == 0 ? values_at : *reinterpret_cast<const std::uint32_t*>(pair)));
   for (int half = 0; half < 2; ++half) {
-    const int number = number_of(32 * half + lane), column = column_of(number);
+    const int column = column_at(32 * half + lane);
     unsigned mask = 0;
     for (int r = 0; r < tile_rows; ++r) {
-      mask |= (masks[number % 8 * 4 + r / 4] >> (8 * (r % 4) + number / 8) & 1) << r;
+      mask |= (masks[column % 8 * 4 + r / 4] >> (8 * (r % 4) + column / 8) & 1) << r;
     }
     const int end = inclusive_scan(__popc(mask));
     int at = end - __popc(mask);

@@ -131,26 +131,43 @@ __device__ __forceinline__ void expand(unsigned (&av)[4][4], const Constants& co
   }
 }
 
+/// Where eight columns of X are in 64 columns of it in shared memory: in the row's 128 bytes, in an
+/// order of each row's own, so that neither rows nor columns meet in a bank: the 128-byte swizzle
+/// of wgmma.
+__device__ __forceinline__ unsigned swizzled(int row, int eight) {
+  return row * 128 + (eight ^ row % 8) * 16;
+}
+
 /// The rows of X.
 template <class V>
 struct VectorRows {
   const V* x;
-  int cols;
+  int count, cols;
   bool aligned;  ///< to 16 bytes, every eight columns
-  __device__ VectorRows(const V* x, int cols)
-      : x(x), cols(cols), aligned(cols % 8 == 0 && (uintptr_t)x % 16 == 0) {}
-  /// Eight columns from `column`, a multiple of eight, on; zeros behind the last.
-  __device__ __forceinline__ uint4 load(int row, int column) const {
-    const auto* from = reinterpret_cast<const unsigned short*>(x + row * (long)cols + column);
-    if (aligned) return column < cols ? __ldg(reinterpret_cast<const uint4*>(from)) : uint4{};
-    uint4 v = {};
+  __device__ VectorRows(const V* x, int count, int cols)
+      : x(x), count(count), cols(cols), aligned(cols % 8 == 0 && (uintptr_t)x % 16 == 0) {}
+  /// A warp copies 64 columns of up to Rows rows to shared memory, from `column`, a multiple of
+  /// eight, on; zeros behind the last one. If `aligned`, the copies are on their way afterwards.
+  template <int Rows>
+  __device__ __forceinline__ void copy(unsigned to, int column) const {
+    const int eight = threadIdx.x % 8, at = column + 8 * eight, row0 = threadIdx.x % 32 / 8;
+    if (aligned) {
+      const V* from = x + row0 * (long)cols + (at < cols ? at : 0);
+#pragma unroll
+      for (int row = 0; row < Rows; row += 4, from += 4 * (long)cols)
+        if (row + row0 < count)
+          async_copy_or_zeros(to + swizzled(row + row0, eight), from, at < cols);
+    } else {
 #pragma unroll 1
-    for (int i = 7; i >= 0; --i) {
-      v.w = __funnelshift_l(v.z, v.w, 16), v.z = __funnelshift_l(v.y, v.z, 16);
-      v.y = __funnelshift_l(v.x, v.y, 16);
-      v.x = v.x << 16 | (column + i < cols ? __ldg(from + i) : 0);
+      for (int row = row0; row < min(Rows, count); row += 4) {
+        const auto* from = reinterpret_cast<const unsigned short*>(x + row * (long)cols + at);
+#pragma unroll 1
+        for (int i = 0; i < 8; ++i)
+          asm volatile("st.shared.u16 [%0],%1;" ::"r"(to + swizzled(row, eight) + 2 * i),
+                       "h"(at + i < cols ? __ldg(from + i) : (unsigned short)0)
+                       : "memory");
+      }
     }
-    return v;
   }
 };
 

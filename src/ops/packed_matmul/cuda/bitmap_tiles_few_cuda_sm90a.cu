@@ -2,8 +2,8 @@
 // Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 16 rows of X. A block has some rows
 // of pairs to itself and its warps share the columns, so that nothing is exchanged between blocks.
 // Each warp has the copy engine bring its pairs into a ring of its own, expands them, and
-// multiplies them by X, which it loads from the L2; then the warps' sums are added in the order of
-// the columns.
+// multiplies them by X, which comes to shared memory a column of tiles ahead; then the warps' sums
+// are added in the order of the columns.
 #include <algorithm>
 
 #include "cuda/async_copy.cuh"
@@ -26,18 +26,33 @@ inline constexpr unsigned shared_bytes = 223 << 10;
 template <int Tiles>
 using Sums = float[pair_tiles][Tiles][4];
 
-/// Where things are in shared memory: a ring of stages and zeros for each warp, then their sums.
+/// Bytes of a column of tiles of X: a warp's sums take as many.
+template <int Tiles>
+inline constexpr unsigned x_bytes = 16 * tile_cols * Tiles;
+static_assert(x_bytes<1> == 32 * sizeof(Sums<1>));
+
+/// Where things are in shared memory: a ring of stages and zeros for each warp, then its X of a
+/// column of tiles or, when a row is complete, its sums.
 struct Layout {
-  unsigned stage, ring, bytes;
+  unsigned stage, ring, rings, bytes;
   int stages;
   Layout(const View& a, int warps, unsigned sums)
       : stage((a.largest_pair + 15) / 16 * 16),
         ring((shared_bytes / warps - sums) / 16 * 16),
         stages(std::min<int>(most_stages, (ring - zero_bytes(a)) / stage)) {
     ring = stages * stage + zero_bytes(a);
-    bytes = warps * (ring + sums);
+    rings = (warps * ring + 127) / 128 * 128;
+    bytes = rings + warps * sums;
   }
 };
+
+/// Four 8x8 matrices of 16-bit elements, a row at each lane's address.
+__device__ __forceinline__ void load_matrices(unsigned* d, unsigned address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3},[%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(address)
+               : "memory");
+}
 
 /// The rows of pairs [begin, end) that are a block's. It takes Group at once, which share loads of
 /// X.
@@ -111,24 +126,24 @@ struct Ring {
   }
 };
 
-/// B fragments of 64 columns of X, rows n: lane t of four has columns 8 t to 8 t + 7 of each 32.
+/// B fragments of 64 columns of X, by eight rows and eight columns, and their way there.
 template <class V, int Tiles>
 struct Vectors {
-  uint4 b[Tiles][2];
-  __device__ void load(const VectorRows<V>& x, int batch, int column) {
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int n = 0; n < Tiles; ++n) {
-      const int row = 8 * n + lane / 4;
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-        b[n][i] = x.load(row < batch ? row : 0, column + 32 * i + lane % 4 * 8);
-    }
+  unsigned b[Tiles][tile_cols / 8];
+  __device__ static void copy(unsigned to, const VectorRows<V>& x, int column) {
+    __syncwarp();  // what was there is loaded
+    x.template copy<8 * Tiles>(to, column);
+    async_commit();
   }
-  /// Of row n, a lane's two of eight columns in the order of their numbers.
-  __device__ unsigned word(int n, int eight) const {
-    const uint4& v = b[n][eight / 4];
-    return eight % 4 == 0 ? v.x : eight % 4 == 1 ? v.y : eight % 4 == 2 ? v.z : v.w;
+  /// Waits for the copy.
+  __device__ void load(unsigned from) {
+    async_wait<0>();
+    __syncwarp();
+#pragma unroll
+    for (int n = 0; n < Tiles; ++n)
+#pragma unroll
+      for (int i = 0; i < tile_cols / 8; i += 4)
+        load_matrices(&b[n][i], from + swizzled(8 * n + threadIdx.x % 8, i + threadIdx.x % 32 / 8));
   }
 };
 
@@ -139,7 +154,6 @@ __device__ void finish_rows(const Sums<Tiles>& sum, unsigned char* shared, V* y,
   constexpr int warps = warps_for<Tiles>, count = pair_tiles * Tiles * 32;  // of four sums, a warp
   auto* sums = reinterpret_cast<float4*>(shared);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  __syncthreads();  // the row before is read
 #pragma unroll
   for (int i = 0; i < pair_tiles * Tiles; ++i) {
     const float (&s)[4] = sum[i / Tiles][i % Tiles];
@@ -155,13 +169,15 @@ __device__ void finish_rows(const Sums<Tiles>& sum, unsigned char* shared, V* y,
               vector = 8 * n + from % 4 * 2 + i % 2;
     if (row < rows && vector < batch) y[(long)vector * rows + row] = V(total);
   }
+  __syncthreads();  // sums and X that follow overwrite these
 }
 
-/// Tiles: rows of X / 8. Group: rows of pairs at once.
+/// Tiles: rows of X / 8. Group: rows of pairs at once. early: stages that are filled before X is
+/// asked for.
 template <class V, int Tiles, int Group>
 __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
     few_kernel(const __grid_constant__ View a, const __grid_constant__ Layout layout,
-               const V* __restrict__ x, V* __restrict__ y, int batch) {
+               const V* __restrict__ x, V* __restrict__ y, int batch, int early) {
   using Pair = delta_rows::Pair<V>;
   constexpr int warps = warps_for<Tiles>;
   extern __shared__ __align__(128) unsigned char shared[];
@@ -178,7 +194,7 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
   mbarrier_init_fence();
   __syncwarp();
   RingPosition position{ring.stages};
-  for (int s = 0; s < ring.stages; ++s) ring.bring(a, walk, {ring.stages, s});
+  for (int s = 0; s < early; ++s) ring.bring(a, walk, {ring.stages, s});
   const unsigned zeros_at = ring.stages * ring.stage;
   for (unsigned i = zeros_at + 16 * lane; i < layout.ring; i += 16 * 32)
     *reinterpret_cast<uint4*>(shared + warp * layout.ring + i) = {};
@@ -186,13 +202,18 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
   __syncthreads();
   const Constants constants(shared_address(constant_table));
   wait_for_launches_before();
-  const VectorRows<V> x_rows(x, a.cols);
+  const VectorRows<V> x_rows(x, batch, a.cols);
+  const unsigned x_at = shared_address(shared) + layout.rings + warp * x_bytes<Tiles>;
   for (int row = rows.begin; row < rows.end; row += Group) {
     const int count = rows.count(row);
     Sums<Tiles> sum[Group] = {};
     Vectors<V, Tiles> vectors;
+    if (first < last) vectors.copy(x_at, x_rows, first * tile_cols);
+    if (row == rows.begin)
+      for (int s = early; s < ring.stages; ++s) ring.bring(a, walk, {ring.stages, s});
     for (int column = first; column < last; ++column) {
-      vectors.load(x_rows, batch, column * tile_cols);
+      vectors.load(x_at);
+      if (column + 1 < last) vectors.copy(x_at, x_rows, (column + 1) * tile_cols);
 #pragma unroll
       for (int pair = 0; pair < Group; ++pair) {
         if (pair >= count) break;
@@ -205,9 +226,9 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
           for (int k = 0; k < 4; ++k) {
 #pragma unroll
             for (int n = 0; n < Tiles; ++n) {
-              const unsigned b[2] = {vectors.word(n, 2 * k), vectors.word(n, 2 * k + 1)};
-              delta_rows::product_mma(sum[pair][tile][n], av[k], (const Pair&)b[0],
-                                      (const Pair&)b[1]);
+              const auto& b = vectors.b[n];
+              delta_rows::product_mma(sum[pair][tile][n], av[k], (const Pair&)b[2 * k],
+                                      (const Pair&)b[2 * k + 1]);
             }
           }
         }
@@ -219,8 +240,7 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
 #pragma unroll
     for (int pair = 0; pair < Group; ++pair)
       if (pair < count)
-        finish_rows<V, Tiles>(sum[pair], shared + warps * layout.ring, y, a.rows, batch,
-                              row + pair);
+        finish_rows<V, Tiles>(sum[pair], shared + layout.rings, y, a.rows, batch, row + pair);
   }
 }
 
@@ -230,11 +250,11 @@ cudaError_t launch(const Launch& product) {
   static SharedMemoryLimit limit;
   if (const cudaError_t error = limit.raise(kernel, product.device, shared_bytes)) return error;
   constexpr int warps = warps_for<Tiles>;
-  const Layout layout(product.a, warps, sizeof(Sums<Tiles>) * 32);
+  const Layout layout(product.a, warps, x_bytes<Tiles>);
   return launch_overlapped(kernel, std::min(product.blocks, product.a.row_pairs()), 32 * warps,
                            layout.bytes, product.stream, product.overlap, product.a, layout,
                            static_cast<const V*>(product.x), static_cast<V*>(product.y),
-                           product.vectors);
+                           product.vectors, product.overlap ? layout.stages : 1);
 }
 
 /// Where a block has but one row of pairs, Group 1 is faster: 3% at 4096 rows.

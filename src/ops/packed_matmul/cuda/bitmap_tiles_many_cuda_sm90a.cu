@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Y = X A^T for the arrangement of bitmap_tiles.hpp and 17 to 64 rows of X: one decode serves them
-// all. One persistent block a multiprocessor takes an even share of the units. A warp has the copy
-// engine bring pairs into a ring of stages, two warps bring X, and sixteen warps expand a tile each
-// into A fragments, which wgmma multiplies by X in shared memory. Blocks that share rows add up in
+// all. One persistent block a multiprocessor takes an even share of the units of 128 rows x 64
+// columns, and its two teams take turns at them. A team has a ring of stages of its own: a warp
+// brings pairs, by the copy engine, another one X, and eight warps expand a tile each into A
+// fragments, which wgmma multiplies by X in shared memory. At the end of its rows warps that have
+// the same tiles of both teams add up, half of the vectors each; so do blocks that share rows, in
 // the order of the columns.
 #include <algorithm>
 
@@ -16,25 +18,36 @@
 namespace gossamer::cuda::bitmap_tiles {
 namespace {
 
-inline constexpr int warps = unit_pairs * pair_tiles;  ///< that expand
-inline constexpr int x_threads = 64;                   ///< that bring X
-inline constexpr int threads = 32 * (warps + 1) + x_threads;
-inline constexpr int most_stages = 8;
+inline constexpr int teams = 2;
+inline constexpr int tiles = unit_pairs * pair_tiles;  ///< of a unit, each a warp's of a team
+inline constexpr int warps = teams * tiles;            ///< that expand
+inline constexpr int bringing_warps = 2;               ///< of a team
+inline constexpr int threads = 32 * (warps + teams * bringing_warps);
+inline constexpr unsigned most_stages = 32 / unit_pairs;
+inline constexpr int parts_at_once = 4;  ///< of a sum, on their way
 inline constexpr unsigned shared_bytes = 224 << 10;
 
-/// Where things are in a stage: twice half a unit's pairs with zeros behind them, then X.
-struct Stage {
-  static constexpr int half = unit_pairs / 2;
-  unsigned pair, zeros, x, bytes;
-  Stage(const View& a, int vectors)
+/// Registers of a thread: warps that bring give some of theirs to those that expand.
+inline constexpr int bringing_registers = 64, expanding_registers = 104;
+
+/// Where things are in shared memory: for each team X of all stages, then for each stage of each
+/// team a unit's pairs with zeros behind them, then what the teams exchange.
+struct Layout {
+  unsigned pair, zeros, pairs, x, exchange, bytes;
+  int stages;
+  Layout(const View& a, int vectors)
       : pair((a.largest_pair + 15) / 16 * 16),
-        zeros(half * pair),
-        x((2 * (zeros + zero_bytes(a)) + 127) / 128 * 128),
-        bytes(x + 2 * tile_cols * vectors) {}
-  /// Of a pair of a unit, and of the zeros behind the half that it is in.
-  __device__ unsigned pair_at(int i) const { return i / half * zeros_end() + i % half * pair; }
-  __device__ unsigned zeros_at(int i) const { return i / half * zeros_end() + zeros; }
-  __device__ unsigned zeros_end() const { return x / 2; }
+        zeros(unit_pairs * pair),
+        pairs(zeros + zero_bytes(a)),
+        x(2 * tile_cols * vectors) {
+    const unsigned exchanged = sizeof(float) * unit_rows * vectors / teams;
+    stages = std::min(most_stages, (shared_bytes - exchanged) / (teams * (x + pairs)));
+    exchange = teams * stages * (x + pairs);
+    bytes = exchange + exchanged;
+  }
+  __device__ unsigned pairs_at(int team, int stage) const {
+    return teams * stages * x + (team * stages + stage) * pairs;
+  }
 };
 
 constexpr int row_units(const View& a) { return (a.rows + unit_rows - 1) / unit_rows; }
@@ -47,234 +60,262 @@ struct Share {
   __device__ unsigned block_of(unsigned unit) const { return ((unit + 1) * blocks - 1) / units; }
 };
 
-/// The block's shared memory as its warps see it.
+/// A team's ring, and its units: every other one of the block's, which are before `last`.
 struct Ring {
   unsigned base, barriers;
-  Stage stage;
-  __device__ unsigned at(const RingPosition& p) const { return base + p.stage * stage.bytes; }
+  const Layout& layout;
+  int team;
+  unsigned first, last;
+  __device__ unsigned x_at(int stage) const {
+    return base + (team * layout.stages + stage) * layout.x;
+  }
+  __device__ unsigned pairs_at(int stage) const { return base + layout.pairs_at(team, stage); }
   __device__ unsigned full(int stage) const { return barriers + 8 * stage; }
   __device__ unsigned empty(int stage) const { return barriers + 8 * (most_stages + stage); }
-  /// Waits until the consumers left the stage.
+  /// Waits until the team left the stage.
   __device__ void wait_empty(const RingPosition& p) const {
     if (p.round > 0) mbarrier_wait(empty(p.stage), (p.round - 1) & 1);
   }
 };
 
-/// One warp, a lane a pair of each unit: the pairs of units [first, last).
-__device__ void bring_pairs(const View& a, const Ring& ring, int stages, unsigned first,
-                            unsigned last) {
-  const unsigned lane = threadIdx.x % 32;
-  if (lane >= unit_pairs || first == last) return;
-  const unsigned columns = a.tile_columns();
-  // Behind the last rows the last pairs come again: their products are not stored.
-  const auto bounds = [&](unsigned unit) {
-    const unsigned row = min(unit / columns * unit_pairs + lane, unsigned(a.row_pairs() - 1));
+/// Has the copy engine bring a pair of a unit, if the matrix has rows there.
+struct Pair {
+  unsigned index, from = 0, bytes = 0;
+  __device__ Pair(const View& a, unsigned index, unsigned unit, unsigned last) : index(index) {
+    const unsigned columns = a.tile_columns(), row = unit / columns * unit_pairs + index;
+    if (unit >= last || row >= unsigned(a.row_pairs())) return;
     const unsigned* offset = a.offset + (row * columns + unit % columns);
-    return uint2{offset[0], offset[1]};
-  };
+    from = offset[0], bytes = 16 * (offset[1] - from);
+  }
+  __device__ void bring(const View& a, const Ring& ring, int stage) const {
+    mbarrier_arrive_expecting(ring.full(stage), bytes);
+    if (bytes == 0) return;
+    mbarrier_bulk_copy(ring.pairs_at(stage) + index * ring.layout.pair,
+                       a.stream + 16 * size_t(from), bytes, ring.full(stage));
+  }
+};
+
+/// The warp that brings a team's pairs. A lane has one of each round of its stage.
+__device__ void bring_pairs(const View& a, const Ring& ring) {
+  const int lane = threadIdx.x % 32, stages = ring.layout.stages, stage = lane / unit_pairs;
+  const unsigned last = stage < stages ? ring.last : 0;
+  unsigned mine = ring.first + teams * stage;
+  Pair pair(a, lane % unit_pairs, mine, last);
   RingPosition position{stages};
-  uint2 next = bounds(first);
-  for (unsigned unit = first; unit < last; ++unit) {
-    const unsigned from = next.x, bytes = 16 * (next.y - next.x);
-    next = bounds(min(unit + 1, last - 1));
+  for (unsigned unit = ring.first; unit < ring.last; unit += teams) {
     ring.wait_empty(position);
-    const unsigned full = ring.full(position.stage);
-    mbarrier_arrive_expecting(full, bytes);
-    mbarrier_bulk_copy(ring.at(position) + ring.stage.pair_at(lane), a.stream + 16 * size_t(from),
-                       bytes, full);
+    if (stage == position.stage) {
+      pair.bring(a, ring, stage);
+      pair = Pair(a, lane % unit_pairs, mine += teams * stages, last);
+    }
+    __syncwarp();
     position.advance();
   }
 }
 
-/// x_threads threads: the columns of X of units [first, last), eight column numbers of a row
-/// contiguous, then the next row, then the next eight: B of wgmma without swizzle. Two units are on
-/// their way.
+/// The warp that brings a team's X.
 template <class V, int Tiles>
-__device__ void bring_x(const V* x, int batch, int cols, int tile_columns, const Ring& ring,
-                        int stages, unsigned first, unsigned last, int thread) {
-  constexpr int vectors = 8 * Tiles;
-  // A thread has eight columns of every eighth row: two column numbers each of four eights.
-  const int row = thread % 32 / 4, half = thread / 32, t = thread % 4;
-  const VectorRows<V> rows(x, cols);
-  uint4 words[2][Tiles];
-  const auto load = [&](uint4(&to)[Tiles], unsigned unit) {
-    const int column = unit % tile_columns * tile_cols + 32 * half + 8 * t;
-#pragma unroll
-    for (int n = 0; n < Tiles; ++n)
-      to[n] = 8 * n + row < batch ? rows.load(8 * n + row, column) : uint4{};
-  };
-  if (first < last) load(words[0], first);
-  if (first + 1 < last) load(words[1], first + 1);
-  RingPosition position{stages};
-  for (unsigned begin = first; begin < last; begin += 2) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const unsigned unit = begin + i;
-      if (unit >= last) break;
-      ring.wait_empty(position);
-      const unsigned to =
-          ring.at(position) + ring.stage.x + half * (4 * 16 * vectors) + row * 16 + 4 * t;
-#pragma unroll
-      for (int n = 0; n < Tiles; ++n) {
-        const unsigned word[4] = {words[i][n].x, words[i][n].y, words[i][n].z, words[i][n].w};
-#pragma unroll
-        for (int eight = 0; eight < 4; ++eight)
-          asm volatile("st.shared.u32 [%0],%1;" ::"r"(to + eight * (16 * vectors) + n * 128),
-                       "r"(word[eight])
-                       : "memory");
-      }
-      fence_for_tensor_cores();
+__device__ void bring_x(const VectorRows<V>& x, const Ring& ring, unsigned columns) {
+  RingPosition position{ring.layout.stages};
+  unsigned column = ring.first % columns;
+  for (unsigned unit = ring.first; unit < ring.last; unit += teams) {
+    ring.wait_empty(position);
+    x.template copy<8 * Tiles>(ring.x_at(position.stage), column * tile_cols);
+    if (x.aligned) {
+      mbarrier_arrive_after_copies(ring.full(position.stage));
+    } else {
       mbarrier_arrive(ring.full(position.stage));
-      position.advance();
-      if (unit + 2 < last) load(words[i], unit + 2);
     }
+    position.advance();
+    for (column += teams; column >= columns;) column -= columns;
   }
 }
 
-/// A barrier of the warps that expand.
-__device__ __forceinline__ void sync_expanding() {
-  asm volatile("bar.sync 1, %0;" ::"n"(32 * warps) : "memory");
+/// A barrier of the warps that have the same tile of both teams.
+__device__ __forceinline__ void sync_tile(int tile) {
+  asm volatile("bar.sync %0, %1;" ::"r"(1 + tile), "n"(32 * teams) : "memory");
 }
 /// A barrier of all warps: ring barriers, zeros and constants are written.
 __device__ __forceinline__ void sync_start() {
-  asm volatile("bar.sync 2, %0;" ::"n"(threads) : "memory");
+  asm volatile("bar.sync %0, %1;" ::"n"(1 + tiles), "n"(threads) : "memory");
 }
 /// Of a warp that does not wait for the others.
 __device__ __forceinline__ void arrive_start() {
-  asm volatile("bar.arrive 2, %0;" ::"n"(threads) : "memory");
+  asm volatile("bar.arrive %0, %1;" ::"n"(1 + tiles), "n"(threads) : "memory");
+}
+
+/// Adds and returns what was there: after this warp's writes, before its reads that follow.
+__device__ __forceinline__ unsigned add_in_order(unsigned* to, unsigned value) {
+  unsigned before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0,[%1],%2;"
+               : "=r"(before)
+               : "l"(to), "r"(value)
+               : "memory");
+  return before;
 }
 
 /// Sums of one block for the rows of one unit: written to Y, or, where other blocks have the rest
-/// of the columns, to `partial`, which the last of them adds up. A thread's sums are of the same
-/// rows and vectors in every block.
+/// of the columns, to `partial`. A warp has a tile's rows and the half of the vectors that is its
+/// team's; the last of the blocks' warps that have the same ones adds them up.
 template <class V, int Tiles>
-__device__ void finish_rows(float (&sum)[Tiles][4], const View& a, V* y, int batch, float4* partial,
-                            unsigned* arrived, const Share& share, unsigned row_unit,
-                            bool& is_last) {
+__device__ void finish_rows(const float (&sum)[Tiles][4], const View& a, V* y, int batch,
+                            float4* partial, unsigned* arrived, const Share& share,
+                            unsigned row_unit, float4* exchange) {
+  constexpr int half = Tiles / teams;
+  const int warp = threadIdx.x / 32, team = warp / tiles, tile = warp % tiles,
+            lane = threadIdx.x % 32;
+  float total[half][4];
+  float4* given = exchange + tile * (half * 32) + lane;
+  const auto give = [&](int n) {
+    for (int i = 0; i < half; ++i) {
+      const float (&s)[4] = sum[n + i];
+      given[32 * i] = {s[0], s[1], s[2], s[3]};
+    }
+  };
+  const auto take = [&](int n) {
+    for (int i = 0; i < half; ++i) {
+      const float4 v = given[32 * i];
+      const float (&s)[4] = sum[n + i];
+      total[i][0] = s[0] + v.x, total[i][1] = s[1] + v.y;
+      total[i][2] = s[2] + v.z, total[i][3] = s[3] + v.w;
+    }
+  };
+  if (team == 1) give(0);
+  sync_tile(tile);
+  if (team == 0) take(0), give(half);
+  sync_tile(tile);
+  if (team == 1) take(half);
   const unsigned begin = row_unit * a.tile_columns(), first = share.block_of(begin),
                  last = share.block_of(begin + a.tile_columns() - 1);
   if (first != last) {
     // A block shares at most its first rows and its last ones. Only the first of the blocks that
-    // share may have begun with other rows.
+    // share may have begun with other rows, and it is the first one of no others.
     const bool second = share.first(first) < begin;
     const auto part = [&](unsigned block) {
       const unsigned slot = 2 * block + (second && block == first);
-      return partial + slot * Tiles * 32 * warps + threadIdx.x;
+      return partial + (slot * warps + warp) * (half * 32) + lane;
     };
     float4* mine = part(blockIdx.x);
 #pragma unroll
-    for (int n = 0; n < Tiles; ++n)
-      __stcg(mine + n * 32 * warps, float4{sum[n][0], sum[n][1], sum[n][2], sum[n][3]});
-    sync_expanding();
-    if (threadIdx.x == 0) {
-      __threadfence();
-      is_last = atomicAdd(&arrived[row_unit], 1u) == last - first;
-      __threadfence();
-    }
-    sync_expanding();
-    if (!is_last) return;
+    for (int n = 0; n < half; ++n)
+      __stcg(mine + n * 32, float4{total[n][0], total[n][1], total[n][2], total[n][3]});
+    __syncwarp();
+    unsigned* count = arrived + first * warps + warp;
+    unsigned before = 0;
+    if (lane == 0) before = add_in_order(count, 1);
+    if (__shfl_sync(~0u, before, 0) != last - first) return;
+    __syncwarp();
 #pragma unroll
-    for (int n = 0; n < Tiles; ++n)
-      for (int k = 0; k < 4; ++k) sum[n][k] = 0;
-    for (unsigned block = first; block <= last; ++block) {
-      const float4* from = part(block);
+    for (int n = 0; n < half; ++n)
+      for (int k = 0; k < 4; ++k) total[n][k] = 0;
+    for (unsigned block = first; block <= last; block += parts_at_once) {
+      float4 v[parts_at_once][half];
 #pragma unroll
-      for (int n = 0; n < Tiles; ++n) {
-        const float4 v = __ldcg(from + n * 32 * warps);
-        sum[n][0] += v.x, sum[n][1] += v.y, sum[n][2] += v.z, sum[n][3] += v.w;
-      }
+      for (int i = 0; i < parts_at_once; ++i)
+#pragma unroll
+        for (int n = 0; n < half; ++n)
+          v[i][n] = block + i <= last ? __ldcg(part(block + i) + n * 32) : float4{};
+#pragma unroll
+      for (int i = 0; i < parts_at_once; ++i)
+#pragma unroll
+        for (int n = 0; n < half; ++n) {
+          total[n][0] += v[i][n].x, total[n][1] += v[i][n].y;
+          total[n][2] += v[i][n].z, total[n][3] += v[i][n].w;
+        }
     }
-    if (threadIdx.x == 0) arrived[row_unit] = 0;
+    if (lane == 0) *count = 0;
   }
-  const int lane = threadIdx.x % 32, vector0 = 2 * (lane % 4),
-            row0 = row_unit * unit_rows + threadIdx.x / 32 * tile_rows + lane / 4;
+  const int vector0 = team * (8 * half) + 2 * (lane % 4),
+            row0 = row_unit * unit_rows + tile * tile_rows + lane / 4;
 #pragma unroll
-  for (int n = 0; n < Tiles; ++n)
+  for (int n = 0; n < half; ++n)
     for (int k = 0; k < 4; ++k) {
       const int row = row0 + k / 2 * 8, vector = 8 * n + vector0 + k % 2;
-      if (row < a.rows && vector < batch) y[(long)vector * a.rows + row] = V(sum[n][k]);
+      if (row < a.rows && vector < batch) y[(long)vector * a.rows + row] = V(total[n][k]);
     }
 }
 
 /// Tiles: rows of X / 8.
 template <class V, int Tiles>
 __global__ void __launch_bounds__(threads, 1)
-    many_kernel(const __grid_constant__ View a, const __grid_constant__ Stage stage,
+    many_kernel(const __grid_constant__ View a, const __grid_constant__ Layout layout,
                 const V* __restrict__ x, V* __restrict__ y, float4* partial, unsigned* arrived,
-                int batch, int stages) {
-  constexpr int vectors = 8 * Tiles;
-  extern __shared__ __align__(128) unsigned char shared[];
-  __shared__ uint64_t barriers[2 * most_stages];
+                int batch) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  __shared__ uint64_t barriers[teams][2 * most_stages];
   __shared__ unsigned constant_table[32 * Constants::count];
-  __shared__ bool is_last;
   launch_dependents();
-  const Ring ring{shared_address(shared), shared_address(barriers), stage};
   const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32,
-            col_units = a.tile_columns();
+            col_units = a.tile_columns(), stages = layout.stages;
   const Share share{unsigned(row_units(a) * col_units), gridDim.x};
   const unsigned first = share.first(blockIdx.x), last = share.first(blockIdx.x + 1);
-  if (warp == warps) {
-    if (lane == 0) {
-      for (int s = 0; s < stages; ++s)
-        mbarrier_init(ring.full(s), unit_pairs + x_threads), mbarrier_init(ring.empty(s), warps);
+  const int team = warp < warps ? warp / tiles : (warp - warps) / bringing_warps;
+  const Ring ring{
+      shared_address(shared), shared_address(barriers[team]), layout, team, first + team, last};
+  if (warp >= warps) {
+    set_registers<false, bringing_registers>();
+    if ((warp - warps) % bringing_warps == 0) {
+      if (lane < stages) {
+        mbarrier_init(ring.full(lane), unit_pairs + 32);
+        mbarrier_init(ring.empty(lane), tiles);
+      }
       mbarrier_init_fence();
+      __syncwarp();
+      arrive_start();
+      bring_pairs(a, ring);  // the matrix is not of the kernel before, as X is
+    } else {
+      sync_start();
+      wait_for_launches_before();
+      bring_x<V, Tiles>(VectorRows<V>(x, batch, a.cols), ring, col_units);
     }
-    __syncwarp();
-    arrive_start();
-    bring_pairs(a, ring, stages, first, last);
     return;
   }
-  if (warp > warps) {
-    sync_start();
-    wait_for_launches_before();
-    bring_x<V, Tiles>(x, batch, a.cols, col_units, ring, stages, first, last,
-                      threadIdx.x - 32 * (warps + 1));
-    return;
-  }
-  const unsigned zeros = ring.stage.zeros_end() - ring.stage.zeros;
-  for (int half = warp; half < 2 * stages; half += warps) {
-    const unsigned at = half / 2 * ring.stage.bytes + ring.stage.zeros_at(half % 2 * Stage::half);
-    for (unsigned i = 16 * lane; i < zeros; i += 16 * 32)
-      *reinterpret_cast<uint4*>(shared + at + i) = {};
-  }
+  set_registers<true, expanding_registers>();
+  const int tile = warp % tiles;
+  for (int s = tile; s < stages; s += tiles)
+    for (unsigned i = layout.zeros + 16 * lane; i < layout.pairs; i += 16 * 32)
+      *reinterpret_cast<uint4*>(shared + layout.pairs_at(team, s) + i) = {};
   if (warp < Constants::count) constant_table[threadIdx.x] = Constants::value(warp, lane);
   sync_start();
   wait_for_launches_before();
   const Constants constants(shared_address(constant_table));
   float sum[Tiles][4];
-  // 8 columns of Y x 16 bytes are contiguous, then the next 8 columns of Y, then the next 8 of the
-  // inner dimension.
-  const unsigned x_layout = (vectors * 16 >> 4) << 16;
-  const int pair = warp / pair_tiles;
+  unsigned av[4][4] = {};
   RingPosition position{stages};
   int previous = -1;  // stage that the products under way read
-  unsigned row_unit = first / col_units, left = last - first;
-  for (unsigned count = min(left, (row_unit + 1) * col_units - first); left > 0; ++row_unit) {
+  const auto leave = [&] {
+    wgmma_wait();
+    __syncwarp();
+    if (previous >= 0 && lane == 0) mbarrier_arrive(ring.empty(previous));
+  };
+  unsigned unit = ring.first;
+  for (unsigned row_unit = first / col_units; row_unit * col_units < last; ++row_unit) {
 #pragma unroll
     for (int n = 0; n < Tiles; ++n)
       for (int k = 0; k < 4; ++k) sum[n][k] = 0;
-    left -= count;
-    for (; count > 0; --count) {
-      const unsigned base = ring.at(position);
+    const unsigned end = min(last, (row_unit + 1) * col_units);
+    for (; unit < end; unit += teams) {
+      const unsigned pairs = ring.pairs_at(position.stage);
       mbarrier_wait(ring.full(position.stage), position.round & 1);
-      unsigned av[4][4];
-      expand(av, constants, base + ring.stage.pair_at(pair), warp % pair_tiles,
-             base + ring.stage.zeros_at(pair), [&] {
-               wgmma_wait();
-               if (previous >= 0 && lane == 0) mbarrier_arrive(ring.empty(previous));
-             });
-      unsigned b = x_layout | (base + ring.stage.x) >> 4;
+      fence_for_tensor_cores();
+      if (row_unit * unit_pairs + tile / pair_tiles < a.row_pairs()) {
+        expand(av, constants, pairs + tile / pair_tiles * layout.pair, tile % pair_tiles,
+               pairs + layout.zeros, leave);
+      } else {  // these sums are not stored
+        leave();
+      }
+      const uint64_t b = swizzled_descriptor(ring.x_at(position.stage));
       wgmma_fence();
 #pragma unroll
-      for (int k = 0; k < 4; ++k, b += vectors * 32 >> 4)
-        wgmma<V, Tiles>(sum, av[k], uint64_t(128 >> 4) << 32 | b);
+      for (int k = 0; k < 4; ++k) wgmma<V, Tiles>(sum, av[k], b + (32 * k >> 4));
       wgmma_commit();
       previous = position.stage;
       position.advance();
     }
-    wgmma_wait();
-    finish_rows<V, Tiles>(sum, a, y, batch, partial, arrived, share, row_unit, is_last);
-    count = min(left, unsigned(col_units));
+    leave();
+    previous = -1;
+    finish_rows<V, Tiles>(sum, a, y, batch, partial, arrived, share, row_unit,
+                          reinterpret_cast<float4*>(shared + layout.exchange));
   }
 }
 
@@ -283,14 +324,13 @@ cudaError_t launch(const Launch& product) {
   auto* kernel = many_kernel<V, Tiles>;
   static SharedMemoryLimit limit;
   if (const cudaError_t error = limit.raise(kernel, product.device, shared_bytes)) return error;
-  const Stage stage(product.a, 8 * Tiles);
-  const int stages = std::min<int>(most_stages, shared_bytes / stage.bytes);
+  const Layout layout(product.a, 8 * Tiles);
   const int units = row_units(product.a) * product.a.tile_columns();
-  return launch_overlapped(kernel, std::min(product.blocks, units), threads, stages * stage.bytes,
-                           product.stream, product.overlap, product.a, stage,
+  return launch_overlapped(kernel, std::min(product.blocks, units), threads, layout.bytes,
+                           product.stream, product.overlap, product.a, layout,
                            static_cast<const V*>(product.x), static_cast<V*>(product.y),
                            reinterpret_cast<float4*>(product.partial), product.arrived,
-                           product.vectors, stages);
+                           product.vectors);
 }
 
 template <class V>
