@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 #: Vectors up to which bitmap tiles are taken, 64 a launch. 128 vectors at 8192x8192, 50%, on an
-#: H200: 79 us, the dense product with an unpacked copy 153 us; 256 vectors 161 us by the copy, as
-#: four launches would take.
+#: H200: 79 us, the dense product with an unpacked copy 153 us; 256 vectors take 161 us by
+#: the copy, by count about as long as four launches.
 BITMAP_TILES_VECTORS = 128
 
 #: Vectors beyond which a layer's product is taken for a prompt, which is read once: it lays nothing
