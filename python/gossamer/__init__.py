@@ -28,6 +28,7 @@ from .functions import (
 )
 from .packed import PackedArray, compress, multiply
 from .scipy_interop import from_scipy
+from .stacking import hstack, kron, vstack
 from .threads import get_num_threads, set_num_threads
 from .torch_interop import from_torch
 
@@ -64,9 +65,11 @@ __all__ = [
     "from_torch",
     "fromdense",
     "get_num_threads",
+    "hstack",
     "identity",
     "io",
     "issparse",
+    "kron",
     "load_safetensors",
     "macko",
     "multiply",
@@ -78,6 +81,7 @@ __all__ = [
     "use_cpu",
     "use_device",
     "use_gpu",
+    "vstack",
 ]
 
 

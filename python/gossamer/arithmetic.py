@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,7 +44,7 @@ def add(a: SparseArray, other: Any, sign: int) -> Any:
 @structural
 def _add(a: CSRArray, b: CSRArray, sign: int) -> CSRArray:
     arrays = a._arrays
-    pattern, (left, right) = a._pattern, _promoted(arrays, a.data, b.data)
+    pattern, (left, right) = a._pattern, promoted(arrays, a.data, b.data)
     if a._pattern is b._pattern:
         return a._made(pattern, left + right if sign > 0 else left - right)
     return a._made(*arrays.add(pattern, left, b._pattern, right, subtract=sign < 0))
@@ -73,7 +74,7 @@ def _multiply_sparse(a: SparseArray, b: SparseArray) -> SparseArray:
 @structural
 def _intersection(a: CSRArray, b: CSRArray) -> CSRArray:
     arrays = a._arrays
-    pattern, (x, y) = a._pattern, _promoted(arrays, a.data, b.data)
+    pattern, (x, y) = a._pattern, promoted(arrays, a.data, b.data)
     if a._pattern is not b._pattern:
         union, from_a, from_b = a._pattern.union(b._pattern)
         both = np.flatnonzero((from_a >= 0) & (from_b >= 0))
@@ -100,13 +101,14 @@ def _multiply_dense(a: SparseArray, dense: Array) -> SparseArray:
     if shape[1] > 1:
         positions += coo.col
     factors = a._arrays.take(dense.reshape(-1), positions)
-    values, factors = _promoted(a._arrays, a.data, factors)
+    values, factors = promoted(a._arrays, a.data, factors)
     return a._with_data(a._arrays.freeze(values * factors))
 
 
-def _promoted(arrays: Adapter, x: Array, y: Array) -> tuple[Array, Array]:
-    dtype = promote(arrays.dtype_name(x.dtype), arrays.dtype_name(y.dtype))
-    return arrays.astype(x, dtype), arrays.astype(y, dtype)
+def promoted(arrays: Adapter, *values: Array) -> list[Array]:
+    """Cast arrays to the dtype in which they meet."""
+    dtype = reduce(promote, (arrays.dtype_name(x.dtype) for x in values))
+    return [arrays.astype(x, dtype) for x in values]
 
 
 def scale(a: S, factor: Any, divide: bool) -> S:

@@ -42,8 +42,8 @@ _MADE = "scipy.sparse.{name}, and gossamer.from_scipy of it"
 _NEVER = "A.format, which is 'csr', 'csc' or 'coo'"
 
 _FUNCTIONS = {
-    **dict.fromkeys(("block_array", "block_diag", "bmat", "find", "hstack"), _OF_SCIPY),
-    **dict.fromkeys(("kron", "kronsum", "spdiags", "tril", "triu", "vstack"), _OF_SCIPY),
+    **dict.fromkeys(("block_array", "block_diag", "bmat", "find", "kronsum"), _OF_SCIPY),
+    **dict.fromkeys(("spdiags", "tril", "triu"), _OF_SCIPY),
     **{f"{kind}_{f}": _MADE for f in ("array", "matrix") for kind in ("bsr", "dia", "dok", "lil")},
     **{f"isspmatrix_{f}": f"A.format == {f!r}" for f in ("csr", "csc", "coo")},
     **dict.fromkeys([f"isspmatrix_{f}" for f in ("bsr", "dia", "dok", "lil")], _NEVER),

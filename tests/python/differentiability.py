@@ -29,6 +29,8 @@ OPERATIONS = {
     "`sddmm(S, U, V)` by U, V": lambda A, X, x, Y, S: gossamer.sddmm(S, A @ X, X).data,
     "`A @ B`, sparse": lambda A, X, x, Y, S: A.matmat(A.T).data,
     "`A + B`, sparse": lambda A, X, x, Y, S: (A + A.tocsc()).data,
+    "`vstack`, `hstack`": lambda A, X, x, Y, S: _stacked(A).data,
+    "`kron(A, B)`": lambda A, X, x, Y, S: gossamer.kron(A[:3, :2], A[2:5]).data,
     "`A.tocsr()`, `A.tocsc()`": lambda A, X, x, Y, S: A.tocsc().data,
     "`A.tocoo(canonical=True)`": lambda A, X, x, Y, S: A.tocoo(canonical=True).data,
     "`coo_array(...).tocsr(canonical=True)`, duplicates": lambda A, X, x, Y, S: _summed(A.data),
@@ -42,6 +44,10 @@ OPERATIONS = {
     "`diags(d)`": lambda A, X, x, Y, S: gossamer.diags([A.data], [0]).data,
 }
 MODES = ("reverse", "second order", "forward", "Jacobian", "compiled")
+
+
+def _stacked(A):
+    return gossamer.hstack([gossamer.vstack([A, 2 * A]), gossamer.vstack([A.tocsc(), -A])])
 
 
 def _summed(values):

@@ -166,7 +166,7 @@ def test_diagonals_in_scipys_ways():
         ),
         (lambda A: A.tolil(), AttributeError, r"use A.to_scipy\(\).tolil"),
         (lambda A: A.indeces, AttributeError, r"has no attribute 'indeces'$"),
-        (lambda A: gossamer.hstack([A, A]), AttributeError, r"use scipy.sparse.hstack of A.to_sci"),
+        (lambda A: gossamer.tril(A), AttributeError, r"use scipy.sparse.tril of A.to_scipy"),
         (lambda A: gossamer.eye_array(3), AttributeError, r"use gossamer.eye$"),
         (lambda A: gossamer.kernels, AttributeError, r"has no attribute 'kernels'$"),
         (lambda A: A.transpose(0), ValueError, r"axes = 0, expected None or \(1, 0\)"),

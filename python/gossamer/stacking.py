@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrices made of matrices: stacked, and multiplied by Kronecker's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arithmetic import promoted
+from .containers import COOArray, SparseArray
+from .containers.format import check_format
+from .containers.structural import structural
+from .products import check_same_framework, sparse_operand
+from .structure import CooPattern, index_dtype
+
+if TYPE_CHECKING:
+    from .structure import Indices
+
+
+def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
+    """Stack sparse matrices, Gossamer's or SciPy's, one below the other.
+
+    Differentiable by their values, which meet in the dtype of their sum.
+
+    Parameters
+    ----------
+    blocks
+        At least one, of equally many columns.
+    format
+        "csr", "csc" or "coo"; that of the first unless given.
+
+    Raises
+    ------
+    TypeError
+        For what is not sparse, and for matrices over arrays of different frameworks.
+    ValueError
+        For no blocks, different numbers of columns or another format.
+    """
+    first, *others = _blocks("vstack", blocks)
+    format = _format("vstack", format, first)
+    columns = {block.shape[1] for block in (first, *others)}
+    if len(columns) > 1:
+        raise ValueError(
+            f"vstack: blocks have {sorted(columns)} columns; they must have equally many"
+        )
+    return _stacked(first, *others).asformat(format)
+
+
+def hstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
+    """Stack sparse matrices side by side; as `vstack`, with rows and columns exchanged."""
+    matrices = _blocks("hstack", blocks)
+    format = _format("hstack", format, matrices[0])
+    rows = {block.shape[0] for block in matrices}
+    if len(rows) > 1:
+        raise ValueError(f"hstack: blocks have {sorted(rows)} rows; they must have equally many")
+    return vstack([block.T for block in matrices]).T.asformat(format)
+
+
+def kron(A: Any, B: Any, format: str | None = None) -> SparseArray:
+    """Kronecker product of two sparse matrices: every element of A times B, in its place.
+
+    Of shape (m p, n q) for shapes (m, n) and (p, q), with a value for each pair of stored values,
+    differentiable by both. In A's format unless another is given.
+
+    Raises
+    ------
+    TypeError
+        For what is not sparse, and for matrices over arrays of different frameworks.
+    ValueError
+        For a shape beyond 2**63 - 1, or another format.
+    """
+    a, b = _matrices("kron", {"A": A, "B": B})
+    format = _format("kron", format, a)
+    shape = a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]
+    if max(shape) >= 2**63:
+        raise ValueError(f"kron: the product has shape {shape}, expected lengths below 2**63")
+    return _kron(a, b).asformat(format)
+
+
+def _blocks(function: str, blocks: Sequence[Any]) -> list[SparseArray]:
+    if isinstance(blocks, SparseArray) or not len(blocks):
+        raise ValueError(f"{function}: blocks = {blocks!r}, expected a list of sparse arrays")
+    return _matrices(function, {f"blocks[{i}]": block for i, block in enumerate(blocks)})
+
+
+def _matrices(function: str, given: dict[str, Any]) -> list[SparseArray]:
+    matrices: list[SparseArray] = []
+    for argument, x in given.items():
+        matrix = sparse_operand(x, f"{function}: {argument}")
+        if matrix is None:
+            raise TypeError(
+                f"{function}: {argument} is {type(x).__name__}, expected a sparse array; make it "
+                f"one with gossamer.fromdense"
+            )
+        check_same_framework(matrices[0] if matrices else matrix, matrix)
+        matrices.append(matrix)
+    return matrices
+
+
+def _format(function: str, format: str | None, first: SparseArray) -> str:
+    if format is None:
+        return first.format
+    check_format(function, format)
+    return format
+
+
+@structural
+def _stacked(first: SparseArray, *others: SparseArray) -> SparseArray:
+    blocks = [block.tocoo() for block in (first, *others)]
+    patterns = [block._pattern.on_host() for block in blocks]
+    above = np.cumsum([0, *(pattern.rows for pattern in patterns)])
+    row = np.concatenate([p.row + start for p, start in zip(patterns, above[:-1], strict=True)])
+    col = np.concatenate([pattern.col for pattern in patterns])
+    values = promoted(first._arrays, *(block.data for block in blocks))
+    shape = int(above[-1]), first.shape[1]
+    data = first._arrays.concatenate(values)
+    flags = (all(p.sorted for p in patterns), all(p.canonical for p in patterns))
+    return _placed(first, data, shape, row, col, *flags)
+
+
+@structural
+def _kron(a: SparseArray, b: SparseArray) -> SparseArray:
+    arrays, left, right = a._arrays, a.tocoo(), b.tocoo()
+    p, q = left._pattern.on_host(), right._pattern.on_host()
+    x, y = promoted(arrays, left.data, right.data)
+    values = arrays.gather(x, np.repeat(np.arange(p.nnz), q.nnz)) * arrays.gather(
+        y, np.tile(np.arange(q.nnz), p.nnz)
+    )
+    row = np.add.outer(p.row * np.int64(q.rows), q.row).ravel()
+    col = np.add.outer(p.col * np.int64(q.cols), q.col).ravel()
+    return _placed(a, values, (p.rows * q.rows, p.cols * q.cols), row, col)
+
+
+def _placed(
+    beside: SparseArray,
+    data: Any,
+    shape: tuple[int, int],
+    row: Indices,
+    col: Indices,
+    *flags: bool,
+) -> COOArray:
+    """COO matrix of values that an operation made, its positions where those of another are."""
+    dtype = index_dtype(*shape, len(row), at_least=beside.index_dtype)
+    pattern = CooPattern(*shape, row.astype(dtype), col.astype(dtype), *flags)
+    return COOArray(pattern, beside._arrays.freeze(data), beside._arrays)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrices made of matrices, against NumPy's of the dense ones; gradients: test_frameworks.py."""
+
+import gossamer
+import numpy as np
+import pytest
+from battery.battery import matrices
+from cases import FORMATS, build, every_format, every_index_dtype, named
+
+SMALL = [m for m in matrices() if m.rows * m.cols <= 1024]
+every_small = pytest.mark.parametrize("matrix", SMALL, ids=lambda m: m.name)
+
+
+@every_small
+@every_format
+def test_stacks(matrix, format):
+    A = build(matrix, np.float64, format)
+    below = gossamer.random_array((3, matrix.cols), density=0.5, dtype="float32", rng=0)
+    beside = gossamer.random_array((matrix.rows, 2), density=0.5, rng=1, format="coo")
+    dense = A.todense()
+    for stack, other, along in (
+        (gossamer.vstack, below, np.vstack),
+        (gossamer.hstack, beside, np.hstack),
+    ):
+        stacked = stack([A, other, A])
+        assert (stacked.format, stacked.dtype) == (format, np.float64)
+        np.testing.assert_array_equal(stacked.todense(), along([dense, other.todense(), dense]))
+        assert stacked.nnz == 2 * A.nnz + other.nnz
+
+
+@every_small
+@every_format
+def test_kronecker_products(matrix, format):
+    A = build(matrix, np.complex128, format)
+    B = gossamer.random_array((3, 2), density=0.5, rng=0)
+    with np.errstate(all="ignore"):
+        for left, right in ((A, B), (B, A)):
+            product = gossamer.kron(left, right, format=format)
+            assert (product.format, product.nnz) == (format, A.nnz * B.nnz)
+            if matrix.name == "nan_inf":  # what is not stored makes no NaN here
+                continue
+            expected = np.kron(left.todense(), right.todense())
+            np.testing.assert_allclose(product.todense(), expected, rtol=1e-14)
+
+
+@every_index_dtype
+def test_what_is_in_order_is_known_to_be(index_dtype):
+    A = build(named("random_0.1"), np.float32, index_dtype=index_dtype).tocsr(canonical=True)
+    stacked = gossamer.vstack([A, A])
+    assert stacked.has_canonical_format
+    assert stacked.index_dtype == index_dtype
+    for format in FORMATS:
+        assert gossamer.hstack([A, A], format=format).format == format
+
+
+def test_a_product_too_long_for_int32_has_wide_indices():
+    A = gossamer.coo_array(([1.0], ([2**20], [2**20])), (2**20 + 1, 2**20 + 1))
+    product = gossamer.kron(A, A)
+    assert product.index_dtype == np.int64
+    assert product.coords == (2**40 + 2**21, 2**40 + 2**21)
+
+
+def _huge():
+    return gossamer.coo_array(([], ([], [])), (2**62, 1))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "error", "message"),
+    [
+        (lambda A: gossamer.vstack([]), ValueError, r"vstack: blocks = \[\], expected a list of"),
+        (lambda A: gossamer.hstack(A), ValueError, r"hstack: blocks = CSRArray.*expected a list"),
+        (lambda A: gossamer.vstack([A, np.eye(2)]), TypeError, r"blocks\[1\] is ndarray, expected"),
+        (lambda A: gossamer.vstack([A, A[:, :1]]), ValueError, r"blocks have \[1, 2\] columns"),
+        (lambda A: gossamer.hstack([A, A[:1]]), ValueError, r"blocks have \[1, 2\] rows"),
+        (lambda A: gossamer.kron(A, [1]), TypeError, r"kron: B is list, expected a sparse array"),
+        (lambda A: gossamer.kron(_huge(), A), ValueError, r"the product has shape"),
+        (lambda A: gossamer.kron(A, A, "bsr"), ValueError, r"kron: format = 'bsr'"),
+    ],
+)
+def test_wrong_blocks(attempt, error, message):
+    with pytest.raises(error, match=message):
+        attempt(gossamer.eye(2))
