@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,7 +26,7 @@ from ..packed import PackedArray
 from ..packed.dense import DenseStorage
 from ..packed.foreign import ForeignStorage, TrackedStorage
 from ..packed.storage import PackedStorage
-from ..structure import Pattern
+from ..structure import Pattern, Selection
 from . import adapter_of, kernels, xla
 from .adapter import Array
 from .differentiable import DifferentiableAdapter
@@ -241,6 +241,15 @@ class _Operation:
         return jnp.stack(members), 0
 
 
+@wraps(kernels.matmul)
+def _matmul(values: Any, x: Any, pattern: Pattern, transpose: bool, swapped: bool) -> Any:
+    # With the transposed positions, as compiled programs have them: the bits are the same.
+    if transpose:
+        pattern, index_map = pattern.transpose()
+        values = kernels.segment_sum(values, Selection(pattern.nnz, index_map))
+    return kernels.matmul(values, x, pattern, False, swapped)
+
+
 def _batched_matmul(
     operand: int, values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: bool
 ) -> Array | None:
@@ -262,7 +271,7 @@ def _batched_tracked(
 
 matmul = _Operation(
     2,
-    kernels.matmul,
+    _matmul,
     lambda values, x, *static: kernels.matmul_shape(x.shape, *static),
     gradients.matmul,
     _batched_matmul,
