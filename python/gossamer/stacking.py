@@ -80,7 +80,7 @@ def kron(A: Any, B: Any, format: str | None = None) -> SparseArray:
 
 
 def _blocks(function: str, blocks: Sequence[Any]) -> list[SparseArray]:
-    if isinstance(blocks, SparseArray) or not len(blocks):
+    if not isinstance(blocks, list | tuple) or not blocks:
         raise ValueError(f"{function}: blocks = {blocks!r}, expected a list of sparse arrays")
     return _matrices(function, {f"blocks[{i}]": block for i, block in enumerate(blocks)})
 

@@ -68,6 +68,7 @@ def _huge():
     ("attempt", "error", "message"),
     [
         (lambda A: gossamer.vstack([]), ValueError, r"vstack: blocks = \[\], expected a list of"),
+        (lambda A: gossamer.vstack(None), ValueError, r"vstack: blocks = None, expected a list of"),
         (lambda A: gossamer.hstack(A), ValueError, r"hstack: blocks = CSRArray.*expected a list"),
         (lambda A: gossamer.vstack([A, np.eye(2)]), TypeError, r"blocks\[1\] is ndarray, expected"),
         (lambda A: gossamer.vstack([A, A[:, :1]]), ValueError, r"blocks have \[1, 2\] columns"),
