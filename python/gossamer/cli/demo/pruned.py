@@ -17,8 +17,9 @@ from gossamer.cli.demo.weights import Layer
 DENSITIES = (0.5, 0.1)
 DTYPES = ("float32", "float16", "int8")
 
-# Seconds of rest before a pass, in which the threads of the library before go to sleep.
-_PAUSE = 0.05
+# Seconds of rest before a pass, in which the threads of the library before go to sleep: OpenBLAS's
+# keep a core busy for 0.13.
+_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
