@@ -27,7 +27,7 @@ struct RowPiece {
 /// The pieces of rows that matmul_transposed adds up apart from each other. Reads every index once.
 ///
 /// They follow from the pattern alone, whatever the number of threads. Their columns together are
-/// at most half as many as its positions, of two pieces twice as many.
+/// at most half as many as its positions, of two pieces twice as many; one piece may have them all.
 std::vector<RowPiece> row_pieces(const CsrPattern& pattern);
 
 /// Y = Aᵀ X, or Aᴴ X, without a transposed structure: every row of A is added into the sums of its

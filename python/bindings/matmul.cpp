@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gossamer/matmul.hpp"
 
+#include <utility>
+#include <vector>
+
 #include "module.hpp"
 #include "patterns.hpp"
 
@@ -24,8 +27,12 @@ void bind_matmul(nb::module_& m) {
          bool conjugate) {
         const CsrView a = with_values(pattern, values, "data");
         const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
-        // Made once, under the interpreter's lock, and not written again.
-        if (pattern.pieces.empty()) pattern.pieces = row_pieces(a.pattern);
+        if (pattern.pieces.empty()) {
+          std::vector<RowPiece> pieces;
+          run_engine(a.pattern.nnz, [&] { pieces = row_pieces(a.pattern); });
+          // Kept under the interpreter's lock, and not written again.
+          if (pattern.pieces.empty()) pattern.pieces = std::move(pieces);
+        }
         run_engine(a.pattern.nnz + size_of(y_view),
                    [&] { matmul_transposed(a, pattern.pieces, x_view, y_view, conjugate); });
       },

@@ -163,6 +163,25 @@ TEST_CASE("row_pieces cover every row, and their columns are few") {
   }
 }
 
+TEST_CASE("row_pieces are not widened by rows without entries") {
+  std::mt19937_64 random(7);
+  BatteryMatrix matrix{"empty rows first", 60'000, 2'000'000, {}, {}, {}, {}};
+  for (std::int64_t i = 40'000; i < matrix.rows; ++i) {
+    for (std::int64_t p = 0; p < 20; ++p) {
+      matrix.row.push_back(i);
+      matrix.col.push_back(1000 * p + static_cast<std::int64_t>(random() % 1000));
+      matrix.real.push_back(1);
+      matrix.imag.push_back(0);
+    }
+  }
+  const OwnedCsr<float, std::int32_t> a(matrix);
+  const std::vector<RowPiece> pieces = row_pieces(a.view().pattern);
+  CHECK(pieces.size() > 2);
+  for (const RowPiece& piece : pieces) {
+    CHECK((piece.first == piece.last || piece.last <= 20'000));
+  }
+}
+
 TEST_CASE("matmul's reference is within the error bound") {
   for (const BatteryMatrix& matrix : battery()) {
     const OwnedCsr<float, std::int32_t> a(matrix);

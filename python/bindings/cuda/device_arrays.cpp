@@ -47,6 +47,9 @@ void view_tensor(ArrayView* view, nb::handle tensor, bool swapped) {
     throw InvalidArgument("View: tensor must have DLPack's exchange API in C, and at most " +
                           std::to_string(ArrayView::max_rank) + " axes");
   }
+  if (found->device.device_type != nb::device::cuda::value) {
+    throw InvalidArgument("View: tensor is not on a GPU");
+  }
   new (view) ArrayView;
   view->data = static_cast<char*>(found->data) + found->byte_offset;
   view->dtype = dtype_of(found->dtype, "tensor");

@@ -156,8 +156,11 @@ class Pattern:
 
     @property
     def adds_rows(self) -> bool:
-        """Whether `multiply_transposed` is faster than a product with the transposed pattern."""
-        return self.nnz >= _ADDED_PER_ROW * self.rows
+        """Whether `multiply_transposed` is faster than a product with the transposed pattern.
+
+        It holds sums for every column, so these must not be many beside the values.
+        """
+        return self.nnz >= _ADDED_PER_ROW * self.rows and self.cols <= 2 * self.nnz
 
     def multiply_transposed(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
         """Write A.T @ x, or A.H @ x, into y; arrays as the engine takes them.

@@ -12,6 +12,17 @@
 
 namespace gossamer {
 
+namespace {
+
+/// Two neighbours as one piece; one without entries adds no columns.
+RowPiece joined(const RowPiece& left, const RowPiece& right) {
+  const RowPiece& a = left.first == left.last ? right : left;
+  const RowPiece& b = right.first == right.last ? left : right;
+  return {left.begin, right.end, std::min(a.first, b.first), std::max(a.last, b.last)};
+}
+
+}  // namespace
+
 std::vector<RowPiece> row_pieces(const CsrPattern& pattern) {
   const std::int64_t cost = pattern.nnz + pattern.rows;
   std::size_t count = 1;
@@ -46,9 +57,7 @@ std::vector<RowPiece> row_pieces(const CsrPattern& pattern) {
   // Two pieces may cost more than their share: they are what lets two threads work.
   while (pieces.size() > 1 && columns() > (pieces.size() > 2 ? pattern.nnz / 2 : 2 * pattern.nnz)) {
     for (std::size_t k = 0; k < pieces.size() / 2; ++k) {
-      const RowPiece &left = pieces[2 * k], &right = pieces[2 * k + 1];
-      pieces[k] = {left.begin, right.end, std::min(left.first, right.first),
-                   std::max(left.last, right.last)};
+      pieces[k] = joined(pieces[2 * k], pieces[2 * k + 1]);
     }
     pieces.resize(pieces.size() / 2);
   }
