@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 from itertools import count
-from secrets import randbits
 from typing import Any
 from weakref import WeakValueDictionary
 
-# PyTorch keeps compiled programs on disk, with the numbers as constants: those of other processes
-# must not be found here.
-_numbers = count(randbits(40) << 22)
+
+def _first_number() -> int:
+    """Return a number that is no other process's.
+
+    PyTorch keeps compiled programs on disk, with the numbers as constants: those of other processes
+    must not be found here.
+    """
+    return int.from_bytes(os.urandom(5), "little") << 22
+
+
+_numbers = count(_first_number())
 
 
 def _renumber() -> None:
     global _numbers
-    _numbers = count(randbits(40) << 22)
+    _numbers = count(_first_number())
 
 
 if hasattr(os, "register_at_fork"):  # a child would go on where its siblings do
@@ -67,6 +73,8 @@ def pin_equal(structure: Any) -> Any:
 
     torch.compile runs what makes structure more than once, and expects the same number each time.
     """
+    from hashlib import sha256  # takes milliseconds to import, for compiled programs only
+
     digests = [sha256(indices).digest() for indices in structure.index_arrays]
     flags = structure.sorted, structure.canonical, str(structure.index_dtype)
     key = type(structure), structure.rows, structure.cols, *flags, *digests
