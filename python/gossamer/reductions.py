@@ -52,7 +52,8 @@ def extreme(a: SparseArray, name: str, axis: int | None) -> Array:
     if axis is None:
         return total_extreme(a, name)
     a = a.T if axis in (0, -2) else a
-    return row_maxima(a) if name == "max" else -row_maxima(-a)
+    # Negated, a largest element of 0 would be -0.
+    return row_maxima(a) if name == "max" else 0 - row_maxima(-a)
 
 
 @structural

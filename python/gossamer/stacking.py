@@ -36,7 +36,7 @@ def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
     TypeError
         For what is not sparse, and for matrices over arrays of different frameworks.
     ValueError
-        For no blocks, different numbers of columns or another format.
+        For no blocks, different numbers of columns, rows beyond 2**63 - 1 or another format.
     """
     first, *others = _blocks("vstack", blocks)
     format = _format("vstack", format, first)
@@ -45,6 +45,7 @@ def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
         raise ValueError(
             f"vstack: blocks have {sorted(columns)} columns; they must have equally many"
         )
+    _check_lengths("vstack", (sum(block.shape[0] for block in (first, *others)), *columns))
     return _stacked(first, *others).asformat(format)
 
 
@@ -55,6 +56,7 @@ def hstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
     rows = {block.shape[0] for block in matrices}
     if len(rows) > 1:
         raise ValueError(f"hstack: blocks have {sorted(rows)} rows; they must have equally many")
+    _check_lengths("hstack", (*rows, sum(block.shape[1] for block in matrices)))
     return vstack([block.T for block in matrices]).T.asformat(format)
 
 
@@ -73,9 +75,7 @@ def kron(A: Any, B: Any, format: str | None = None) -> SparseArray:
     """
     a, b = _matrices("kron", {"A": A, "B": B})
     format = _format("kron", format, a)
-    shape = a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]
-    if max(shape) >= 2**63:
-        raise ValueError(f"kron: the product has shape {shape}, expected lengths below 2**63")
+    _check_lengths("kron", (a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]))
     return _kron(a, b).asformat(format)
 
 
@@ -104,6 +104,11 @@ def _format(function: str, format: str | None, first: SparseArray) -> str:
         return first.format
     check_format(function, format)
     return format
+
+
+def _check_lengths(function: str, shape: tuple[int, ...]) -> None:
+    if max(shape) >= 2**63:
+        raise ValueError(f"{function}: the result has shape {shape}, expected lengths below 2**63")
 
 
 @structural

@@ -109,15 +109,13 @@ def attempt(name, mode, framework):
 
 
 #: Where it is not supported, and what the message says: new positions cannot be made while PyTorch
-#: records Python code; MLX has nothing to record a sparse product in, and no forward mode for
-#: largest elements.
+#: records Python code; MLX has nothing to record a sparse product in.
 REFUSED = {
     ("torch", "compiled"): {
         "`coo_array(...).tocsr(canonical=True)`, duplicates": r"inside torch.compile.*with_data",
         "`diags(d)`": r"inside torch.compile.*with_data",
     },
     ("mlx", "compiled"): {"`A @ B`, sparse": r"sparse @ sparse inside mx.compile"},
-    ("mlx", "forward"): {"`A.max(0)`, `A.min(1)`": r"JVP not yet implemented"},
     ("mlx", "Jacobian"): {"`A @ B`, sparse": r"sparse @ sparse inside mx.compile and mx.vmap"},
 }
 for _mode in MODES:

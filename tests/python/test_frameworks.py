@@ -207,6 +207,30 @@ def test_extremes_see_nan(framework):
         np.testing.assert_array_equal(framework.numpy(A.min(axis)), D.min(axis))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@every_framework
+def test_equal_extremes_share_their_gradient(framework, dtype):
+    """As in dense matrices, zeros included; those of rows 2 and 4 are stored in column 0."""
+    D = np.array([[2.0, 2, 2, 0], [0, -1, -1, -3], [0, 0, -1, -2], [-1, -1, -1, -1], [0, 0, 5, 5]])
+    stored = D != 0
+    stored[[2, 4], 0] = True
+    row, col = np.nonzero(stored)
+    dtype = BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)
+    data = framework.array(D[stored].astype(dtype))
+    A = gossamer.coo_array((data, (row, col)), D.shape)
+    for name in ("max", "min"):
+        for axis in (0, 1):
+            largest = getattr(D, name)(axis, keepdims=True)
+            weights = np.arange(1, largest.size + 1).astype(dtype)
+            shares = (largest == D) / (largest == D).sum(axis, keepdims=True)
+            expected = (shares * np.expand_dims(weights.astype(float), axis))[stored]
+            along = lambda v, name=name, axis=axis: getattr(A.with_data(v), name)(axis)  # noqa: E731
+            given = framework.array(weights)
+            gradient = framework.gradient(lambda v: (along(v) * given).sum(), data)  # noqa: B023
+            rtol = 1e-2 if dtype == BFLOAT16 else 1e-6
+            np.testing.assert_allclose(framework.numpy(gradient).astype(float), expected, rtol)
+
+
 @pytest.mark.parametrize("name", ["complex64", "complex128"])
 @every_framework
 def test_complex_gradients_follow_the_framework(framework, name):
@@ -314,6 +338,8 @@ def test_packed_values_move_within_their_positions(framework):
         framework.numpy(P.with_data(twice).decompress()),
         (W != 0) * 2 * expected[:, None] * np.arange(70),
     )
+    listed = P.with_data([1] * len(P.data))
+    np.testing.assert_array_equal(framework.numpy(listed.data), framework.numpy(Q.data))
     with pytest.raises(ValueError, match=r"with_data: data has shape \(1,\)"):
         P.with_data(ones[:1])
     with pytest.raises(TypeError, match=r"with_data: data has dtype \w*64"):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums, norms, diagonals and traces."""
 
+import gossamer
 import numpy as np
 import pytest
 from cases import (
@@ -90,6 +91,16 @@ def test_trace(format, dtype):
         # The elements of the diagonal are rounded to the dtype before they are added.
         extra = total.scale[0] if dtype.itemsize == 2 else 0
         assert_within(A.trace(), reference, dtype, extra=extra)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_smallest_element_of_zero_is_positive(dtype):
+    A = gossamer.eye(2, dtype=dtype)
+    for axis in (0, 1):
+        smallest = A.min(axis)
+        assert smallest.dtype == A.dtype
+        np.testing.assert_array_equal(smallest.astype(np.float64), [0, 0])
+        assert not np.signbit(smallest).any()
 
 
 def test_half_precision_sums_do_not_overflow_on_the_way():

@@ -60,8 +60,18 @@ def test_a_product_too_long_for_int32_has_wide_indices():
     assert product.coords == (2**40 + 2**21, 2**40 + 2**21)
 
 
-def _huge():
-    return gossamer.coo_array(([], ([], [])), (2**62, 1))
+def test_a_stack_too_long_for_int32_has_wide_indices():
+    A = gossamer.coo_array((np.ones(1), (np.int32([2**31 - 2]), np.int32([0]))), (2**31 - 1, 1))
+    assert A.index_dtype == np.int32
+    for stacked in (gossamer.vstack([A, A]), gossamer.hstack([A.T, A.T]).T):
+        assert stacked.index_dtype == np.int64
+        np.testing.assert_array_equal(stacked.row, [2**31 - 2, 2**32 - 3])
+    longest = gossamer.vstack([_huge(), _huge(2**62 - 1)])
+    assert longest.shape == (2**63 - 1, 1)
+
+
+def _huge(rows=2**62):
+    return gossamer.coo_array(([], ([], [])), (rows, 1))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +84,13 @@ def _huge():
         (lambda A: gossamer.vstack([A, A[:, :1]]), ValueError, r"blocks have \[1, 2\] columns"),
         (lambda A: gossamer.hstack([A, A[:1]]), ValueError, r"blocks have \[1, 2\] rows"),
         (lambda A: gossamer.kron(A, [1]), TypeError, r"kron: B is list, expected a sparse array"),
-        (lambda A: gossamer.kron(_huge(), A), ValueError, r"the product has shape"),
+        (
+            lambda A: gossamer.vstack([_huge()] * 2),
+            ValueError,
+            r"vstack: .* \(9223372036854775808, 1\)",
+        ),
+        (lambda A: gossamer.hstack([_huge().T] * 5), ValueError, r"hstack: .* below 2\*\*63"),
+        (lambda A: gossamer.kron(_huge(), A), ValueError, r"kron: the result has shape"),
         (lambda A: gossamer.kron(A, A, "bsr"), ValueError, r"kron: format = 'bsr'"),
     ],
 )

@@ -133,7 +133,7 @@ class Adapter(ABC):
     def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
         """Return x, an array of ours, raised to values[p] at each positions[p], which may repeat.
 
-        Real; NaN counts as the largest.
+        Real; NaN counts as the largest. Equal elements share the gradient evenly, x's among them.
         """
 
     # ---- operations of the engine --------------------------------------------------------------

@@ -107,9 +107,7 @@ class MLXAdapter(DifferentiableAdapter):
         return x[positions if isinstance(positions, slice) else mx.array(positions)]
 
     def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
-        positions = mx.array(positions)
-        nan = mx.where(mx.isnan(values), values, 0)  # which MLX's maximum does not see
-        return x.at[positions].maximum(values) + mx.zeros_like(x).at[positions].add(nan)
+        return _scatter_max(x, mx.array(positions), values)
 
 
 def _elements(x: Array) -> Any:
@@ -193,6 +191,32 @@ class _Operation:
             return sum(terms[1:], terms[0])
 
         return function(*arrays)
+
+
+def _scatter_max(x: Array, positions: Array, values: Array) -> Array:
+    """Adapter's scatter_max by values; MLX's own gives each of equal elements all the gradient."""
+
+    @mx.custom_function
+    def raised(values: Array) -> Array:
+        values = mx.stop_gradient(values)  # else mx.jvp asks for a rule of scatter's, too
+        nan = mx.where(mx.isnan(values), values, 0)  # which MLX's maximum does not see
+        return x.at[positions].maximum(values) + mx.zeros_like(x).at[positions].add(nan)
+
+    def shares(values: Array, largest: Array) -> Array:
+        ties = mx.isnan(values) | (values == largest[positions])
+        counts = (x == largest).astype(mx.int32).at[positions].add(ties.astype(mx.int32))
+        return ties.astype(values.dtype) / counts[positions].astype(values.dtype)
+
+    @raised.vjp
+    def vjp(values: Array, cotangent: Array, largest: Array) -> Array:
+        return cotangent[positions] * shares(values, largest)
+
+    @raised.jvp
+    def jvp(values: Array, tangent: Array) -> Array:
+        terms = tangent * shares(values, raised(values))
+        return mx.zeros_like(x).at[positions].add(terms)
+
+    return raised(values)
 
 
 # ---- spelled out in MLX's operations ------------------------------------------------------------

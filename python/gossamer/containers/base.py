@@ -333,7 +333,8 @@ class SparseArray(TorchOperators, SparseFormat):
         """Largest element of all, of each column (axis 0) or of each row (axis 1); NaN if one is.
 
         Elements that are not stored count as zeros. Raises ValueError for a matrix without
-        elements, TypeError for complex ones along an axis; ``out`` as in `sum`.
+        elements, TypeError for complex ones along an axis; ``out`` as in `sum`. Equal elements
+        share the gradient evenly; those that are not stored count as one.
         """
         reductions.check_no_out("max", out)
         return reductions.extreme(self, "max", axis)

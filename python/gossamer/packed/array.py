@@ -140,6 +140,7 @@ class PackedArray(TorchOperators):
         ----------
         data
             Array of the framework, laid out as `data` is, float32, float16 or bfloat16; borrowed.
+            A list takes the dtype of the values.
             Elements in slots of fillers, which stand for no position, are taken as zeros.
 
         Raises
@@ -156,6 +157,8 @@ class PackedArray(TorchOperators):
                 f"they are; pack it as float32, float16 or bfloat16"
             )
         arrays = stored.arrays
+        if isinstance(data, list | tuple):
+            data = arrays.dense_operand(data, stored.values, "with_data: data")
         if adapter_of(data) is not arrays:
             raise TypeError(
                 f"with_data: data is a {type(data).__module__}.{type(data).__qualname__} and P "
