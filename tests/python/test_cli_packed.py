@@ -88,6 +88,26 @@ def test_info_lists_other_layouts(tmp_path):
     assert listed(tmp_path / "s.npz")["s"]["nnz"] == P.nnz
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[1, 2]",
+        "null",
+        "// a comment\n{}",
+        '{"quantization_config": "none"}',
+        '{"quantization_config": {"quant_method": "awq", "layers": 3}}',
+        "[" * 100_000,
+        "\xff",
+    ],
+    ids=lambda config: config[:32],
+)
+def test_info_lists_a_plain_file_beside_any_configuration(tmp_path, config):
+    numpy_files = pytest.importorskip("safetensors.numpy")
+    numpy_files.save_file({"w": matrix()}, tmp_path / "x.safetensors")
+    (tmp_path / "config.json").write_bytes(config.encode("latin1"))
+    assert listed(tmp_path / "x.safetensors")["w"]["format"] == "dense"
+
+
 @pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.txt", "folder", "missing.npz"])
 def test_info_refuses_what_it_cannot_read(monkeypatch, tmp_path, name):
     pytest.importorskip("safetensors")

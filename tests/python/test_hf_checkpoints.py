@@ -149,13 +149,21 @@ def test_perplexity_takes_a_wrapped_model():
     assert perplexity(wrapped, tokens) == pytest.approx(perplexity(model, tokens))
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "is refused"), OSError(28, "is refused")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "is refused"),
+        OSError(28, "is refused"),
+        ImportError("is refused"),
+        torch.OutOfMemoryError("is refused"),
+    ],
+)
 def test_errors_of_the_system_keep_their_class(error, monkeypatch):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
-    with pytest.raises(OSError, match="is refused") as raised:
+    with pytest.raises(type(error), match="is refused") as raised:
         load_tokenizer("smolm")
     assert raised.value is error
 

@@ -411,15 +411,18 @@ def test_info_lists_packed_layers(folders, dtype):
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("change", "message"),
     [
-        ("[", "config.json beside it describes no model"),
-        ('{"quantization_config": {"quant_method": "gossamer", "layers": {"a": {}}}}', "layer 'a'"),
+        (lambda q: q.update(version=99), "layout version 99, and this Gossamer reads version 1"),
+        (lambda q: q.update(layers=None), "layers = None, expected the layouts"),
+        (lambda q: q["layers"].update({"a": {}}), "layer 'a'"),
+        (lambda q: q["layers"][LAYER].update(slots=0), "mismatched with the 0 of the config"),
+        (lambda q: q["layers"][LAYER].update(offsets="int64"), "offsets = int32, mismatched with"),
     ],
 )
-def test_info_refuses_a_wrong_configuration(folders, config, message):
+def test_info_refuses_a_wrong_configuration(folders, change, message):
     folder, _ = folders
-    (folder / "packed" / "config.json").write_text(config)
+    change_config(folder / "packed", change)
     assert message in refusal(invoke("info", folder / "packed" / "model.safetensors"))
 
 
@@ -429,7 +432,7 @@ def test_commands_name_a_damaged_file(folders):
     file.write_bytes(file.read_bytes()[:-100])
     message = refusal(invoke("eval", folder / "packed", "--text", folder / "text.txt"))
     assert "file not fully covered" in message
-    assert str(folder / "packed") in message
+    assert message.startswith(str(file))
 
 
 def test_bench_llm_at_a_tiny_shape(tmp_path):

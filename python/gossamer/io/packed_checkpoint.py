@@ -10,6 +10,7 @@ parts are says ``quantization_config`` in the ``config.json`` beside them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from .tensor_file import TensorFile
 
 #: Name of the method in ``quantization_config``.
 METHOD = "gossamer"
+
+#: Version of the layout in a checkpoint.
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -103,24 +107,46 @@ def tensor_names(name: str, layout: PackedLayout) -> dict[str, str]:
     return {part: f"{name}.{checkpoint_name(part)}" for part in layout.parts}
 
 
+def read_layouts(layers: Any, version: Any) -> dict[str, PackedLayout]:
+    """Packed layers by name, from the JSON of ``quantization_config``.
+
+    Raises
+    ------
+    ValueError
+        For another version, or a malformed layout.
+    """
+    if version != VERSION:
+        raise ValueError(
+            f"this checkpoint has layout version {version}, and this Gossamer reads version "
+            f"{VERSION}; a newer one may read it"
+        )
+    if not isinstance(layers, Mapping):
+        raise ValueError(f"layers = {layers!r}, expected the layouts of packed layers by name")
+    return {name: PackedLayout.from_dict(name, entry) for name, entry in layers.items()}
+
+
 def layouts_beside(path: Path, file: TensorFile) -> dict[str, PackedLayout]:
     """Packed layers by name of which a model's file holds all parts; none for other files.
 
     Raises
     ------
     ValueError
-        If the ``config.json`` beside it is malformed.
+        If the ``config.json`` beside it is that of a packed model, and malformed or newer.
     """
     config = path.with_name("config.json")
     if not config.is_file():
         return {}
     try:
-        described = json.loads(config.read_text()).get("quantization_config") or {}
-        is_ours = described.get("quant_method") == METHOD
-        entries = dict(described["layers"]) if is_ours else {}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{config.name} beside it describes no model: {error!r}") from error
-    layouts = {name: PackedLayout.from_dict(name, entry) for name, entry in entries.items()}
+        described = json.loads(config.read_bytes())["quantization_config"]
+        is_ours = described["quant_method"] == METHOD
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return {}  # of something else
+    if not is_ours:
+        return {}
+    try:
+        layouts = read_layouts(described.get("layers"), described.get("version", VERSION))
+    except ValueError as error:
+        raise ValueError(f"{config.name} beside it: {error}") from error
     held = set(file.names)
     return {
         name: layout
@@ -137,7 +163,7 @@ def load_layer(file: TensorFile, name: str, layout: PackedLayout) -> PackedArray
     Raises
     ------
     ValueError
-        If its parts are malformed.
+        If its parts are malformed, or not those of the layout.
     """
     names = tensor_names(name, layout)
     parts: dict[str, Any] = {}
@@ -148,6 +174,14 @@ def load_layer(file: TensorFile, name: str, layout: PackedLayout) -> PackedArray
         else:
             parts[part] = file.read(tensor)
     try:
-        return packed_array(layout.format, layout.dtype, layout.shape, parts, copy=False)
+        array = packed_array(layout.format, layout.dtype, layout.shape, parts, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"packed layer {name!r}: {error}") from error
+    found = PackedLayout.of(array).to_dict()
+    for key, expected in layout.to_dict().items():
+        if found[key] != expected:
+            raise ValueError(
+                f"packed layer {name!r} has {key} = {found[key]}, mismatched with the {expected} "
+                f"of the configuration"
+            )
+    return array

@@ -59,7 +59,8 @@ def check_positions(model: Any, what: str, tokens: int) -> None:
 
 def model_positions(model: Any) -> int | None:
     """Tokens that a model takes at once; None if it does not say."""
-    return getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return positions if positions and positions > 0 else None  # XLNet says -1
 
 
 def usual_window(model: Any) -> int:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single files of a model's folder: which are damaged, and what their index says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+#: What transformers reads of a folder. Others may be anything.
+_READ = ("config.json", "*_config.json", "tokenizer.json", "*.index.json", "*.safetensors")
+
+
+@contextmanager
+def open_file(file: str) -> Iterator[Any]:
+    """Open a safetensors file for tensors of PyTorch.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, if it is malformed.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            yield opened
+    except SafetensorError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def read_index(file: str) -> dict[str, str]:
+    """File of each tensor by an index.
+
+    Raises
+    ------
+    ValueError
+        Naming the index, if it is malformed.
+    """
+    weight_map = _read_object(file).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ValueError(f"{file} is no index of safetensors files: weight_map = {weight_map!r}")
+    for tensor, name in weight_map.items():
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{file} is no index of safetensors files: {name!r} for {tensor!r} is no name"
+            )
+    return weight_map
+
+
+def find_damage(folder: str) -> str | None:
+    """Name the first malformed file of a model's folder, and what is wrong; None if all are fine.
+
+    Of weights only the header is read.
+    """
+    for file in sorted({file for pattern in _READ for file in Path(folder).glob(pattern)}):
+        try:
+            if file.suffix == ".safetensors":
+                with open_file(str(file)):
+                    pass
+            elif file.name.endswith(".index.json"):
+                read_index(str(file))
+            else:
+                _read_object(str(file))
+        except ValueError as error:
+            return str(error)
+        except OSError:
+            continue  # not of its content
+    return None
+
+
+def _read_object(file: str) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(file).read_bytes())
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected a JSON object, not a {type(content).__name__}")
+    return content
