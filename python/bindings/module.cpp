@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "exchange.hpp"
 #include "gossamer/errors.hpp"
 #include "gossamer/simd.hpp"
 #include "gossamer/threads.hpp"
@@ -48,6 +49,9 @@ NB_MODULE(_engine, m) {
   m.def(
       "set_simd_target", [](const std::string& target) { set_simd_target(target); },
       nb::arg("target"));
+  m.def(
+      "has_exchange_api", [](nb::handle array) { return python::described(array).has_value(); },
+      nb::arg("array"), "Whether an array describes itself in C, by DLPack's exchange API 1.");
 
   python::bind_matmul(m);
   python::bind_packed(m);

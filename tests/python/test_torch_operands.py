@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors that are not what they look like, as operands of products."""
 
+import ctypes
+
 import gossamer
 import pytest
 
@@ -111,6 +113,41 @@ def test_pytorchs_names_of_products(A):
 
 
 @every_matrix
+def test_operands_of_pytorchs_products_have_names(A):
+    x = torch.arange(3.0)
+    torch.testing.assert_close(torch.mm(A, mat2=x[:, None]), DENSE @ x[:, None])
+    torch.testing.assert_close(torch.mv(vec=x, input=A), DENSE @ x)
+    torch.testing.assert_close(torch.matmul(other=A, input=torch.ones(2)), DENSE.sum(0))
+
+
+@every_matrix
+@pytest.mark.parametrize("name", ["mm", "mv", "matmul"])
+def test_what_pytorchs_products_take_besides_is_refused(A, name):
+    x = torch.ones(3) if name == "mv" else torch.ones(3, 1)
+    y = torch.full((2, *x.shape[1:]), 7.0)
+    with pytest.raises(TypeError, match=rf"torch.{name} of .* its two operands only, not out"):
+        getattr(torch, name)(A, x, out=y)
+    assert y.eq(7).all()
+
+
+@pytest.mark.parametrize("name", ["add", "sub"])
+def test_scaled_sums_are_refused(name):
+    A, function = MATRICES["sparse"], getattr(torch, name)
+    with pytest.raises(TypeError, match=rf"torch.{name} of .*only, not alpha; scale an operand"):
+        function(A, A, alpha=3)
+    torch.testing.assert_close(function(A, other=A).todense(), function(DENSE, DENSE))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128, torch.float64])
+def test_autocast_leaves_alone_what_16_bits_would_cut(dtype):
+    W = DENSE.to(dtype) * (1 + 1j if dtype.is_complex else 1)
+    for values, x in ((W, torch.ones(3, dtype=dtype)), (W, torch.ones(3)), (DENSE, W[1])):
+        layer = gossamer.nn.SparseLinear(gossamer.fromdense(values))
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(layer(x), values.to(dtype) @ x.to(dtype))
+
+
+@every_matrix
 def test_nested_tensors_are_refused(A):
     x = torch.nested.nested_tensor([torch.ones(3), torch.ones(3)], layout=torch.strided)
     with pytest.raises(TypeError, match=r"x is a nested tensor; multiply x.unbind\(\) one by one"):
@@ -130,3 +167,23 @@ def test_layers_on_the_device_without_elements():
     ):
         y = layer.to("meta")(torch.ones(5, 3, device="meta"))
         assert (y.shape, y.device.type) == ((5, 2), "meta")
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"), reason="this PyTorch has no such API"
+)
+@pytest.mark.parametrize("version", [1, 2])
+def test_tensors_are_described_by_the_known_version_of_the_exchange_api(version):
+    pointer, capsule = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_New
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsule.restype = ctypes.py_object
+    capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    name = b"dlpack_exchange_api"
+    head = ctypes.string_at(pointer(torch.Tensor.__dlpack_c_exchange_api__, name), 48)
+    api = ctypes.create_string_buffer(version.to_bytes(4, "little") + head[4:])
+
+    class Other(torch.Tensor):
+        __dlpack_c_exchange_api__ = capsule(ctypes.addressof(api), name, None)
+
+    other = torch.empty(0).as_subclass(Other)
+    assert gossamer._engine.has_exchange_api(other) == (version == 1)

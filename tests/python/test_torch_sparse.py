@@ -225,6 +225,18 @@ def test_training_compiles_without_a_graph_break():
         torch.testing.assert_close(got, parameter.grad)
 
 
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.vmap])
+@pytest.mark.parametrize("make", [nn.SparseLinear, lambda A: lambda x: x @ A.T])
+def test_compiled_functions_outlive_transformations(make, transform):
+    layer, x = make(sparse()), operand(3, 7)
+    compiled = torch.compile(lambda x: layer(x).square().sum(), backend="aot_eager")
+    expected = layer(x).square().sum()
+    for _ in range(2):
+        transformed = transform(compiled)(x)
+        torch.testing.assert_close(transformed, transform(lambda x: layer(x).square().sum())(x))
+        torch.testing.assert_close(compiled(x), expected)
+
+
 def test_what_cannot_be_compiled_says_so():
     A, x = sparse(rows=7), operand(7)
     forward = torch.compile(
@@ -371,6 +383,7 @@ def test_sparse_linear_is_a_linear_layer():
     torch.testing.assert_close(layer.values.grad, dense_layer.weight.grad[mask])
     torch.testing.assert_close(layer.bias.grad, dense_layer.bias.grad)
     assert layer.double()(x.double()).dtype is torch.float64
+    layer.float()
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype is torch.bfloat16
 

@@ -18,13 +18,16 @@ class TorchOperators:
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Call the operator's method of the container; every other function is not supported."""
-        from .torch.operators import operator_name
+        """Call the operator's method of the container; every other function is not supported.
+
+        Raises TypeError for keywords beside the operands, such as ``out``.
+        """
+        from .torch.operators import operands, operator_name
 
         name = operator_name(func)
         if name is None:
             return NotImplemented
-        left, right = args
+        left, right = operands(func, args, kwargs or {})
         if name.startswith("r"):
             left, right, name = right, left, name[1:]
         if isinstance(left, cls):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 #: Vectors up to which bitmap tiles are taken, 64 a launch. 128 vectors at 8192x8192, 50%, on an
 #: H200: 79 us, the dense product with an unpacked copy 153 us; 256 vectors take 161 us by
 #: the copy, by count about as long as four launches.
@@ -20,6 +22,7 @@ _DELTA_ROWS = ((0.6, 0.83), (0.4, 0.65), (0.25, 0.47), (0.15, 0.38), (0.075, 0.2
 _TILES, _UNPACKED = 0.81, 3.5
 
 
+@cache
 def delta_rows_vectors(density: float, tiles: bool) -> int:
     """Vectors up to which delta rows, one vector after the other, are the fastest."""
     one = next(time for at_least, time in _DELTA_ROWS if density >= at_least)

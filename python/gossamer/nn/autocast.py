@@ -7,10 +7,16 @@ import torch
 
 from ..arrays.torch.host import NAMES
 
+#: What autocast leaves alone: 16 bits would cut it.
+_KEPT = {torch.float64, torch.complex64, torch.complex128}
 
-def autocast_dtype(x: torch.Tensor, layer: str) -> torch.dtype | None:
+
+def autocast_dtype(
+    x: torch.Tensor, layer: str, values: torch.Tensor | None = None
+) -> torch.dtype | None:
     """Dtype that autocast asks for on x's device, or None where it is off.
 
+    None too where x, or the values of the layer, are complex or float64: PyTorch casts no such.
     Raises TypeError naming the layer if x is no tensor of values.
     """
     if not isinstance(x, torch.Tensor):
@@ -19,4 +25,6 @@ def autocast_dtype(x: torch.Tensor, layer: str) -> torch.dtype | None:
         raise TypeError(f"{layer}: x has dtype {x.dtype}; convert it, as with x.to(torch.float32)")
     device = x.device.type
     is_cast = device != "meta" and torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if is_cast else None
+    if not is_cast or x.dtype in _KEPT or (values is not None and values.dtype in _KEPT):
+        return None
+    return torch.get_autocast_dtype(device)

@@ -116,12 +116,12 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features)."""
-        dtype = autocast_dtype(x, "SparseLinear")
+        values, bias = self.values, self.bias
+        dtype = autocast_dtype(x, "SparseLinear", values)
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(
                 f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
-        values, bias = self.values, self.bias
         if dtype is not None or x.dtype is not values.dtype:
             dtype = dtype or DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
             values, x = values.to(dtype), x.to(dtype)

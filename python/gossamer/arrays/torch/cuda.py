@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from ... import _engine
 from ...cuda.library import engine
 from ...cuda.memory import Memory
 from ...cuda.packed import DeviceMatrix, Parts
@@ -36,7 +37,7 @@ _device = cache(partial(torch.device, "cuda"))
 
 
 #: Newer versions of PyTorch describe a tensor in C, in a tenth of the time.
-_DESCRIBES_TENSORS = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
+_DESCRIBES_TENSORS = _engine.has_exchange_api(torch.empty(0))
 
 
 class TorchMemory(Memory):
@@ -80,7 +81,8 @@ class TorchMemory(Memory):
         return x.clone()
 
     def astype(self, x: torch.Tensor, dtype: str) -> torch.Tensor:
-        return x.to(_DTYPES[dtype])
+        wanted = _DTYPES[dtype]
+        return x if x.dtype is wanted else x.to(wanted)
 
     def from_host(self, x: Any, device: int) -> torch.Tensor:
         return to_tensor(x).to(torch.device("cuda", device))

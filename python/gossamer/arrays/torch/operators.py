@@ -17,6 +17,9 @@ _OPERATORS = {
     "rsub": (torch.Tensor.__rsub__,),
 }
 
+#: What PyTorch calls the operands, the first one first.
+_OPERAND_NAMES = ("input", "other", "mat2", "vec")
+
 
 def operator_name(function: Any) -> str | None:
     """Name of the operator, such as "matmul", or None if containers do not have it.
@@ -29,6 +32,25 @@ def operator_name(function: Any) -> str | None:
         if function in functions:
             return name
     return None
+
+
+def operands(
+    function: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both operands that an operator's function was called with, by position or by name.
+
+    Raises TypeError if it was given more, such as ``out`` or ``alpha``.
+    """
+    others = {name: given for name, given in keywords.items() if given is not None}
+    named = [others.pop(name) for name in _OPERAND_NAMES if name in others]
+    found = (*args, *named)
+    if others or len(found) != 2:
+        names = ", ".join(others) or f"{len(found)} arguments"
+        raise TypeError(
+            f"torch.{function.__name__} of a sparse or packed matrix takes its two operands only, "
+            f"not {names}; scale an operand before instead of alpha, copy the result instead of out"
+        )
+    return found
 
 
 def _teach_reversed_matmul() -> bool:
