@@ -234,8 +234,10 @@ class DeviceMatrix:
         with self._lock:
             tiles = vectors > 1 and vectors > self.few
             if transpose or (tiles and not self._takes_tiles(vectors, dtype, lays_out_for)):
-                x = x.reshape(vectors, inputs)
-                return self._matmul_unpacked(x, dtype, transpose).reshape(shape)
+                if x.ndim == 2:
+                    return self._matmul_unpacked(x, dtype, transpose)
+                flat = x.reshape(vectors, inputs)
+                return self._matmul_unpacked(flat, dtype, transpose).reshape(shape)
             y = memory.empty(shape, dtype, self.device)
             if vectors == 0 or outputs == 0:
                 return y
