@@ -9,7 +9,7 @@ namespace gossamer::cuda {
 
 /// Launches a kernel; `overlap`: it may begin while the one before it on the stream ends.
 template <class... Parameters, class... Arguments>
-cudaError_t launch_overlapped(void (*kernel)(Parameters...), int blocks, int threads,
+cudaError_t launch_overlapped(void (*kernel)(Parameters...), dim3 blocks, int threads,
                               unsigned shared_bytes, cudaStream_t stream, bool overlap,
                               Arguments&&... arguments) {
   cudaLaunchAttribute attribute{};

@@ -25,8 +25,8 @@ struct Case {
   double density;
 };
 
-/// Odd shapes, an empty row, nothing at all, rows that several blocks share, and an x that does not
-/// fit shared memory.
+/// Odd shapes, an empty row, a long gap, nothing at all, rows that several blocks share, and an x
+/// that does not fit shared memory.
 const Case cases[] = {{1, 1, 1.0},     {1, 3000, 0.3},    {17, 33, 0.5},  {70, 257, 0.2},
                       {33, 1025, 0.5}, {130, 177, 0.9},   {40, 512, 0.0}, {3, 0, 0.0},
                       {0, 5, 0.0},     {16, 70000, 0.01}, {530, 300, 0.6}};
@@ -39,6 +39,7 @@ DenseMatrix<T> random_matrix(const Case& c, std::uint32_t seed) {
   std::uniform_real_distribution<double> uniform;
   for (T& x : dense.data) x = uniform(random) < c.density ? narrow<T>(normal(random)) : T{};
   for (std::int64_t j = 0; c.rows > 8 && j < c.cols; ++j) dense.at(5, j) = T{};
+  for (std::int64_t j = c.cols / 4; c.rows > 8 && j < c.cols / 2; ++j) dense.at(6, j) = T{};
   return dense;
 }
 
@@ -198,6 +199,8 @@ TEST_CASE("products by delta rows stay within the bound, bit for bit the same ev
     check_product<float16>(c, format, PackedDType::float8_e4m3, false, 1);
     check_product<bfloat16>(c, format, PackedDType::float8_e4m3, false, 1);
   }
+  // More vectors than one launch takes.
+  check_product<float>({33, 1025, 0.5}, PackedFormat::bitmap, PackedDType::float32, false, 17);
 }
 
 TEST_CASE("products by bitmap tiles stay within the bound, bit for bit the same every time") {

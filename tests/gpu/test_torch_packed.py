@@ -159,6 +159,13 @@ def test_streams_do_not_share_workspace():
             assert all(torch.equal(y, one) for one in got)
 
 
+def test_a_few_vectors_by_a_small_matrix_are_the_products_one_by_one():
+    P = gs.compress(matrix((64, 128), 0.5).cuda(), format="bitmap")
+    X = vectors((8, 128)).cuda()
+    for x, y in zip(X, X @ P.T, strict=True):
+        assert torch.equal(P @ x, y)
+
+
 def test_values_written_anew_are_seen():
     P = gs.compress(matrix((64, 128), 0.5).cuda(), format="bitmap")
     x = torch.ones(128, device="cuda")

@@ -43,7 +43,7 @@ void unpack(const PackedView& packed, const ArrayView& dense, Stream stream, boo
 // ---- Products -----------------------------------------------------------------------------------
 
 /// Bytes at the front of a product's workspace that are zero before it and after it.
-inline constexpr std::size_t zeroed_workspace = std::size_t{1} << 17;
+inline constexpr std::size_t zeroed_workspace = std::size_t{1} << 18;
 
 /// A packed matrix laid out for a kernel of products, in memory that the caller owns.
 ///

@@ -168,7 +168,7 @@ class DeviceMatrix:
     @property
     def few(self) -> int:
         """Vectors up to which products walk delta rows."""
-        return delta_rows_vectors(self._density, self.has_tiles)
+        return delta_rows_vectors(self._density, self.has_tiles, self.rows * self.cols)
 
     @property
     def nbytes(self) -> int:

@@ -9,7 +9,7 @@ from .library import engine
 from .memory import DeviceArray, Memory
 
 #: Bytes of a small buffer, which a product with one vector needs, and how many are made at once.
-_SMALL, _STOCK = 1 << 17, 32
+_SMALL, _STOCK = 1 << 18, 16
 
 
 def refuse_capture(stream: Any, operation: str, advice: str) -> None:

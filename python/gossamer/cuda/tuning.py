@@ -21,9 +21,14 @@ PROMPT_VECTORS = 64
 _DELTA_ROWS = ((0.6, 0.83), (0.4, 0.65), (0.25, 0.47), (0.15, 0.38), (0.075, 0.27), (0.0, 0.21))
 _TILES, _UNPACKED = 0.81, 3.5
 
+# Elements of a matrix whose products wait for the host: one launch, which delta rows make for
+# several vectors, is better than the two of an unpacked copy and its product.
+_SMALL, _SMALL_VECTORS = 1 << 20, 8
+
 
 @cache
-def delta_rows_vectors(density: float, tiles: bool) -> int:
+def delta_rows_vectors(density: float, tiles: bool, elements: int) -> int:
     """Vectors up to which delta rows, one vector after the other, are the fastest."""
     one = next(time for at_least, time in _DELTA_ROWS if density >= at_least)
-    return max(1, int((_TILES if tiles else _UNPACKED) / one))
+    least = _SMALL_VECTORS if elements <= _SMALL and not tiles else 1
+    return max(least, int((_TILES if tiles else _UNPACKED) / one))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._inductor import config
 
 
 def _run(block: nn.Module, *arguments: Any, **options: Any) -> Any:
@@ -19,9 +20,12 @@ def _run(block: nn.Module, *arguments: Any, **options: Any) -> Any:
 
 @cache
 def _compiled() -> Any:
-    # Trying configurations of elementwise kernels would take memory of the size of a GPU's L2, just
-    # when most is taken: 63 MB on an H200.
-    return torch.compile(_run, options={"triton.autotune_pointwise": False})
+    # Trying configurations of kernels would take memory of the size of a GPU's L2, just when most
+    # is taken: 63 MB on an H200.
+    options = {"triton.autotune_pointwise": False}
+    if hasattr(config, "deterministic"):  # reductions, too; since PyTorch 2.9
+        options["deterministic"] = True
+    return torch.compile(_run, options=options)
 
 
 def decoder_blocks(model: Any) -> nn.ModuleList:
