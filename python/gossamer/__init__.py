@@ -104,9 +104,7 @@ def __getattr__(name: str) -> Any:
         try:
             return import_module(f"gossamer.{name}")
         except ModuleNotFoundError as error:
-            raise AttributeError(
-                f"gossamer.{name} needs {error.name}, which is not installed"
-            ) from error
+            raise AttributeError(error.msg) from error
     if name in _FUNCTIONS_OF_IO:
         return getattr(import_module("gossamer.io"), name)
     if name == "__version__":

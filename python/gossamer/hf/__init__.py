@@ -4,12 +4,15 @@
 Needs PyTorch and transformers 5.
 """
 
-from .checkpoints import load_model, load_tokenizer, save_checkpoint
-from .generation import Decoder, Generation, generate
-from .packing import pack_model, unpack_model
-from .perplexity import perplexity
-from .quantizer import GossamerConfig, GossamerQuantizer
-from .streaming import LayerReport, compress_checkpoint
+from ..optional import needed_by
+
+with needed_by("gossamer.hf"):
+    from .checkpoints import load_model, load_tokenizer, save_checkpoint
+    from .generation import Decoder, Generation, generate
+    from .packing import pack_model, unpack_model
+    from .perplexity import perplexity
+    from .quantizer import GossamerConfig, GossamerQuantizer
+    from .streaming import LayerReport, compress_checkpoint
 
 __all__ = [
     "Decoder",

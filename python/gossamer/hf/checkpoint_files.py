@@ -39,7 +39,7 @@ def read_index(file: str) -> dict[str, str]:
     ValueError
         Naming the index, if it is malformed.
     """
-    weight_map = _read_object(file).get("weight_map")
+    weight_map = read_object(file).get("weight_map")
     if not isinstance(weight_map, dict):
         raise ValueError(f"{file} is no index of safetensors files: weight_map = {weight_map!r}")
     for tensor, name in weight_map.items():
@@ -63,7 +63,7 @@ def find_damage(folder: str) -> str | None:
             elif file.name.endswith(".index.json"):
                 read_index(str(file))
             else:
-                _read_object(str(file))
+                read_object(str(file))
         except ValueError as error:
             return str(error)
         except OSError:
@@ -71,7 +71,14 @@ def find_damage(folder: str) -> str | None:
     return None
 
 
-def _read_object(file: str) -> dict[str, Any]:
+def read_object(file: str) -> dict[str, Any]:
+    """Object of a JSON file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, if it holds none.
+    """
     try:
         content = json.loads(Path(file).read_bytes())
     except (RecursionError, ValueError) as error:

@@ -21,7 +21,7 @@ from ..io.atomic import check_keeps
 from ..io.packed_checkpoint import PackedLayout, checkpoint_name
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
-from .checkpoint_files import open_file, read_index
+from .checkpoint_files import open_file, read_index, read_object
 from .checkpoints import load_tokenizer, locate, reading, writing
 from .packing import packable_layers
 from .quantizer import GossamerConfig
@@ -98,6 +98,9 @@ def compress_checkpoint(
     with reading(folder):
         config = transformers.AutoConfig.from_pretrained(folder)
         files = _tensor_files(folder)
+        settings = _file(folder, "generation_config.json")
+        if settings is not None:
+            read_object(settings)
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError("the model is packed or quantized already; give the one it was made from")
     with reading(folder):
@@ -137,7 +140,6 @@ def compress_checkpoint(
         shards.finish()
         config.quantization_config = GossamerConfig(layouts)
         config.save_pretrained(beside)
-        settings = _file(folder, "generation_config.json")
         if settings is not None:
             shutil.copyfile(settings, beside / "generation_config.json")
     return reports

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers of PyTorch over sparse and packed weights."""
 
-from .packed_linear import PackedLinear, pack_linears
-from .sparse_linear import SparseLinear
+from ..optional import needed_by
+
+with needed_by("gossamer.nn"):
+    from .packed_linear import PackedLinear, pack_linears
+    from .sparse_linear import SparseLinear
 
 __all__ = ["PackedLinear", "SparseLinear", "pack_linears"]
