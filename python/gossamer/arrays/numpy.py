@@ -175,10 +175,7 @@ class NumPyAdapter(Adapter):
         if x.ndim > _MAX_RANK:
             x = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
         y = np.empty((*x.shape[:-2], *shape[-2:]), x.dtype)
-        operands = bits(values), bits(x), bits(y)
-        if swapped and x.ndim > 1:
-            operands = operands[0], operands[1].swapaxes(-1, -2), operands[2].swapaxes(-1, -2)
-        pattern.multiply(*operands, conjugate)
+        pattern.multiply(bits(values), bits(x), bits(y), conjugate, swapped)
         return y.reshape(shape)
 
     def spgemm(

@@ -143,8 +143,12 @@ class Pattern:
             self.rows, self.cols, self.row_indices(), self.indices, self.sorted, self.canonical
         )
 
-    def multiply(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
+    def multiply(
+        self, values: Any, x: Any, y: Any, conjugate: bool = False, swapped: bool = False
+    ) -> None:
         """Write A @ x, or conj(A) @ x, into y; arrays as the engine takes them.
+
+        Swapped, x and y have their last two axes exchanged: a vector in each row.
 
         The first product looks for rows that repeat the row before, one column to the right, as in
         bands and stencils: products that know them read a run's columns once. An index is kept for
@@ -152,7 +156,7 @@ class Pattern:
         """
         if not self._runs_known:
             self.find_runs()
-        _engine.matmul(self.handle, values, x, y, conjugate)
+        _engine.matmul(self.handle, values, x, y, conjugate, swapped)
 
     @property
     def adds_rows(self) -> bool:
