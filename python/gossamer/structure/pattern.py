@@ -152,7 +152,7 @@ class Pattern:
 
         The first product looks for rows that repeat the row before, one column to the right, as in
         bands and stencils: products that know them read a run's columns once. An index is kept for
-        each run, where these have 8 rows on the average.
+        each run, where these have 4 rows on the average.
         """
         if not self._runs_known:
             self.find_runs()
@@ -177,7 +177,7 @@ class Pattern:
     def find_runs(self) -> None:
         """Let products know the runs, before the first one."""
         if not self._runs_known and self.nnz >= _FEWEST_WITH_RUNS:
-            starts = self._empty(self.rows // 8 + 1)
+            starts = self._empty(self.rows // 4 + 1)
             runs = _engine.find_runs(self.handle, starts)
             if runs:
                 self.handle.use_runs(starts[: runs + 1].copy(), runs)

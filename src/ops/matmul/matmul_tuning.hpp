@@ -37,6 +37,11 @@ inline constexpr int matmul_run_ahead = 4096;
 /// with 32.
 inline constexpr int matmul_blocks_ahead = 16;
 
+/// Bytes of a result that is written past the caches where its rows are whole cache lines. Written
+/// by two threads, 64 MiB that were written before: 0.072 ns a byte through the caches, 0.024 past
+/// them.
+inline constexpr std::int64_t matmul_streamed_result = 32 << 20;
+
 /// Columns of a run, and stretches of them side by side, up to which its rows are taken together.
 inline constexpr int matmul_run_columns = 512;
 inline constexpr int matmul_run_stretches = 64;
