@@ -128,6 +128,19 @@ def packed_matmul(x: Any, matrix: Any, transpose: bool, swapped: bool) -> Any:
     return matrix.matmul(x, transpose, swapped)
 
 
+def verified(values: Any, x: Any, matrix: Any) -> Any:
+    """Return x where 8-bit values are those of a packed matrix; raise ValueError if they are not.
+
+    What traces values cannot look at them before.
+    """
+    if not np.array_equal(values.view(np.uint8), matrix.values.view(np.uint8)):
+        raise ValueError(
+            f"a packed array of {matrix.dtype_name} got other values as a leaf: they are rounded "
+            f"and stay as they are; pack it as float32, float16 or bfloat16"
+        )
+    return x
+
+
 def tracked_packed_matmul(values: Any, x: Any, slots: Any, transpose: bool, swapped: bool) -> Any:
     """P X, or Pᵀ X, for a matrix of these values in its slots; otherwise as `packed_matmul`."""
     return slots.over(values).matmul(x, transpose, swapped)

@@ -124,6 +124,12 @@ def tracked_packed_matmul(
     return y.reshape(shape)
 
 
+def verified(values: Array, x: Array, matrix: Any) -> Array:
+    """Return x where the values are those of the matrix; the program fails where they are not."""
+    check_values(values, len(matrix.values))
+    return _call("verified", x.shape, x.dtype, values, x, matrix=matrix.handle.address)
+
+
 _OPERATIONS: tuple[Callable[..., Array], ...] = (
     matmul,
     sddmm,
@@ -132,6 +138,7 @@ _OPERATIONS: tuple[Callable[..., Array], ...] = (
     todense,
     packed_matmul,
     tracked_packed_matmul,
+    verified,
 )
 #: Operations that a program can call, by the names that they have in `kernels`.
 CALLS = {f.__name__: f for f in _OPERATIONS if f.__name__ in _HANDLERS}
