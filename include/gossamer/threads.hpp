@@ -18,12 +18,12 @@ void set_num_threads(int count);
 using OpenMpParallel = void (*)(void (*part)(void* context), void* context, unsigned threads,
                                 unsigned flags);
 
-/// Runs operations on a team of that runtime from now on, on at most num_threads() of it; on the
-/// engine's own threads again if null.
+/// Runs operations that this thread calls on a team of that runtime from now on, on at most
+/// num_threads() of it; on the engine's own threads again if null.
 ///
-/// For a process whose other library keeps a team: two sets of threads, of which one spins while
-/// the other works, take the cores from each other. Results do not depend on it. A forked child
-/// starts with the engine's own threads.
+/// For calls on behalf of a library that keeps a team: two sets of threads, of which one spins
+/// while the other works, take the cores from each other. Results do not depend on it. A forked
+/// child uses the engine's own threads.
 void use_openmp(OpenMpParallel parallel);
 
 }  // namespace gossamer

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "last_axes.hpp"
 #include "module.hpp"
 #include "patterns.hpp"
 
@@ -13,14 +14,20 @@ void bind_matmul(nb::module_& m) {
   m.def(
       "matmul",
       [](const PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,
-         bool conjugate) {
+         bool conjugate, bool swapped) {
         const CsrView a = with_values(pattern, values, "data");
-        const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+        ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+        if (swapped) {
+          swap_last_axes(x_view);
+          swap_last_axes(y_view);
+        }
         run_engine(a.pattern.nnz + size_of(y_view), [&] { matmul(a, x_view, y_view, conjugate); });
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
-      nb::arg("conjugate") = false,
-      "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them.");
+      nb::arg("conjugate") = false, nb::arg("swapped") = false,
+      "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them, or with the "
+      "last "
+      "two axes exchanged.");
   m.def(
       "matmul_transposed",
       [](PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,

@@ -43,7 +43,8 @@ NB_MODULE(_engine, m) {
       "use_openmp",
       [](std::uintptr_t parallel) { use_openmp(reinterpret_cast<OpenMpParallel>(parallel)); },
       nb::arg("parallel"),
-      "Run operations on the team whose GOMP_parallel is at that address; 0: on own threads.");
+      "Run this thread's operations on the team whose GOMP_parallel is at that address; 0: on own "
+      "threads.");
   m.def("simd_target", &simd_target, "Instruction set in use.");
   m.def("supported_simd_targets", &supported_simd_targets, "Those that run here, best first.");
   m.def(
@@ -55,6 +56,7 @@ NB_MODULE(_engine, m) {
 
   python::bind_matmul(m);
   python::bind_packed(m);
+  python::bind_results(m);
   python::bind_sddmm(m);
   python::bind_spgemm(m);
   python::bind_structure(m);

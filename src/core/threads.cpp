@@ -165,7 +165,10 @@ class TeamJob {
   std::exception_ptr error_;
 };
 
-std::atomic<OpenMpParallel> openmp{nullptr};
+thread_local OpenMpParallel openmp = nullptr;
+
+/// Whether this process was forked: no team survives that.
+bool is_forked = false;
 
 // Both are never destroyed: threads may still be waiting on them while the process exits.
 ThreadPool* pool = nullptr;
@@ -176,7 +179,7 @@ void forget_threads_in_child() {
   pool = nullptr;
   pool_mutex = new std::mutex;
   inside_task = false;
-  openmp.store(nullptr, std::memory_order_relaxed);  // its team did not survive either
+  is_forked = true;
 }
 
 void forget_threads_after_fork() {
@@ -216,7 +219,7 @@ void set_num_threads(int count) {
 
 void use_openmp(OpenMpParallel parallel) {
   forget_threads_after_fork();
-  openmp.store(parallel, std::memory_order_relaxed);
+  openmp = parallel;
 }
 
 void run_tasks(std::int64_t count, void (*task)(void*, std::int64_t), void* context) {
@@ -224,8 +227,8 @@ void run_tasks(std::int64_t count, void (*task)(void*, std::int64_t), void* cont
   const bool fits = count <= INT32_MAX;
   std::unique_lock lock(*pool_mutex, std::defer_lock);
   if (threads > 1 && fits && !inside_task && lock.try_lock()) {
-    if (const OpenMpParallel parallel = openmp.load(std::memory_order_relaxed)) {
-      TeamJob(count, task, context, threads).run(parallel);
+    if (openmp != nullptr && !is_forked) {
+      TeamJob(count, task, context, threads).run(openmp);
       return;
     }
     if (pool == nullptr) {

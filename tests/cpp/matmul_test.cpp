@@ -124,6 +124,8 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
     if (matrix.row.size() > 5'000) continue;
     check_product<float, std::int32_t>(matrix, Layout::rows, 300);
     check_product<complex128, std::int32_t>(matrix, Layout::rows, 37, true);
+    check_product<float, std::int32_t>(matrix, Layout::columns, 300);
+    check_product<complex64, std::int32_t>(matrix, Layout::batch_of_vectors, 300, true);
   }
 }
 

@@ -163,7 +163,7 @@ TEST_CASE("many columns of X meet every panel") {
       for (const PackedFormat format : {PackedFormat::bitmap, PackedFormat::gap4}) {
         const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format,
                                   PackedDType::float32);
-        for (const std::int64_t columns : {17, 33}) {
+        for (const std::int64_t columns : {17, 33, 48}) {
           check_product<float>(packed, dense, columns, false);
         }
       }
@@ -210,6 +210,32 @@ TEST_CASE("infinities and NaN in X reach exactly the rows that store their colum
         CHECK(std::isnan(v.at(280, 0)));
         CHECK(v.at(15, 0) == 0);
         CHECK(v.at(299, 0) == 0);
+      }
+    }
+  }
+  set_simd_target(before);
+}
+
+TEST_CASE("infinities and NaN in X reach no row that is decoded with a zero there") {
+  DenseMatrix<float> dense(14, 300);
+  for (std::int64_t i = 0; i < 14; ++i) {
+    for (std::int64_t j = (i + 1) % 2; j < 300; j += 2) dense.at(i, j) = 1;
+  }
+  const PackedMatrix packed(dense.view(), 14, 300, PackedFormat::bitmap, PackedDType::float32);
+  const std::string before = simd_target();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    for (const std::int64_t columns : {32, 40}) {  // read in place, and from a copy
+      INFO("columns " << columns << ", target " << target);
+      Operand<float> x(300, columns, 0), y(14, columns, 0);
+      for (float& value : x.data) value = 1;
+      x.at(7, 3) = std::numeric_limits<float>::infinity();
+      x.at(280, 20) = std::nanf("");
+      packed_matmul(packed.view, x.view, y.view);
+      for (std::int64_t i = 0; i < 14; ++i) {
+        CHECK(y.at(i, 0) == 150);
+        CHECK(y.at(i, 3) == (i % 2 == 0 ? x.at(7, 3) : 150));
+        CHECK((std::isnan(y.at(i, 20)) ? 0 : y.at(i, 20)) == (i % 2 == 1 ? 0 : 150));
       }
     }
   }

@@ -24,11 +24,18 @@ struct Threads {
   int before;
 };
 
+thread_local bool on_team = false;
+
 /// Stands for an OpenMP runtime: a team of three threads.
 void parallel_of_three(void (*part)(void*), void* context, unsigned, unsigned) {
-  std::thread second(part, context);
-  std::thread third(part, context);
-  part(context);
+  const auto member = [=] {
+    on_team = true;
+    part(context);
+    on_team = false;
+  };
+  std::thread second(member);
+  std::thread third(member);
+  member();
   second.join();
   third.join();
 }
@@ -113,6 +120,19 @@ TEST_CASE("no more of a team than the number of threads takes tasks") {
     });
     CHECK(seen.size() <= 2);
   }
+}
+
+TEST_CASE("a team is that of the thread that asked for it") {
+  const Team team;
+  const Threads set(3);
+  std::thread([] {
+    std::atomic<int> on_another{0};
+    parallel_for(8, [&](std::int64_t) { on_another += on_team; });
+    CHECK(on_another == 0);
+  }).join();
+  std::atomic<int> on_this{0};
+  parallel_for(8, [&](std::int64_t) { on_this += on_team; });
+  CHECK(on_this == 8);
 }
 
 TEST_CASE("a task on a team may call, and its exception reaches the caller") {

@@ -220,6 +220,12 @@ TEST_CASE("products by bitmap tiles stay within the bound, bit for bit the same 
   check_product<bfloat16>(tall, PackedFormat::bitmap, PackedDType::bfloat16, true, 11);
 }
 
+TEST_CASE("products by bitmap tiles with more units than rings have stages fill these again") {
+  const Case wide{2000, 6152, 0.9};
+  check_product<float16>(wide, PackedFormat::bitmap, PackedDType::float16, true, 9);
+  check_product<bfloat16>(wide, PackedFormat::bitmap, PackedDType::bfloat16, true, 33);
+}
+
 TEST_CASE("a battery matrix with infinities and NaN packs to the host's bytes") {
   Case c{40, 70, 0.5};
   DenseMatrix<float> dense = random_matrix<float>(c, 1);

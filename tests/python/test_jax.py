@@ -49,6 +49,12 @@ def calls():
         "todense": (1, A.data, pattern, True),
         "packed_matmul": (1, x, P._storage.host, False, False),
         "tracked_packed_matmul": (2, P.data, x, slots, False, False),
+        "verified": (
+            2,
+            (Q := gossamer.compress(P.decompress(), dtype="int8")).data,
+            x,
+            Q._storage.host,
+        ),
     }
 
 
@@ -161,3 +167,32 @@ def test_rounded_values_are_leaves_without_a_derivative(dtype):
     on_host = jax.device_get(P)
     assert on_host.data.dtype == P.data.dtype
     np.testing.assert_array_equal(on_host @ x, P @ x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda P: P @ jnp.ones(70, "float32"),
+        lambda P: jnp.ones(12, "float32") @ P,
+        lambda P: P.decompress(),
+    ],
+)
+def test_rounded_values_that_a_program_changes_are_refused(dtype, use):
+    P = gossamer.compress(packed().decompress(), "gap4", dtype=dtype)
+    changed = lambda P: use(jax.tree_util.tree_map(lambda values: values[::-1], P))  # noqa: E731
+    np.testing.assert_array_equal(jax.jit(use)(P), use(P))
+    with pytest.raises(Exception, match="got other values as a leaf"):
+        jax.jit(changed)(P).block_until_ready()
+    pair = jax.tree_util.tree_leaves(P)[0]
+    rebuild = jax.tree_util.tree_structure(P).unflatten
+    both = jax.jit(jax.vmap(lambda values: use(rebuild([values]))))
+    np.testing.assert_array_equal(both(jnp.stack([pair, pair]))[1], use(P))
+    with pytest.raises(Exception, match="got other values as a leaf"):
+        both(jnp.stack([pair, pair[::-1]])).block_until_ready()
+
+
+def test_programs_take_rounded_values_as_they_are_without_comparing():
+    """The buffer that the program gets is the one that the matrix has."""
+    P = gossamer.compress(packed().decompress(), "gap4", dtype="int8")
+    assert P.data.unsafe_buffer_pointer() == P._storage.host.values.ctypes.data

@@ -479,6 +479,8 @@ before = len(os.listdir("/proc/self/task"))
 A = gossamer.fromdense(torch.rand(5000, 5000))
 y = A @ x
 assert len(os.listdir("/proc/self/task")) == before, "the engine started threads beside PyTorch's"
+A.to("numpy") @ x.numpy()
+assert len(os.listdir("/proc/self/task")) == before + 2, "NumPy's product ran on PyTorch's threads"
 child = os.fork()
 if child == 0:
     os._exit(0 if numpy.array_equal((A @ x).numpy(), y.numpy()) else 1)

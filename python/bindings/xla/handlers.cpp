@@ -5,6 +5,7 @@
 // alive. `session` says which process they belong to.
 #include <xla/ffi/api/ffi.h>
 
+#include <cstring>
 #include <exception>
 #include <random>
 #include <string>
@@ -148,6 +149,20 @@ ffi::Error run_packed_matmul(Buffer x, Output y, std::int64_t session, Address m
   });
 }
 
+/// Copies x where the values are those of a packed matrix, and fails where they are not.
+ffi::Error run_verified(Buffer values, Buffer x, Output y, std::int64_t session, Address matrix) {
+  return run(session, [&] {
+    const void* const own = at<PackedView>(matrix).values;
+    const void* const given = values.untyped_data();
+    if (given != own && std::memcmp(given, own, values.size_bytes()) != 0) {
+      throw InvalidArgument(
+          "a packed array got other values as a leaf: they are rounded and stay as they are; pack "
+          "it as float32, float16 or bfloat16");
+    }
+    std::memcpy(y->untyped_data(), x.untyped_data(), x.size_bytes());
+  });
+}
+
 ffi::Error run_tracked_packed_matmul(Buffer values, Buffer x, Output y, std::int64_t session,
                                      Address matrix, bool transpose, bool swapped) {
   return run(session, [&] {
@@ -179,6 +194,7 @@ XLA_FFI_DEFINE_HANDLER(handle_todense, run_todense,
 XLA_FFI_DEFINE_HANDLER(
     handle_packed_matmul, run_packed_matmul,
     unary().Attr<Address>("matrix").Attr<bool>("transpose").Attr<bool>("swapped"));
+XLA_FFI_DEFINE_HANDLER(handle_verified, run_verified, binary().Attr<Address>("matrix"));
 XLA_FFI_DEFINE_HANDLER(
     handle_tracked_packed_matmul, run_tracked_packed_matmul,
     binary().Attr<Address>("matrix").Attr<bool>("transpose").Attr<bool>("swapped"));
@@ -201,6 +217,7 @@ void bind_xla(nanobind::module_& m) {
         add("todense", handle_todense);
         add("packed_matmul", handle_packed_matmul);
         add("tracked_packed_matmul", handle_tracked_packed_matmul);
+        add("verified", handle_verified);
         return handlers;
       },
       "Operations as capsules for jax.ffi.register_ffi_target; empty if this build has none.");

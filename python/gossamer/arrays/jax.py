@@ -24,6 +24,7 @@ from .. import containers, gradients
 from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ..packed import PackedArray
 from ..packed.dense import DenseStorage
+from ..packed.dtypes import has_scales
 from ..packed.foreign import ForeignStorage, TrackedStorage
 from ..packed.storage import PackedStorage
 from ..structure import Pattern, Selection
@@ -34,6 +35,7 @@ from .numpy import adapter as numpy_adapter
 
 if TYPE_CHECKING:
     from ..containers import SparseArray
+    from ..packed.storage import Storage
 
 
 class JAXAdapter(DifferentiableAdapter):
@@ -78,6 +80,15 @@ class JAXAdapter(DifferentiableAdapter):
                 "sparse array depends on them; make the sparse array outside jit, grad and vmap"
             )
         return np.asarray(x)
+
+    def packed_storage(
+        self, format: str, dtype: str, shape: tuple[int, int], parts: dict[str, Array]
+    ) -> Storage:
+        values = parts["values"]
+        if has_scales(dtype) and isinstance(values, np.ndarray):
+            # In memory of JAX's own: a program that gets them finds those of the matrix.
+            parts = {**parts, "values": self.fromnumpy(values)}
+        return super().packed_storage(format, dtype, shape, parts)
 
     def fromnumpy(self, x: Any) -> Array:
         _check_width(x.dtype.name)
@@ -269,6 +280,10 @@ def _batched_tracked(
     return tracked_packed_matmul(values, x, slots, transpose, swapped or x.ndim == 2)
 
 
+def _batched_verified(operand: int, values: Array, x: Array, matrix: Any) -> Array | None:
+    return verified(values, x, matrix) if operand else None
+
+
 matmul = _Operation(
     2,
     _matmul,
@@ -305,6 +320,14 @@ tracked_packed_matmul = _Operation(
     _batched_tracked,
     lambda values, x, *static: promote(values.dtype.name, x.dtype.name),
 )
+verified = _Operation(
+    2,
+    kernels.verified,
+    lambda values, x, matrix: x.shape,
+    lambda ops, operand, gradient, values, x, matrix: gradient,
+    _batched_verified,
+    lambda values, x, matrix: x.dtype.name,
+)
 
 
 def _register_pytree(container: type[SparseArray]) -> None:
@@ -323,9 +346,7 @@ def _flatten_packed(packed: PackedArray) -> tuple[tuple[Array], Any]:
     stored: Any = packed._storage
     data = packed.data
     if packed.scales is not None:
-        # Rounded values are no subject of derivatives: JAX knows that of integers.
-        leaf = data.view(jnp.uint8) if data.dtype == jnp.float8_e4m3fn else data
-        return (leaf,), (stored.host, packed._transposed)
+        return (_integers(data),), (stored.host, packed._transposed)
     return (data,), (None if packed.format == "dense" else stored.slots, packed._transposed)
 
 
@@ -340,6 +361,29 @@ def _unflatten_packed(structure: Any, leaves: tuple[Any]) -> PackedArray:
         data = adapter.select(data, kept.kept)
     dtype = np.dtype(getattr(data, "dtype", object)).name  # transformations try what is no array
     return PackedArray(TrackedStorage(adapter, dtype, data, kept), transposed=transposed)
+
+
+class _RoundedStorage(ForeignStorage):
+    """A matrix whose rounded values are traced: programs verify that they are its own."""
+
+    def todense(self, dtype_name: str) -> Array:
+        return self._verified(super().todense(dtype_name))
+
+    def tocsr(self, dtype_name: str) -> tuple[Pattern, Array]:
+        pattern, values = super().tocsr(dtype_name)
+        return pattern, self._verified(values)
+
+    def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Array:
+        x = self.operand(x, transpose, swapped)
+        return super().matmul(self._verified(x), transpose, swapped)
+
+    def _verified(self, x: Array) -> Array:
+        return verified(_integers(self.data), x, self.host)
+
+
+def _integers(data: Array) -> Array:
+    # Rounded values are no subject of derivatives: JAX knows that of integers.
+    return data.view(jnp.uint8) if data.dtype == jnp.float8_e4m3fn else data
 
 
 def _rounded(host: PackedStorage, leaf: Any) -> ForeignStorage:
@@ -359,6 +403,8 @@ def _rounded(host: PackedStorage, leaf: Any) -> ForeignStorage:
                 f"{tuple(leaf.shape)}: they are rounded and stay as they are; pack it as float32, "
                 f"float16 or bfloat16"
             )
+        if isinstance(leaf, jax.core.Tracer):
+            return _RoundedStorage(adapter, host, data)
         leaf = data
     return ForeignStorage(adapter, host, leaf)
 

@@ -57,44 +57,31 @@ def matmul(
         moved = np.empty_like(values)
         _engine.gather(values, index_map, moved)
         values = moved
-    x, y = within_rank(bits(x)), within_rank(bits(out))
-    if swapped and x.ndim > 1:
-        multiply_rows(pattern, values, x, y)
-    else:
-        pattern.multiply(values, x, y)
+    x, y = folded(bits(x), swapped), folded(bits(out), swapped)
+    pattern.multiply(values, x, y, swapped=swapped)
     return out
 
 
-def multiply_rows(pattern: Pattern, values: Any, x: Any, y: Any) -> None:
-    """Write Y_iᵀ = A X_iᵀ; values as the engine takes them, x and y as NumPy arrays."""
-    vectors = math.prod(x.shape[:-1])
-    if not pays_to_transpose(pattern, vectors):
-        pattern.multiply(values, x.swapaxes(-1, -2), y.swapaxes(-1, -2))
-        return
-    columns = np.ascontiguousarray(x.reshape(vectors, pattern.cols).T)
-    products = np.empty((pattern.rows, vectors), columns.dtype)
-    pattern.multiply(values, columns, products)
-    y[...] = products.T.reshape(y.shape)
+def folded(x: Any, swapped: bool) -> Any:
+    """Fold leading axes of an operand: all of vectors in rows, so that they are one batch."""
+    if swapped and x.ndim > 2:
+        return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return within_rank(x)
 
 
-# Strided columns cost a cache line for each element that is gathered; a transposed copy, a pass
-# over X and Y. Two threads of a Xeon, float32, µs direct / by way of a copy, k columns:
-#   4096², 41 a row: matmul k=4 237 / 94, k=64 3656 / 1070; sddmm k=8 414 / 397, k=64 4069 / 1258
-#   4096², 4 a row:  matmul k=4 56 / 102, k=64 633 / 894;   sddmm k=8 132 / 221, k=64 774 / 1058
-#   1024², 10 a row: matmul k=8 45 / 19, k=64 189 / 178;    sddmm k=8 25 / 60, k=64 286 / 190
-_MATMUL_COLUMNS, _SDDMM_COLUMNS, _PER_ROW = 4, 16, 16
-
-
-def pays_to_transpose(pattern: Pattern, columns: int, at_least: int = _MATMUL_COLUMNS) -> bool:
-    """Whether a product of X that holds a vector in each row had better make a transposed copy."""
-    return columns >= at_least and pattern.nnz >= _PER_ROW * max(pattern.rows, pattern.cols)
+# Strided columns cost a cache line for each element that is gathered; a copy, a pass over U and V.
+# Two threads of a Xeon, float32, µs direct / by way of a copy, k columns: 4096², 41 a row, k=8 414
+# / 397, k=64 4069 / 1258; 4096², 4 a row, k=8 132 / 221, k=64 774 / 1058; 1024², 10 a row, k=8 25 /
+# 60, k=64 286 / 190.
+_COPIED_COLUMNS, _COPIED_PER_ROW = 16, 16
 
 
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
     u, v = within_rank(bits(u)), within_rank(bits(v))
-    if u.ndim > 1 and pays_to_transpose(pattern, u.shape[-1], _SDDMM_COLUMNS):
+    is_dense = pattern.nnz >= _COPIED_PER_ROW * max(pattern.rows, pattern.cols)
+    if u.ndim > 1 and is_dense and u.shape[-1] >= _COPIED_COLUMNS:
         u, v = np.ascontiguousarray(u), np.ascontiguousarray(v)
     _engine.sddmm(pattern.handle, u, v, bits(out))
     return out
@@ -139,6 +126,19 @@ def spgemm_pattern(a: Pattern, b: Pattern) -> Pattern:
 def packed_matmul(x: Any, matrix: Any, transpose: bool, swapped: bool) -> Any:
     """P X, or Pᵀ X, for a packed matrix over NumPy arrays; swapped, X and the result transposed."""
     return matrix.matmul(x, transpose, swapped)
+
+
+def verified(values: Any, x: Any, matrix: Any) -> Any:
+    """Return x where 8-bit values are those of a packed matrix; raise ValueError if they are not.
+
+    What traces values cannot look at them before.
+    """
+    if not np.array_equal(values.view(np.uint8), matrix.values.view(np.uint8)):
+        raise ValueError(
+            f"a packed array of {matrix.dtype_name} got other values as a leaf: they are rounded "
+            f"and stay as they are; pack it as float32, float16 or bfloat16"
+        )
+    return x
 
 
 def tracked_packed_matmul(values: Any, x: Any, slots: Any, transpose: bool, swapped: bool) -> Any:

@@ -35,6 +35,10 @@ _MAX_RANK = 8
 #: Bytes of the largest block that glibc's allocator keeps once it was freed.
 _LARGEST_BLOCK_KEPT = 32 << 20
 
+#: Bytes from which the engine keeps the memory of results: glibc does so only where nothing else
+#: was allocated meanwhile.
+_LARGE_RESULT = 4 << 20
+
 
 class NumPyAdapter(Adapter):
     """Adapter of ``numpy.ndarray``."""
@@ -65,7 +69,7 @@ class NumPyAdapter(Adapter):
         return _name(_dtype(dtype))
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        return np.empty(shape, _dtype(dtype))
+        return _uninitialized(shape, _dtype(dtype))
 
     def concatenate(self, arrays: list[Array]) -> Array:
         return np.concatenate(arrays)
@@ -126,9 +130,9 @@ class NumPyAdapter(Adapter):
             shape = x.shape
             try:
                 if len(shape) == 1:
-                    y = np.empty(pattern.rows, dtype)
+                    y = _uninitialized(pattern.rows, dtype)
                 else:
-                    y = np.empty((*shape[:-2], pattern.rows, shape[-1]), dtype)
+                    y = _uninitialized((*shape[:-2], pattern.rows, shape[-1]), dtype)
                 pattern.multiply(values, x, y, conjugate)
                 return y
             except (IndexError, TypeError, ValueError):
@@ -147,7 +151,7 @@ class NumPyAdapter(Adapter):
         fits = x.dtype is values.dtype and x.shape == (pattern.rows,)
         if not fits or not x.flags.c_contiguous or not x.flags.aligned:
             values, x = self._operands(values, x, pattern.cols, pattern.rows, swapped)
-        y = np.empty(pattern.cols, x.dtype)
+        y = _uninitialized(pattern.cols, x.dtype)
         pattern.multiply_transposed(bits(values), bits(x), bits(y), conjugate)
         return y
 
@@ -174,11 +178,8 @@ class NumPyAdapter(Adapter):
         shape[row_axis] = pattern.rows
         if x.ndim > _MAX_RANK:
             x = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-        y = np.empty((*x.shape[:-2], *shape[-2:]), x.dtype)
-        operands = bits(values), bits(x), bits(y)
-        if swapped and x.ndim > 1:
-            operands = operands[0], operands[1].swapaxes(-1, -2), operands[2].swapaxes(-1, -2)
-        pattern.multiply(*operands, conjugate)
+        y = _uninitialized((*x.shape[:-2], *shape[-2:]), x.dtype)
+        pattern.multiply(bits(values), bits(x), bits(y), conjugate, swapped)
         return y.reshape(shape)
 
     def spgemm(
@@ -197,7 +198,7 @@ class NumPyAdapter(Adapter):
         block = nnz * (columns.itemsize + a_bits.itemsize)
         if block <= _LARGEST_BLOCK_KEPT:
             np.empty(block, np.uint8)
-        indices = np.empty(nnz, columns)
+        indices = _uninitialized(nnz, columns)
         values = self.empty((nnz,), dtype)
         _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
         product = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
@@ -218,8 +219,8 @@ class NumPyAdapter(Adapter):
 
     def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
         # Values move along with their indices: quicker than through a map, which nobody needs here.
-        indptr, indices = (np.empty(n, coo.index_dtype) for n in (coo.rows + 1, coo.nnz))
-        moved = np.empty(coo.nnz, values.dtype)
+        indptr, indices = (_uninitialized(n, coo.index_dtype) for n in (coo.rows + 1, coo.nnz))
+        moved = _uninitialized(coo.nnz, values.dtype)
         flags = _engine.coo_to_csr_values(
             coo.rows,
             coo.cols,
@@ -234,7 +235,7 @@ class NumPyAdapter(Adapter):
         return Pattern(coo.rows, coo.cols, indptr, indices, *flags), moved
 
     def gather(self, values: Array, index_map: Indices) -> Array:
-        out = np.empty(len(index_map), values.dtype)
+        out = _uninitialized(len(index_map), values.dtype)
         _engine.gather(bits(values), index_map, bits(out))
         return out
 
@@ -245,7 +246,7 @@ class NumPyAdapter(Adapter):
 
     def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
         shape = (pattern.cols, pattern.rows) if transposed else (pattern.rows, pattern.cols)
-        dense = np.empty(shape, values.dtype)
+        dense = _uninitialized(shape, values.dtype)
         target = bits(dense)
         _engine.todense(pattern.handle, bits(values), target.T if transposed else target)
         return dense
@@ -314,6 +315,14 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
         dtype = ml_dtypes.bfloat16
     named: np.dtype[Any] = np.dtype(dtype)
     return named
+
+
+def _uninitialized(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array as of ``np.empty``; a large one in memory of results that are gone."""
+    array = np.empty(shape, dtype)
+    if array.nbytes < _LARGE_RESULT:
+        return array
+    return _engine.large_result(array.nbytes).view(dtype).reshape(shape)
 
 
 def bits(x: Array) -> Array:

@@ -7,7 +7,6 @@ address: who lowers a call keeps them alive.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,11 +33,6 @@ def _call(name: str, shape: Any, dtype: Any, *arrays: Array, **attributes: Any) 
     return jax.ffi.ffi_call(f"gossamer_{name}", result)(*arrays, **given)
 
 
-def _folded(x: Array) -> Array:
-    """Make all leading axes one: the engine's views have few."""
-    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) if x.ndim > 3 else x
-
-
 def matmul(values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: bool) -> Array:
     """Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
     shape = kernels.matmul_shape(x.shape, pattern, transpose, swapped)
@@ -46,21 +40,18 @@ def matmul(values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: 
         pattern, index_map = pattern.transpose()
         values = segment_sum(values, Selection(pattern.nnz, index_map))
     swapped = swapped and x.ndim > 1
-    by_columns = swapped and kernels.pays_to_transpose(pattern, math.prod(x.shape[:-1]))
-    if by_columns:
-        x, swapped = x.reshape(math.prod(x.shape[:-1]), pattern.cols).T, False
-    x = _folded(x)
+    x = kernels.folded(x, swapped)
     folded = kernels.matmul_shape(x.shape, pattern, False, swapped)
     check_values(values, pattern.nnz)
     pattern.find_runs()
     address = pattern.handle.address
     y = _call("matmul", folded, x.dtype, values, x, pattern=address, swapped=swapped)
-    return (y.T if by_columns else y).reshape(shape)
+    return y.reshape(shape)
 
 
 def sddmm(u: Array, v: Array, pattern: Pattern) -> Array:
     """Values of U Vᵀ at the positions, summed over batches."""
-    factors = _folded(u), _folded(v)
+    factors = kernels.within_rank(u), kernels.within_rank(v)
     return _call("sddmm", (pattern.nnz,), u.dtype, *factors, pattern=pattern.handle.address)
 
 
@@ -110,7 +101,7 @@ def todense(values: Array, pattern: Pattern, transposed: bool) -> Array:
 def packed_matmul(x: Array, matrix: Any, transpose: bool, swapped: bool) -> Array:
     """P X, or Pᵀ X; swapped, X and the result are transposed."""
     shape = kernels.matmul_shape(x.shape, matrix, transpose, swapped)
-    x, swapped = _folded(x), swapped and x.ndim > 1
+    x, swapped = kernels.within_rank(x), swapped and x.ndim > 1
     folded = kernels.matmul_shape(x.shape, matrix, transpose, swapped)
     flags = {"transpose": transpose, "swapped": swapped}
     address = matrix.handle.address
@@ -123,7 +114,7 @@ def tracked_packed_matmul(
 ) -> Array:
     """P X, or Pᵀ X, for a matrix of these values in its slots; otherwise as `packed_matmul`."""
     shape = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
-    x, swapped = _folded(x), swapped and x.ndim > 1
+    x, swapped = kernels.within_rank(x), swapped and x.ndim > 1
     folded = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
     flags = {"transpose": transpose, "swapped": swapped}
     dtype = jax.numpy.dtype(promote(values.dtype.name, x.dtype.name))
@@ -131,6 +122,12 @@ def tracked_packed_matmul(
     address = slots.zeros.handle.address
     y = _call("tracked_packed_matmul", folded, dtype, values, x, matrix=address, **flags)
     return y.reshape(shape)
+
+
+def verified(values: Array, x: Array, matrix: Any) -> Array:
+    """Return x where the values are those of the matrix; the program fails where they are not."""
+    check_values(values, len(matrix.values))
+    return _call("verified", x.shape, x.dtype, values, x, matrix=matrix.handle.address)
 
 
 _OPERATIONS: tuple[Callable[..., Array], ...] = (
@@ -141,6 +138,7 @@ _OPERATIONS: tuple[Callable[..., Array], ...] = (
     todense,
     packed_matmul,
     tracked_packed_matmul,
+    verified,
 )
 #: Operations that a program can call, by the names that they have in `kernels`.
 CALLS = {f.__name__: f for f in _OPERATIONS if f.__name__ in _HANDLERS}

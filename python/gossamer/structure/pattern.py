@@ -143,16 +143,20 @@ class Pattern:
             self.rows, self.cols, self.row_indices(), self.indices, self.sorted, self.canonical
         )
 
-    def multiply(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
+    def multiply(
+        self, values: Any, x: Any, y: Any, conjugate: bool = False, swapped: bool = False
+    ) -> None:
         """Write A @ x, or conj(A) @ x, into y; arrays as the engine takes them.
+
+        Swapped, x and y have their last two axes exchanged: a vector in each row.
 
         The first product looks for rows that repeat the row before, one column to the right, as in
         bands and stencils: products that know them read a run's columns once. An index is kept for
-        each run, where these have 8 rows on the average.
+        each run, where these have 4 rows on the average.
         """
         if not self._runs_known:
             self.find_runs()
-        _engine.matmul(self.handle, values, x, y, conjugate)
+        _engine.matmul(self.handle, values, x, y, conjugate, swapped)
 
     @property
     def adds_rows(self) -> bool:
@@ -173,7 +177,7 @@ class Pattern:
     def find_runs(self) -> None:
         """Let products know the runs, before the first one."""
         if not self._runs_known and self.nnz >= _FEWEST_WITH_RUNS:
-            starts = self._empty(self.rows // 8 + 1)
+            starts = self._empty(self.rows // 4 + 1)
             runs = _engine.find_runs(self.handle, starts)
             if runs:
                 self.handle.use_runs(starts[: runs + 1].copy(), runs)

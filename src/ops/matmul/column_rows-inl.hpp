@@ -39,6 +39,18 @@ HWY_INLINE void prefetch_block(const I* indices, std::int64_t p, std::int64_t kn
   }
 }
 
+/// Whether the result is too large for the caches, and rows that begin like y are whole cache
+/// lines: they are then written without being read before.
+template <class T>
+bool streams_result(const MatmulOperands& op, const T* y) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t members = static_cast<std::int64_t>(op.y_batch.size());
+  const std::int64_t bytes =
+      op.a.pattern.rows * op.cols * members * static_cast<std::int64_t>(sizeof(T));
+  return bytes >= tuning::matmul_streamed_result && op.y_row_stride % line == 0 &&
+         reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
+}
+
 /// One row of A times a block of columns.
 template <class D, int Vectors, bool Partial, class T, class I>
 HWY_INLINE void real_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
@@ -67,7 +79,7 @@ HWY_INLINE void real_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT
   for (int v = 0; v < Vectors; ++v) {
     auto sum = sums[0][v];
     for (int chain = 1; chain < Chains; ++chain) sum = hn::Add(sum, sums[chain][v]);
-    store(sum, d, y + v * block.lanes, block.width(v));
+    block.store_vector(sum, y, v);
   }
 }
 
@@ -97,7 +109,7 @@ HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTR
     // i·(re, im) = (−im, re): swap the pair and negate its real part.
     const auto swapped = hn::Reverse2(d, by_imag[v]);
     const auto turned = hn::OddEven(swapped, hn::Neg(swapped));
-    store(hn::Add(by_real[v], turned), d, out + v * block.lanes, block.width(v));
+    block.store_vector(hn::Add(by_real[v], turned), out, v);
   }
 }
 
@@ -111,7 +123,7 @@ void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, st
   const std::int64_t column = is_complex<T> ? c / 2 : c;
   const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + column;
   T* y = static_cast<T*>(op.y) + op.y_batch[member] + column;
-  const Block<D, Vectors, Partial> block{tail};
+  const Block<D, Vectors, Partial> block{tail, streams_result(op, y - column)};
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t first = indptr[i];
     const std::int64_t n = indptr[i + 1] - first;
@@ -130,10 +142,10 @@ void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, st
 template <class D, int Vectors, bool Partial, class T, class I>
 void block_run(const MatmulOperands& op, const Run<I>& run, std::size_t member, std::int64_t c,
                std::int64_t tail, std::int64_t begin, std::int64_t end) {
-  const Block<D, Vectors, Partial> block{tail};
   const T* values = static_cast<const T*>(op.a.values) + run.first;
   const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + c;
   T* y = static_cast<T*>(op.y) + op.y_batch[member] + c;
+  const Block<D, Vectors, Partial> block{tail, streams_result(op, y - c)};
   const auto rows = [&]<int Rows>(std::int64_t i) HWY_ATTR {
     const std::int64_t moved = i - run.begin;
     run_block<Rows>(block, run, values + moved * run.n, x + moved * op.x_row_stride,

@@ -47,6 +47,7 @@ struct Block {
   static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
   static constexpr std::size_t bytes = Vectors * hn::MaxLanes(D()) * sizeof(hn::TFromD<D>);
   std::int64_t tail;
+  bool streams;  ///< the result goes past the caches
 
   HWY_INLINE std::int64_t width(int v) const { return Partial && v == Vectors - 1 ? tail : lanes; }
 
@@ -54,6 +55,14 @@ struct Block {
   HWY_INLINE hn::Vec<D> load_vector(const T* row, int v) const {
     if (Partial && v == Vectors - 1) return load_first(D(), row + v * lanes, tail);
     return load(D(), row + v * lanes);
+  }
+
+  template <class T>
+  HWY_INLINE void store_vector(hn::Vec<D> sum, T* row, int v) const {
+    if constexpr (!Partial && std::is_same_v<T, hn::TFromD<D>>) {
+      if (streams) return hn::Stream(sum, D(), row + v * lanes);
+    }
+    store(sum, D(), row + v * lanes, width(v));
   }
 };
 

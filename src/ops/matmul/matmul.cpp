@@ -47,7 +47,9 @@ MatmulOperands describe_matmul(const CsrView& a, const ArrayView& x, const Array
 }
 
 void matmul(const CsrView& a, const ArrayView& x, const ArrayView& y, bool conjugate) {
-  matmul_cpu(check_matmul(a, x, y, conjugate));
+  const MatmulOperands operands = check_matmul(a, x, y, conjugate);
+  if (pays_to_copy(operands)) return matmul_adjacent_cpu(operands);
+  matmul_cpu(operands);
 }
 
 }  // namespace gossamer

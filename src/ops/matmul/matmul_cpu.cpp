@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "ops/matmul/matmul_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -44,6 +45,7 @@ void rows_of(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
       for (std::size_t member = 0; member < members; ++member) {
         column_rows<Conjugate, T, I>(op, member, begin, end);
       }
+      hwy::FlushStream();
       return;
     }
   }

@@ -79,32 +79,94 @@ HWY_INLINE void for_each_run(const CsrPattern& pattern, std::int64_t begin, std:
   if (waiting < end) alone(waiting, end);
 }
 
-/// Rows that a run must have to be multiplied by run_vector: no target has more lanes.
-inline constexpr std::int64_t run_vector_rows = 16;
+/// Rows that a run must have to be multiplied by run_vector.
+inline constexpr std::int64_t run_vector_rows = 8;
+
+#if HWY_TARGET != HWY_SCALAR
+/// 16 bytes of each of `Blocks` rows, one behind the other in a vector.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_blocks(D d, const T* rows, std::int64_t stride) {
+  if constexpr (hn::MaxLanes(d) * sizeof(T) <= 16) {
+    return hn::LoadU(d, rows);
+  } else {
+    const hn::Half<D> half;
+    constexpr std::int64_t blocks = static_cast<std::int64_t>(hn::MaxLanes(half) * sizeof(T) / 16);
+    return hn::Combine(d, load_blocks(half, rows + blocks * stride, stride),
+                       load_blocks(half, rows, stride));
+  }
+}
+
+/// Positions [0, 16 bytes) of as many rows as a vector has lanes, transposed: a vector a position,
+/// lanes are rows. A gather of each position takes three times as long.
+template <class D, class T, class Vectors>
+HWY_INLINE void load_transposed(D d, const T* rows, std::int64_t stride, Vectors& columns) {
+  constexpr std::int64_t width = 16 / sizeof(T);
+  const auto part = [&](std::int64_t j)
+                        HWY_ATTR { return load_blocks(d, rows + j * stride, width * stride); };
+  if constexpr (width == 2) {
+    const auto even = part(0), odd = part(1);
+    columns[0] = hn::InterleaveLower(d, even, odd);
+    columns[1] = hn::InterleaveUpper(d, even, odd);
+  } else {
+    const auto first = part(0), second = part(1), third = part(2), fourth = part(3);
+    const auto even = hn::InterleaveLower(d, first, third);
+    const auto odd = hn::InterleaveLower(d, second, fourth);
+    columns[0] = hn::InterleaveLower(d, even, odd);
+    columns[1] = hn::InterleaveUpper(d, even, odd);
+    const auto upper_even = hn::InterleaveUpper(d, first, third);
+    const auto upper_odd = hn::InterleaveUpper(d, second, fourth);
+    columns[2] = hn::InterleaveLower(d, upper_even, upper_odd);
+    columns[3] = hn::InterleaveUpper(d, upper_even, upper_odd);
+  }
+}
+#endif
+
+/// Sums over positions [0, n) of a vector of rows of a run; `shifted` is where the first row's
+/// column 0 lies in X.
+template <class D, class T, class I>
+HWY_INLINE hn::Vec<D> sum_run(D d, const T* HWY_RESTRICT row, std::int64_t n, const I* columns,
+                              const T* HWY_RESTRICT shifted) {
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  auto sum = hn::Zero(d);
+  std::int64_t k = 0;
+  const auto prefetch = [&](std::int64_t position) HWY_ATTR {
+    const char* line = reinterpret_cast<const char*>(row + position * lanes);
+    hwy::Prefetch(line + tuning::matmul_run_ahead);
+  };
+#if HWY_TARGET != HWY_SCALAR
+  constexpr std::int64_t width = 16 / sizeof(T);
+  hn::Vec<D> values[width];
+  for (; k + width <= n; k += width) {
+    load_transposed(d, row + k, n, values);
+    for (std::int64_t j = 0; j < width; ++j) {
+      prefetch(k + j);
+      sum = hn::MulAdd(values[j], hn::LoadU(d, shifted + columns[k + j]), sum);
+    }
+  }
+#endif
+  using DI = hn::RebindToSigned<D>;
+  const auto rows = hn::Mul(hn::Iota(DI(), 0), hn::Set(DI(), static_cast<hn::TFromD<DI>>(n)));
+  for (; k < n; ++k) {
+    prefetch(k);
+    sum = hn::MulAdd(hn::GatherIndex(d, row + k, rows), hn::LoadU(d, shifted + columns[k]), sum);
+  }
+  return sum;
+}
 
 /// Rows [begin, end) of a run times a vector: lanes are rows, so that X is read in order and no sum
-/// crosses lanes.
-template <class T, class I>
-void run_vector(const MatmulOperands& op, const Run<I>& run, std::int64_t begin, std::int64_t end) {
-  const hn::ScalableTag<T> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  using Signed = hn::TFromD<decltype(di)>;
+/// crosses lanes. The run has as many rows as D has lanes, or more.
+template <class D, class T, class I>
+void run_lanes(D d, const MatmulOperands& op, const Run<I>& run, std::int64_t begin,
+               std::int64_t end) {
   constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
   const T* values = static_cast<const T*>(op.a.values) + run.first;
   const T* x = static_cast<const T*>(op.x) + op.x_batch[0];
   T* y = static_cast<T*>(op.y) + op.y_batch[0];
-  const auto rows = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<Signed>(run.n)));
   for (std::int64_t i = begin; i < end; i += lanes) {
     // Whole vectors only: the last one of a run overlaps the one before, and reads as far as that.
     const std::int64_t at = std::min(i, run.end - lanes);
-    const T* row = values + (at - run.begin) * run.n;
-    const T* shifted = x + (at - run.begin);
-    auto sum = hn::Zero(d);
-    for (std::int64_t k = 0; k < run.n; ++k) {
-      hwy::Prefetch(reinterpret_cast<const char*>(row + k * lanes) + tuning::matmul_run_ahead);
-      sum = hn::MulAdd(hn::GatherIndex(d, row + k, rows), hn::LoadU(d, shifted + run.columns[k]),
-                       sum);
-    }
+    const auto sum =
+        sum_run(d, values + (at - run.begin) * run.n, run.n, run.columns, x + (at - run.begin));
     if (at == i && i + lanes <= end && op.y_row_stride == 1) {
       hn::StoreU(sum, d, y + i);
     } else {
@@ -115,6 +177,17 @@ void run_vector(const MatmulOperands& op, const Run<I>& run, std::int64_t begin,
       }
     }
   }
+}
+
+/// The same for a run of run_vector_rows or more.
+template <class T, class I>
+void run_vector(const MatmulOperands& op, const Run<I>& run, std::int64_t begin, std::int64_t end) {
+  const hn::ScalableTag<T> d;
+  if (run.end - run.begin >= static_cast<std::int64_t>(hn::MaxLanes(d))) {
+    return run_lanes<decltype(d), T>(d, op, run, begin, end);
+  }
+  const hn::CappedTag<T, run_vector_rows> few;
+  run_lanes<decltype(few), T>(few, op, run, begin, end);
 }
 
 /// `Rows` rows of a run times a block of columns: a row of X serves all rows of A whose columns
@@ -169,7 +242,7 @@ HWY_INLINE void run_block(Block<D, Vectors, Partial> block, const Run<I>& run,
   }
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) {
-      store(sums[r][v], d, y + r * y_stride + v * block.lanes, block.width(v));
+      block.store_vector(sums[r][v], y + r * y_stride, v);
     }
   }
 }

@@ -20,10 +20,19 @@ struct LoadedX {
   std::vector<std::size_t> not_finite;
 };
 
-/// Columns [first, first + count) of X in slabs of `slab` columns, as SlabsOfX has them, zero up to
-/// `width` columns. One slab of `width` columns is RowsOfX.
-LoadedX load_slabs(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
-                   std::int64_t width, std::int64_t slab);
+/// Columns [first, first + count) of X as RowsOfX has them, zero up to `width` columns.
+LoadedX load_rows(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+                  std::int64_t width);
+
+/// Columns [first, first + count) of X if they lie as RowsOfX has them but for alignment, else
+/// null.
+const float* floats_in_place(const PackedMatmulOperand& x, std::size_t first, std::size_t count);
+
+/// Which of columns [first, first + count) of X hold infinities or NaN, given that Y's first row
+/// shows them.
+std::vector<std::size_t> not_finite_columns(const PackedMatmulOperand& x,
+                                            const PackedMatmulOperand& y, std::size_t first,
+                                            std::size_t count);
 
 /// Columns [first, first + count) of X as VectorsOfX has them, with element j of each 64 at place
 /// lanes[j], or in plain order without `lanes`.

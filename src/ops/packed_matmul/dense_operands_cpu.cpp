@@ -103,6 +103,14 @@ void note_not_finite(const PackedMatmulOperand& x, std::size_t first, std::int64
   });
 }
 
+std::vector<std::size_t> positions(const std::vector<std::uint8_t>& found, std::size_t first) {
+  std::vector<std::size_t> columns;
+  for (std::size_t c = 0; c < found.size(); ++c) {
+    if (found[c] != 0) columns.push_back(first + c);
+  }
+  return columns;
+}
+
 /// Calls put(j, rows, block) with each block_rows rows of X from row j on. Returns the columns that
 /// hold infinities or NaN.
 template <class Put>
@@ -136,11 +144,7 @@ std::vector<std::size_t> load_blocks(const PackedMatmulOperand& x, std::size_t f
       put(j, rows, Block{elements.data(), row_stride, column_stride});
     }
   });
-  std::vector<std::size_t> not_finite;
-  for (std::size_t c = 0; c < count; ++c) {
-    if (found[c] != 0) not_finite.push_back(first + c);
-  }
-  return not_finite;
+  return positions(found, first);
 }
 
 /// Floats for a kernel, all zero where some will not be written.
@@ -152,27 +156,44 @@ AlignedFloats operand_floats(std::int64_t length, bool padded) {
 
 }  // namespace
 
-LoadedX load_slabs(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
-                   std::int64_t width, std::int64_t slab) {
+LoadedX load_rows(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+                  std::int64_t width) {
   const auto columns = static_cast<std::int64_t>(count);
   LoadedX loaded{operand_floats(x.rows * width, columns < width), {}};
   const auto put = [&](std::int64_t j, std::int64_t rows, const Block& block) {
-    for (std::int64_t s = 0; s < columns; s += slab) {
-      const std::int64_t stride = std::min(slab, width - s);
-      const std::int64_t used = std::min(stride, columns - s);
-      float* to = loaded.data.get() + s * x.rows + j * stride;
-      for (std::int64_t r = 0; r < rows; ++r, to += stride) {
-        const float* from = block.data + r * block.row_stride + s * block.column_stride;
-        if (block.column_stride == 1) {
-          std::copy_n(from, used, to);
-        } else {
-          for (std::int64_t c = 0; c < used; ++c) to[c] = from[c * block.column_stride];
-        }
+    float* to = loaded.data.get() + j * width;
+    for (std::int64_t r = 0; r < rows; ++r, to += width) {
+      const float* from = block.data + r * block.row_stride;
+      if (block.column_stride == 1) {
+        std::copy_n(from, columns, to);
+      } else {
+        for (std::int64_t c = 0; c < columns; ++c) to[c] = from[c * block.column_stride];
       }
     }
   };
   loaded.not_finite = load_blocks(x, first, count, put);
   return loaded;
+}
+
+const float* floats_in_place(const PackedMatmulOperand& x, std::size_t first, std::size_t count) {
+  const bool rows = x.row_stride == static_cast<std::int64_t>(count) && count % 16 == 0 &&
+                    runs_of(x, first, count).size() == 1;
+  if (!rows || x.dtype != DType::float32) return nullptr;
+  return static_cast<const float*>(x.data) + x.columns[first];
+}
+
+std::vector<std::size_t> not_finite_columns(const PackedMatmulOperand& x,
+                                            const PackedMatmulOperand& y, std::size_t first,
+                                            std::size_t count) {
+  std::vector<std::uint8_t> found(count);
+  const bool shown = visit_dense(y.dtype, "Y", [&](auto tag) {
+    const auto* row = static_cast<const typename decltype(tag)::type*>(y.data);
+    return !std::all_of(y.columns.begin() + static_cast<std::ptrdiff_t>(first),
+                        y.columns.begin() + static_cast<std::ptrdiff_t>(first + count),
+                        [&](std::int64_t c) { return std::isfinite(widen(row[c])); });
+  });
+  if (shown) note_not_finite(x, first, 0, x.rows, found);
+  return positions(found, first);
 }
 
 LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_t count,

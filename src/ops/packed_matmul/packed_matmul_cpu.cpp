@@ -2,6 +2,7 @@
 // Chooses the kernel of a product, and splits the rows among threads.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "core/threads.hpp"
 #include "formats/packed.hpp"
@@ -48,15 +49,24 @@ void multiply_walking(const PackedMatmulOperands& op, std::size_t column) {
 
 // ---- Rows to threads ----------------------------------------------------------------------------
 
-/// The first row of a piece, a multiple of `tile`, when slots, and what a row costs by itself, are
-/// split evenly.
-std::int64_t piece_begin(const PackedView& packed, std::int64_t piece, std::int64_t pieces,
-                         std::int64_t tile) {
-  if (piece >= pieces) return packed.rows;
+/// The share of all work that comes before a piece. Each round of pieces, one a thread, takes half
+/// of what is left, and the last one all: large pieces first, small ones for whoever has time.
+double share_before(std::int64_t piece, std::int64_t threads, std::int64_t rounds) {
+  const auto round = static_cast<int>(piece / threads);
+  if (round >= rounds) return 1.0;
+  const double left = std::ldexp(1.0, -round);
+  const double taken = round + 1 < rounds ? left / 2 : left;
+  return 1.0 - left + taken * static_cast<double>(piece % threads) / static_cast<double>(threads);
+}
+
+/// The row, a multiple of `tile`, before which that share of the slots and of what rows cost by
+/// themselves lies.
+std::int64_t row_at(const PackedView& packed, double share, std::int64_t tile) {
+  if (share >= 1.0) return packed.rows;
   const std::int64_t row_cost = packed.format == PackedFormat::bitmap ? packed.cols / 4 + 8 : 8;
   const double total = static_cast<double>(packed.slots) +
                        static_cast<double>(packed.rows) * static_cast<double>(row_cost);
-  const double target = total * static_cast<double>(piece) / static_cast<double>(pieces);
+  const double target = total * share;
   std::int64_t low = 0, high = packed.rows;
   while (low < high) {
     const std::int64_t middle = low + (high - low) / 2;
@@ -82,13 +92,16 @@ void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_
   const std::int64_t threads = work < tuning::packed_serial_work ? 1 : num_threads();
   const std::int64_t worth =
       std::min(work / tuning::packed_piece_work, packed.rows / (tile * tuning::packed_piece_tiles));
-  const std::int64_t pieces =
-      threads * std::clamp<std::int64_t>(worth / threads, 1, tuning::packed_pieces_per_thread);
-  parallel_for(pieces, [&](std::int64_t piece) {
-    const std::int64_t end = piece_begin(packed, piece + 1, pieces, tile);
+  const std::int64_t rounds =
+      threads == 1
+          ? 1
+          : std::clamp<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(worth / threads)), 1,
+                                     tuning::packed_rounds);
+  parallel_for(threads * rounds, [&](std::int64_t piece) {
+    const std::int64_t end = row_at(packed, share_before(piece + 1, threads, rounds), tile);
     AlignedFloats sums;
-    for (std::int64_t begin = piece_begin(packed, piece, pieces, tile); begin < end;
-         begin += rows_at_once) {
+    for (std::int64_t begin = row_at(packed, share_before(piece, threads, rounds), tile);
+         begin < end; begin += rows_at_once) {
       if (!sums) {
         sums = aligned_floats(round_up(std::min(rows_at_once, end - begin), tile) * width);
       }
@@ -113,7 +126,10 @@ void multiply_transposed(const PackedMatmulOperands& op, std::size_t first, std:
   parallel_for(pieces, [&](std::int64_t piece) {
     float* partial = partials.get() + piece * length;
     std::fill(partial, partial + length, 0.0f);
-    add(piece_begin(packed, piece, pieces, 1), piece_begin(packed, piece + 1, pieces, 1), partial);
+    const auto share = [&](std::int64_t at) {
+      return static_cast<double>(at) / static_cast<double>(pieces);
+    };
+    add(row_at(packed, share(piece), 1), row_at(packed, share(piece + 1), 1), partial);
   });
   const std::int64_t grain = std::max<std::int64_t>(1, tuning::packed_sums_at_once / width);
   parallel_ranges(packed.cols, grain, [&](std::int64_t begin, std::int64_t end) {
@@ -151,7 +167,7 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
                                           std::size_t count) {
   const PackedView& packed = op.packed;
   const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
-  const LoadedX x = load_slabs(op.x, first, count, width, width);
+  const LoadedX x = load_rows(op.x, first, count, width);
   const RowsOfX rows{x.data.get(), width};
   if (op.transpose) {
     multiply_transposed(op, first, count, width,
@@ -167,20 +183,23 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
   return x.not_finite;
 }
 
-/// X as slabs, for panel_rows.
+/// X where it lies if it can be read there, for panel_rows.
 std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::size_t first,
                                          std::size_t count) {
   const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
-  const LoadedX x = load_slabs(op.x, first, count, width, slab_columns);
-  multiply_rows(op, first, count, width, tuning::packed_panel_rows, panel_tile_rows,
+  const float* in_place = floats_in_place(op.x, first, count);
+  LoadedX loaded;
+  if (in_place == nullptr) loaded = load_rows(op.x, first, count, width);
+  const RowsOfX x{in_place != nullptr ? in_place : loaded.data.get(), width};
+  multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width, panel_tile_rows,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
-                  panel_rows(op.packed, SlabsOfX{x.data.get(), width}, begin, end, sums);
+                  panel_rows(op.packed, x, begin, end, sums);
                 });
-  return x.not_finite;
+  return in_place != nullptr ? not_finite_columns(op.x, op.y, first, count) : loaded.not_finite;
 }
 
 std::vector<std::size_t> multiply_vector_transposed(const PackedMatmulOperands& op) {
-  const LoadedX x = load_slabs(op.x, 0, 1, 1, 1);
+  const LoadedX x = load_rows(op.x, 0, 1, 1);
   multiply_transposed(op, 0, 1, 1, [&](std::int64_t begin, std::int64_t end, float* partial) {
     vector_transposed(op.packed, x.data.get(), begin, end, partial);
   });

@@ -25,17 +25,6 @@ struct RowsOfX {
   std::int64_t width;
 };
 
-/// Columns of X that lie together in SlabsOfX.
-inline constexpr std::int64_t slab_columns = 32;
-
-/// X in slabs of 32 columns, the last of 16 or 32: element (j, c) of the slab that begins with
-/// column s and has w columns at data[s * rows + j * w + c - s]. 64-byte aligned, zero from count
-/// to width, which is a multiple of 16.
-struct SlabsOfX {
-  const float* data;
-  std::int64_t width;
-};
-
 /// The place of each of 64 columns in the order in which bitmap_rows expands this type and wants X;
 /// null for the plain order.
 const std::uint8_t* bitmap_lanes(PackedDType dtype);
@@ -57,8 +46,9 @@ void columns_rows(const PackedView& packed, const RowsOfX& x, std::int64_t begin
 inline constexpr std::int64_t panel_tile_rows = 12;
 
 /// The same by decoding zeros too, which pays where many elements are nonzero. sums has room for a
-/// multiple of panel_tile_rows rows.
-void panel_rows(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
+/// multiple of panel_tile_rows rows, X need not be aligned. An infinity or NaN in X reaches the
+/// sums of every row.
+void panel_rows(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
                 float* sums);
 
 /// Adds the transposed rows [begin, end) times rows [begin, end) of X to y[j * x.width + c].

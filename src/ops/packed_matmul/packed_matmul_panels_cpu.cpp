@@ -30,6 +30,11 @@ inline constexpr std::int64_t panel_columns = tuning::packed_panel_columns;
 /// Rows a multiple of 1 KiB apart would share places in the L1 cache: a line more.
 inline constexpr std::int64_t panel_stride = panel_columns + 16;
 
+/// Fetches a cache line into the L2 cache.
+HWY_INLINE void fetch(const void* from, std::int64_t line) {
+  __builtin_prefetch(static_cast<const std::uint8_t*>(from) + 64 * line, 0, 2);
+}
+
 /// Where a tile's rows go on after the panel, and which of the cache lines from there on to fetch:
 /// the next panel's values come from memory while this one is multiplied.
 struct Ahead {
@@ -40,81 +45,111 @@ struct Ahead {
 /// sums += columns of tile_rows rows of a panel times `Vectors` vectors of each row of X.
 template <int Vectors>
 void multiply_tile(const float* HWY_RESTRICT panel, std::int64_t columns,
-                   const float* HWY_RESTRICT x, std::int64_t x_stride, float* HWY_RESTRICT sums,
-                   std::int64_t sums_stride, const Ahead& ahead) {
+                   const float* HWY_RESTRICT x, std::int64_t width, float* HWY_RESTRICT sums,
+                   const Ahead& ahead) {
   const FloatTag d;
   FloatVec partial[tile_rows][Vectors];
   unroll<tile_rows>([&](auto r) HWY_ATTR {
-    unroll<Vectors>([&](auto v) HWY_ATTR {
-      partial[r][v] = hn::Load(d, sums + r * sums_stride + v * float_lanes);
-    });
+    unroll<Vectors>(
+        [&](auto v) HWY_ATTR { partial[r][v] = hn::Load(d, sums + r * width + v * float_lanes); });
   });
-  std::int64_t j = 0;
-  for (int i = 0; i < tile_rows; ++i) {
-    for (std::int64_t line = ahead.begin; line < ahead.end; ++line) {
-      __builtin_prefetch(static_cast<const std::uint8_t*>(ahead.rows[i]) + 64 * line, 0, 2);
-    }
-    for (; j < columns * (i + 1) / tile_rows; ++j, x += x_stride) {
-      FloatVec row[Vectors];
-      unroll<Vectors>([&](auto v) HWY_ATTR { row[v] = hn::Load(d, x + v * float_lanes); });
-      unroll<tile_rows>([&](auto r) HWY_ATTR {
-        const auto factor = hn::Set(d, panel[r * panel_stride + j]);
-        unroll<Vectors>(
-            [&](auto v) HWY_ATTR { partial[r][v] = hn::MulAdd(factor, row[v], partial[r][v]); });
-      });
-    }
+  for (const void* row : ahead.rows) {
+    for (std::int64_t line = ahead.begin; line < ahead.end; ++line) fetch(row, line);
+  }
+  for (std::int64_t j = 0; j < columns; ++j, x += width) {
+    FloatVec row[Vectors];
+    unroll<Vectors>([&](auto v) HWY_ATTR { row[v] = hn::LoadU(d, x + v * float_lanes); });
+    unroll<tile_rows>([&](auto r) HWY_ATTR {
+      const auto factor = hn::Set(d, panel[r * panel_stride + j]);
+      unroll<Vectors>([&](auto v)
+                          HWY_ATTR { partial[r][v] = hn::MulAdd(factor, row[v], partial[r][v]); });
+    });
   }
   unroll<tile_rows>([&](auto r) HWY_ATTR {
-    unroll<Vectors>([&](auto v) HWY_ATTR {
-      hn::Store(partial[r][v], d, sums + r * sums_stride + v * float_lanes);
-    });
+    unroll<Vectors>(
+        [&](auto v) HWY_ATTR { hn::Store(partial[r][v], d, sums + r * width + v * float_lanes); });
   });
 }
 
+/// Some rows of P, and the buffers of their product with X.
 template <class V>
-void rows_of(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
-             float* sums) {
-  const std::int64_t rows = end - begin;
-  const std::int64_t used = (rows + tile_rows - 1) / tile_rows * tile_rows;
-  const AlignedFloats panel = aligned_floats(tile_rows * panel_stride);
-  std::fill(panel.get(), panel.get() + tile_rows * panel_stride, 0.0f);
-  std::fill(sums, sums + used * x.width, 0.0f);
-  RowCursors<V> cursors(packed, begin, end, panel_columns);
-  const std::int64_t lines = packed.slots / packed.rows * panel_columns / packed.cols *
-                                 static_cast<std::int64_t>(sizeof(V)) / 64 +
-                             1;
-  for (std::int64_t j = 0; j < packed.cols; j += panel_columns) {
-    const std::int64_t columns = std::min(panel_columns, packed.cols - j);
-    for (std::int64_t r = 0; r < rows; r += tile_rows) {
-      Ahead ahead;
-      for (std::int64_t i = 0; i < tile_rows; ++i) {
-        if (r + i < rows) cursors.expand_row(r + i, j, j + columns, panel.get() + i * panel_stride);
-        ahead.rows[i] = cursors.values(std::min(r + i, rows - 1));
-      }
-      for (std::int64_t c = 0; c < x.width;) {
-        const std::int64_t slab = c / slab_columns * slab_columns;
-        const std::int64_t stride = std::min(slab_columns, x.width - slab);
-        const float* from = x.data + slab * packed.cols + j * stride + (c - slab);
-        const bool wide = c - slab + tile_vectors * float_lanes <= stride;
-        const auto multiply = wide ? multiply_tile<tile_vectors> : multiply_tile<1>;
-        const std::int64_t next = c + (wide ? tile_vectors : 1) * float_lanes;
-        ahead.begin = lines * c / x.width;
-        ahead.end = lines * next / x.width;
-        multiply(panel.get(), columns, from, stride, sums + r * x.width + c, x.width, ahead);
-        c = next;
+class Panels {
+ public:
+  Panels(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end)
+      : packed_(packed),
+        x_(x),
+        rows_(end - begin),
+        block_rows_(std::min(round_up(rows_), tuning::packed_panel_rows)),
+        step_(std::max<std::int64_t>(16, tuning::packed_block_floats / x.width)),
+        lines_(packed.slots / packed.rows * panel_columns / packed.cols *
+                   static_cast<std::int64_t>(sizeof(V)) / 64 +
+               1),
+        panel_(aligned_floats(block_rows_ * panel_stride)),
+        cursors_(packed, begin, end, panel_columns) {
+    std::fill(panel_.get(), panel_.get() + block_rows_ * panel_stride, 0.0f);
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      for (std::int64_t line = 0; line < lines_; ++line) fetch(cursors_.values(r), line);
+    }
+  }
+
+  /// sums = the rows times X, with room for a multiple of tile_rows.
+  void multiply(float* sums) {
+    std::fill(sums, sums + round_up(rows_) * x_.width, 0.0f);
+    for (std::int64_t j = 0; j < packed_.cols; j += panel_columns) {
+      const std::int64_t columns = std::min(panel_columns, packed_.cols - j);
+      for (std::int64_t r = 0; r < rows_; r += block_rows_) {
+        const std::int64_t end = std::min(rows_, r + block_rows_);
+        for (std::int64_t i = r; i < end; ++i) {
+          cursors_.expand_row(i, j, j + columns, panel_.get() + (i - r) * panel_stride);
+        }
+        for (std::int64_t first = 0; first < columns; first += step_) {
+          multiply_step(j, first, std::min(step_, columns - first), r, end, sums);
+        }
       }
     }
   }
-  for (std::int64_t r = 0; packed.scales != nullptr && r < rows; ++r) {
-    for (std::int64_t c = 0; c < x.width; ++c) sums[r * x.width + c] *= packed.scales[begin + r];
-  }
-}
 
-void PanelRows(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
+ private:
+  static std::int64_t round_up(std::int64_t rows) {
+    return (rows + tile_rows - 1) / tile_rows * tile_rows;
+  }
+
+  /// Rows [begin, end) of the panel that begins with column j: `columns` of it from its `first` on
+  /// times X.
+  void multiply_step(std::int64_t j, std::int64_t first, std::int64_t columns, std::int64_t begin,
+                     std::int64_t end, float* sums) {
+    const float* x = x_.data + (j + first) * x_.width;
+    for (std::int64_t r = begin; r < end; r += tile_rows) {
+      Ahead ahead{{}, lines_ * first / panel_columns, lines_ * (first + columns) / panel_columns};
+      for (std::int64_t i = 0; i < tile_rows; ++i) {
+        ahead.rows[i] = cursors_.values(std::min(r + i, end - 1));
+      }
+      const float* panel = panel_.get() + (r - begin) * panel_stride + first;
+      for (std::int64_t c = 0; c < x_.width;) {
+        const bool wide = c + tile_vectors * float_lanes <= x_.width;
+        const auto multiply = wide ? multiply_tile<tile_vectors> : multiply_tile<1>;
+        multiply(panel, columns, x + c, x_.width, sums + r * x_.width + c, ahead);
+        ahead.begin = ahead.end;
+        c += (wide ? tile_vectors : 1) * float_lanes;
+      }
+    }
+  }
+
+  const PackedView& packed_;
+  const RowsOfX& x_;
+  std::int64_t rows_, block_rows_, step_, lines_;
+  AlignedFloats panel_;
+  RowCursors<V> cursors_;
+};
+
+void PanelRows(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
                float* sums) {
   visit_packed(packed.dtype, [&](auto tag) {
-    rows_of<typename decltype(tag)::type>(packed, x, begin, end, sums);
+    Panels<typename decltype(tag)::type>(packed, x, begin, end).multiply(sums);
   });
+  for (std::int64_t i = begin; packed.scales != nullptr && i < end; ++i) {
+    for (std::int64_t c = 0; c < x.width; ++c) *sums++ *= packed.scales[i];
+  }
 }
 
 }  // namespace
@@ -125,7 +160,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace gossamer {
 
-void panel_rows(const PackedView& packed, const SlabsOfX& x, std::int64_t begin, std::int64_t end,
+void panel_rows(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
                 float* sums) {
   GOSSAMER_SIMD_FUNCTION(PanelRows)(packed, x, begin, end, sums);
 }

@@ -8,16 +8,15 @@ namespace gossamer::tuning {
 /// Multiply-adds below which a product stays on the calling thread.
 inline constexpr std::int64_t packed_serial_work = 32'768;
 
-/// Pieces of rows for each thread, at most: enough to even out rows of unequal cost.
-inline constexpr std::int64_t packed_pieces_per_thread = 8;
+/// Rounds of pieces of rows, one for each thread, at most: the last are a 64th of the matrix.
+inline constexpr std::int64_t packed_rounds = 7;
 
 /// Multiply-adds that a piece is worth. The 210 layers of SmolLM2-135M, half zeros, float32, one
 /// vector, two threads, ms: 8'192 12.2, 65'536 11.4, 131'072 11.2.
 inline constexpr std::int64_t packed_piece_work = 131'072;
 
-/// Tiles of rows that a piece is worth: each takes all of X through the caches again. 192 x 576,
-/// half zeros, float32, 128 columns, two threads, ms in pieces of one tile 0.16, of eight 0.14.
-inline constexpr std::int64_t packed_piece_tiles = 8;
+/// Tiles of rows that a piece is worth: each takes all of X through the caches again.
+inline constexpr std::int64_t packed_piece_tiles = 2;
 
 /// Sums, as floats, that a piece holds before they are rounded and written: within the L2 cache.
 inline constexpr std::int64_t packed_sums_at_once = 32'768;
@@ -28,15 +27,17 @@ inline constexpr std::int64_t packed_expanded_columns = 16;
 /// Share of nonzeros from which more columns than these go through decoded panels.
 inline constexpr double packed_panel_density = 0.25;
 
-/// Columns of a panel, a tile of rows with its zeros: the panel and its part of 32 columns of X
-/// share the L1 cache. 4096 x 4096, half zeros, float32, read from memory by two threads, 32 and
-/// 128 columns, fastest, ms: 128 7.1 and 16.3, 256 5.0 and 14.9, 512 4.9 and 17.4; 128 columns at
-/// the rate of multiply-adds in registers alone, 342 GFLOP/s: 12.6.
+/// Columns that are decoded together. 4096 x 4096, half zeros, float32, read from memory by two
+/// threads, 32 and 128 columns of X, fastest, ms, when each tile of rows was decoded by itself: 128
+/// 7.1 and 16.3, 256 5.0 and 14.9, 512 4.9 and 17.4; 128 columns at the rate of multiply-adds in
+/// registers alone, 342 GFLOP/s: 12.6.
 inline constexpr std::int64_t packed_panel_columns = 256;
 
-/// Rows that meet a panel's part of X one tile after the other: with 128 columns of X their sums,
-/// that part, and the values fetched for the next panel take 0.7 MB of the L2 cache.
-inline constexpr std::int64_t packed_panel_rows = 384;
+/// Rows whose panels are decoded together, within the L2 cache: one tile after the other they meet
+/// packed_block_floats of X, which stay in the L1 cache and are read where they lie. 192 x 576,
+/// half zeros, float32, 128 columns, two threads, median us: 155; with each tile's panel decoded by
+/// itself against a copy of all X in slabs of 32 columns 200; OpenBLAS in the same run 178.
+inline constexpr std::int64_t packed_panel_rows = 96;
 
 /// Columns of X that one walk over the matrix serves.
 inline constexpr std::int64_t packed_columns_at_once = 128;

@@ -6,8 +6,5 @@ from . import (
     sparse_cuda,  # noqa: F401 - registers its kernels
 )
 from .adapter import adapter
-from .threads import share_threads
 
 __all__ = ["adapter"]
-
-share_threads()

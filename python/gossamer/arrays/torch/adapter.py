@@ -21,6 +21,7 @@ from . import operations
 from .cuda import memory
 from .host import DTYPES, NAMES, to_numpy, to_tensor
 from .library import check_same_device
+from .threads import on_threads_of_torch
 
 if TYPE_CHECKING:
     from ...packed.storage import Storage
@@ -145,6 +146,7 @@ class TorchAdapter(DifferentiableAdapter):
             return super()._product_pattern(a, b, a_values)
         return sparse.spgemm_pattern(memory, a, b, a_values.device.index)
 
+    @on_threads_of_torch
     def fromdense(self, dense: torch.Tensor, threshold: float) -> tuple[Pattern, torch.Tensor]:
         if dense.is_cuda:
             pattern: Pattern

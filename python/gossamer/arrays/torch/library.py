@@ -10,6 +10,7 @@ import torch
 from torch.autograd import forward_ad
 
 from ...structure.registry import pin, structure_of
+from .threads import on_threads_of_torch
 
 LIBRARY = torch.library.Library("gossamer", "DEF")
 
@@ -180,6 +181,8 @@ class Operation:
 
     def register_kernel(self, device: str, kernel: Callable[..., torch.Tensor]) -> None:
         """Compute it by a kernel where the tensors are on "cpu" or "cuda"."""
+        if device == "cpu":
+            kernel = on_threads_of_torch(kernel)
         self._kernels[device] = kernel
         LIBRARY.impl(self._name, kernel, device.upper())
         _leave_untraced(kernel)

@@ -92,12 +92,10 @@ def _matmul_cpu(
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = _product_like(x, pattern, transpose, swapped)
-    if transpose or x.ndim > MAX_RANK or not values.is_contiguous():
+    if transpose or x.ndim > (2 if swapped else MAX_RANK) or not values.is_contiguous():
         kernels.matmul(bits(values), bits(x), pattern, transpose, swapped, bits(y))
-    elif swapped and x.ndim > 1:
-        kernels.multiply_rows(pattern, values, bits(x), bits(y))
     else:
-        pattern.multiply(values, x, y)
+        pattern.multiply(values, x, y, False, swapped)
     return y
 
 

@@ -29,6 +29,7 @@ from .cuda import device_matrix, device_product, memory
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
 from .library import Operation, runs_eagerly
+from .threads import on_threads_of_torch
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
 VALUE_TYPES = {
@@ -106,6 +107,7 @@ class HostMatrix:
         self._rows = rest[-2]
         self._dtypes = {dtype: result_dtype(values, dtype) for dtype in DENSE_TYPES}
 
+    @on_threads_of_torch
     def matmul_rows(self, x: torch.Tensor) -> torch.Tensor:
         """Product with every vector along the last axis of x, a plain tensor of `DENSE_TYPES`."""
         y = x.new_empty((*x.shape[:-1], self._rows), dtype=self._dtypes[x.dtype])

@@ -75,9 +75,9 @@ constexpr int padded_vectors(std::int64_t vectors) {
   return vectors <= 8 ? 8 : vectors <= 16 ? 16 : vectors <= 32 ? 32 : 64;
 }
 
-/// Sums that blocks of matmul_many leave for each other: of two units each.
+/// Sums that blocks of matmul_many leave for each other: of one unit each.
 constexpr std::size_t partial_bytes(int padded_vectors, int blocks) {
-  return sizeof(float) * 2 * static_cast<std::size_t>(blocks) * padded_vectors * unit_rows;
+  return sizeof(float) * static_cast<std::size_t>(blocks) * padded_vectors * unit_rows;
 }
 
 /// In bitmap_tiles_few_cuda_sm90a.cu: up to few_vectors, without a workspace.

@@ -190,7 +190,8 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
   Walk<Group> walk(a, rows, first, last);
   const Ring ring{shared_address(shared) + warp * layout.ring, layout.stage,
                   shared_address(barriers[warp]), layout.stages};
-  if (lane < ring.stages) mbarrier_init(ring.barriers + 8 * lane, 1);
+  if (lane == 0)  // alone: compute-sanitizer loses track of barriers that lanes initialize at once
+    for (int s = 0; s < ring.stages; ++s) mbarrier_init(ring.barriers + 8 * s, 1);
   mbarrier_init_fence();
   __syncwarp();
   RingPosition position{ring.stages};
@@ -218,6 +219,7 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
       for (int pair = 0; pair < Group; ++pair) {
         if (pair >= count) break;
         mbarrier_wait(ring.full(position), position.round & 1);
+        __syncwarp();  // with lane 0, whose copy it was
 #pragma unroll
         for (int tile = 0; tile < pair_tiles; ++tile) {
           unsigned av[4][4];

@@ -2,121 +2,79 @@
 // The arrangement `delta_rows`: a packed matrix as streams that warps walk sixteen rows at a time,
 // for products with one vector. Made on load, never stored.
 //
-// A row is a sequence of slots. A slot holds a value and the distance of its column from the slot
-// before; the first slot counts from column -1. A longer distance than can be written is bridged by
-// fillers, of the value 0. Rows are sorted by their number of slots and taken 16 at a time (a
-// group), so that a group's rows are about equally long; shorter rows end in padding (distance 0,
-// value 0; in the second slot of a pair distance 1). A step is 16 slots of the 16 rows of a group,
-// a unit is `steps` steps of the stream, whichever groups they belong to, and the bytes of a unit
-// are laid out as the 32 lanes of a warp load them:
+// A row is a sequence of slots. A slot holds a value and the distance (1 .. 2^Bits - 1) of its
+// column from the slot before; the first slot counts from column -1. A longer distance is bridged
+// by fillers: the largest distance and the value 0. Rows are sorted by their number of slots and
+// taken 16 at a time (a group), so that a group's rows are about equally long; shorter rows end in
+// padding (distance 0, value 0). A step is 16 slots of the 16 rows of a group, a unit is `steps`
+// steps of the stream, whichever groups they belong to, and the bytes of a unit are laid out as the
+// 32 lanes of a warp load them:
 //   values     element e (0..7) of step i of lane l = 4 g + t is row g + 8 (e / 2 % 2), slot
 //              2 t + e % 2 + 8 (e / 4) of the step: the A fragment of mma.m16n8k16. Planes of 16
 //              bytes a lane.
-//   distances  byte j of register r of step i of lane l is row g + 8 (r % 2), slot 4 t + j, where
-//              r = 2 i + r % 2: the A fragment of the 8-bit mma.m16n8k16. DistanceCode<Bits> packs
-//              these registers.
+//   distances  byte j of register r of step i of lane l is row g + 8 r, slot 4 t + j: the A
+//              fragment of the 8-bit mma.m16n8k16. DistanceCode<Bits> packs these registers into
+//              `words` words a lane.
 // Units are dealt out evenly to the warps of the grid; `start` has the column at which each warp's
 // first step begins.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
 namespace gossamer::cuda::delta_rows {
 
-inline constexpr int warps = 16;             ///< of a block
-inline constexpr int max_blocks = 264;       ///< of a grid
-inline constexpr int widths[] = {5, 8, 16};  ///< of a pair of neighbouring distances, in bits
+inline constexpr int warps = 16;            ///< of a block
+inline constexpr int max_blocks = 264;      ///< of a grid
+inline constexpr int widths[] = {3, 4, 8};  ///< of a distance, in bits
 
-/// How the distances of a unit are packed, those of a lane in `words` words or less:
-///   bytes  of a unit
-///   reach  the largest distance of a slot; of a pair's second slot behind `first`, else that is 0
-///   put    calls body(word, bits) with what to set for byte j of register reg of a lane
-///   get    the distance there; load(word) reads a word
+/// How the eight distances of a lane and step are packed: `steps` steps share `words` words of a
+/// lane. put sets a distance in the same byte of each word, for register `reg` of the unit; get
+/// reads it from these bytes.
 template <int Bits>
 struct DistanceCode;
-
-template <>
-struct DistanceCode<16> {
-  static constexpr int steps = 2, words = 4, bytes = 512;
-  static constexpr int reach(int) { return 255; }
-  template <class Body>
-  static constexpr void put(int lane, int reg, int j, int, int distance, Body&& body) {
-    body(4 * lane + reg, unsigned(distance) << 8 * j);
-  }
-  template <class Load>
-  static constexpr int get(int lane, int reg, int j, Load&& load) {
-    return static_cast<int>(load(4 * lane + reg) >> 8 * j & 255);
-  }
-};
-
 template <>
 struct DistanceCode<8> {
-  static constexpr int steps = 2, words = 2, bytes = 256;
-  static constexpr int reach(int) { return 15; }
-  template <class Body>
-  static constexpr void put(int lane, int reg, int j, int, int distance, Body&& body) {
-    body(2 * lane + reg / 2, unsigned(distance) << (8 * j + 4 * (reg % 2)));
+  static constexpr int steps = 2, words = 4;
+  static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
+    word[reg] = distance;
   }
-  template <class Load>
-  static constexpr int get(int lane, int reg, int j, Load&& load) {
-    return static_cast<int>(load(2 * lane + reg / 2) >> (8 * j + 4 * (reg % 2)) & 15);
+  static constexpr unsigned get(const std::uint8_t (&byte)[words], int reg) { return byte[reg]; }
+};
+template <>
+struct DistanceCode<4> {
+  static constexpr int steps = 2, words = 2;
+  static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
+    word[reg / 2] = distance << 4 * (reg % 2);
+  }
+  static constexpr unsigned get(const std::uint8_t (&byte)[words], int reg) {
+    return byte[reg / 2] >> 4 * (reg % 2) & 15;
   }
 };
-
-/// A pair's distances sum to 8 at most: there are 28 such pairs. Of a lane's 16 codes six are in
-/// each of two words, three in 16 bits that follow those of all lanes, one in what is left of
-/// these.
 template <>
-struct DistanceCode<5> {
-  static constexpr int steps = 4, words = 3, bytes = 320;
-  static constexpr int reach(int first) { return first == 0 ? 7 : 8 - first; }
-  static constexpr int codes_before(int first) { return 8 * (first - 1) - first * (first - 1) / 2; }
-  static constexpr int code(int first, int second) { return codes_before(first) + second; }
-  /// The first distance of a code's pair in the low byte, the second in the next.
-  static constexpr unsigned pair(int code) {
-    if (code == 0) return 0;
-    int first = 1;
-    while (first < 7 && code > codes_before(first + 1)) ++first;
-    return static_cast<unsigned>(first | (code - codes_before(first)) << 8);
-  }
-  template <class Body>
-  static constexpr void put(int lane, int reg, int j, int first, int distance, Body&& body) {
-    if (j % 2 == 0) return;  // written with the second
-    const auto bits = static_cast<unsigned>(code(first, distance));
-    const int k = 2 * reg + j / 2, half_word = 64 + lane / 2, half = 16 * (lane % 2);
-    if (k < 12) {
-      body(2 * lane + k / 6, bits << 5 * (k % 6));
-    } else if (k < 15) {
-      body(half_word, bits << 5 * (k - 12) << half);
+struct DistanceCode<3> {  // two registers a word; the last two in the top two bits of the three
+  static constexpr int steps = 4, words = 3;
+  static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
+    if (reg < 6) {
+      word[reg % 3] = distance << 3 * (reg / 3);
     } else {
-      body(2 * lane, (bits & 3) << 30);
-      body(2 * lane + 1, (bits >> 2 & 3) << 30);
-      body(half_word, bits >> 4 << 15 << half);
+      word[reg - 6] = (distance & 3) << 6;
+      word[2] |= (distance >> 2) << reg;
     }
   }
-  /// Code k of the words of a lane, in the low five bits.
-  static constexpr unsigned code_at(const unsigned* word, int k) {
-    return k < 15 ? word[k / 6] >> 5 * (k % 6)
-                  : word[0] >> 30 | word[1] >> 30 << 2 | (word[2] >> 15 & 1) << 4;
-  }
-  template <class Load>
-  static constexpr int get(int lane, int reg, int j, Load&& load) {
-    const unsigned word[] = {load(2 * lane), load(2 * lane + 1),
-                             load(64 + lane / 2) >> 16 * (lane % 2)};
-    const auto code = static_cast<int>(code_at(word, 2 * reg + j / 2) & 31);
-    return static_cast<int>(pair(code) >> 8 * (j % 2) & 255);
+  static constexpr unsigned get(const std::uint8_t (&byte)[words], int reg) {
+    return reg < 6 ? byte[reg % 3] >> 3 * (reg / 3) & 7
+                   : byte[reg - 6] >> 6 | (byte[2] >> reg & 1) << 2;
   }
 };
 
 /// Calls body(std::integral_constant<int, Bits>) for one of `widths`.
 template <class Body>
 decltype(auto) visit_width(int bits, Body&& body) {
-  if (bits == 5) return body(std::integral_constant<int, 5>());
-  if (bits == 8) return body(std::integral_constant<int, 8>());
-  return body(std::integral_constant<int, 16>());
+  if (bits == 3) return body(std::integral_constant<int, 3>());
+  if (bits == 4) return body(std::integral_constant<int, 4>());
+  return body(std::integral_constant<int, 8>());
 }
 
 /// Where a warp begins.

@@ -12,7 +12,6 @@
 #include "gossamer/cuda/packed.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/packed_matmul/cuda/delta_rows.hpp"
-#include "ops/packed_matmul/cuda/delta_rows_distances.cuh"
 #include "ops/packed_matmul/cuda/delta_rows_matvec.hpp"
 #include "ops/packed_matmul/cuda/packed_matmul_cuda_tuning.hpp"
 #include "ops/packed_matmul/cuda/vectors.hpp"
@@ -26,7 +25,7 @@ template <class Item, int Bits>
 __global__ void count_slots(PackedView packed, unsigned ignored, int* slots) {
   const std::int64_t row = std::int64_t{blockIdx.x} * rows_a_block + threadIdx.x / 32;
   if (row >= packed.rows) return;
-  Distances<Bits> distances;
+  BridgedDistances<(1 << Bits) - 1> distances;
   walk_row<Item>(packed, row, ignored,
                  [&](bool stored, int column, std::int64_t) { distances.next(stored, column); });
   if (threadIdx.x % 32 == 0) slots[row] = static_cast<int>(distances.slots);
@@ -40,7 +39,8 @@ struct SlotPlace {
 
   std::int64_t value;      ///< byte of the value
   std::int64_t distances;  ///< byte of the unit's distances
-  int lane, reg, byte;     ///< of the distance, as DistanceCode takes them
+  int reg, byte;           ///< of the distance, in the words of
+  int lane;                ///< this lane
 
   __device__ SlotPlace(std::int64_t step, int slot, int place) {
     const std::int64_t unit = step / Code::steps * unit_bytes<Item, Bits>;
@@ -54,19 +54,26 @@ struct SlotPlace {
     byte = slot % 4;
     lane = 4 * (place % 8) + slot / 4;
   }
+  /// Number of a word of the lane: 16 or 8 bytes a lane; of three words the third has a plane of
+  /// its own.
+  __device__ int word(int k) const {
+    return Code::words == 3 ? (k < 2 ? lane * 2 + k : 64 + lane) : lane * Code::words + k;
+  }
 };
 
-/// Writes a slot of a row into the stream, behind a slot of the distance `before`; words are
-/// combined, for lanes and groups share them.
+/// Writes a slot of a row into the stream; words are combined, for lanes and groups share them.
 template <class Item, int Bits>
-__device__ void put_slot(std::uint8_t* stream, std::int64_t step, int slot, int place, int before,
-                         int distance, Item value) {
+__device__ void put_slot(std::uint8_t* stream, std::int64_t step, int slot, int place,
+                         unsigned distance, Item value) {
+  using Code = DistanceCode<Bits>;
   const SlotPlace<Item, Bits> to(step, slot, place);
   *reinterpret_cast<Item*>(stream + to.value) = value;
+  unsigned word[Code::words] = {};
+  Code::put(word, to.reg, distance);
   auto* words = reinterpret_cast<unsigned*>(stream + to.distances);
-  DistanceCode<Bits>::put(to.lane, to.reg, to.byte, before, distance, [&](int word, unsigned bits) {
-    if (bits != 0) atomicOr(words + word, bits);
-  });
+  for (int k = 0; k < Code::words; ++k) {
+    if (word[k] != 0) atomicOr(words + to.word(k), word[k] << 8 * to.byte);
+  }
 }
 
 /// The way back: the dense matrix. grid: as fill_group.
@@ -86,14 +93,15 @@ __global__ void __launch_bounds__(512)
   for (int step = a.group_step[group]; step < end; step += 2) {
     const bool valid = step + lane / 16 < end;
     const SlotPlace<V, Bits> from(step + lane / 16, lane % 16, place);
-    int distance = 0;
+    std::uint8_t bytes[Code::words] = {};
     float value = 0;
     if (valid) {
-      const auto* words = reinterpret_cast<const unsigned*>(a.stream + from.distances);
-      distance = Code::get(from.lane, from.reg, from.byte, [&](int word) { return words[word]; });
+      for (int k = 0; k < Code::words; ++k) {
+        bytes[k] = a.stream[from.distances + 4 * from.word(k) + from.byte];
+      }
       value = widened(*reinterpret_cast<const V*>(a.stream + from.value));
     }
-    const int through = column + inclusive_scan(distance);
+    const int through = column + inclusive_scan(static_cast<int>(Code::get(bytes, from.reg)));
     if (value != 0) to[through * col_stride] = narrowed<T>(scaled ? value * of.scale : value);
     column = __shfl_sync(all_lanes, through, 31);
   }
@@ -141,22 +149,19 @@ __global__ void __launch_bounds__(512)
     }
   };
 
-  using Code = DistanceCode<Bits>;
-  Distances<Bits> distances;
+  BridgedDistances<(1 << Bits) - 1> distances;
   int reached = -1;
   walk_row<Item>(packed, row, ignored, [&](bool stored, int column, std::int64_t item) {
     distances.next(stored, column);
     reached = distances.previous;
-    int at = column - distances.distance, before = 0;
-    if constexpr (Bits == 5) before = distances.before;
+    int at = column - distances.distance;
     for (int k = 0; k < distances.count; ++k) {
       const std::int64_t slot = distances.first + k;
-      const int distance = min(column - at, Code::reach(before));
+      const int distance = distances.slot_distance(k);
       const Item value =
           k + 1 < distances.count ? Item{} : static_cast<const Item*>(packed.values)[item];
       put_slot<Item, Bits>(stream, group_begin + slot / 16, static_cast<int>(slot % 16), place,
-                           before, distance, value);
-      before = slot % 2 == 0 ? distance : 0;
+                           distance, value);
       at += distance;
       if (slot % 16 == 15) {
         for_each_worker([&](int w, int step) {
@@ -166,13 +171,6 @@ __global__ void __launch_bounds__(512)
     }
   });
   if (lane == 0) {
-    if constexpr (Bits == 5) {
-      if (distances.pending != 0) {  // its pair is not complete
-        put_slot<Item, Bits>(stream, group_begin + distances.slots / 16,
-                             static_cast<int>(distances.slots % 16), place, distances.pending, 1,
-                             Item{});
-      }
-    }
     for_each_worker([&](int w, int step) {
       if (std::int64_t{step} * 16 > distances.slots) start_at(w, reached + 1);
     });
@@ -187,7 +185,7 @@ int choose_width(double density, PackedDType dtype) {
     for (const auto& [at_least, bits] : widths) {
       if (density >= at_least) return bits;
     }
-    return 16;
+    return 8;
   };
   return item_size(dtype) == 4 ? first(tuning::delta_rows_wide_values)
                                : first(tuning::delta_rows_widths);
@@ -294,7 +292,7 @@ class DeltaRows final : public Arrangement {
   }
 
   std::size_t workspace_bytes(std::int64_t) const override {
-    static_assert(partial_bytes(max_blocks) <= zeroed_workspace);
+    static_assert(16 * sizeof(std::uint64_t) * max_blocks <= zeroed_workspace);
     return zeroed_workspace;
   }
 
@@ -306,13 +304,11 @@ class DeltaRows final : public Arrangement {
     const DeviceScope scope(stream, "packed_matmul");
     const std::size_t item = item_size(x.dtype);
     const bool has_overlap = device_properties(stream.device).compute_capability >= 90;
-    const auto at_once = static_cast<std::int64_t>(zeroed_workspace / partial_bytes(view_.blocks));
-    for (std::int64_t i = 0; i < vectors; i += at_once) {
+    for (std::int64_t i = 0; i < vectors; ++i) {
       const Launch launch{view_,
                           bits_,
                           static_cast<const char*>(x.data) + item * view_.cols * i,
                           static_cast<char*>(y.data) + item * view_.rows * i,
-                          static_cast<int>(std::min(at_once, vectors - i)),
                           static_cast<std::uint64_t*>(workspace.data),
                           (overlap || i > 0) && has_overlap,
                           stream.device,
@@ -327,7 +323,7 @@ class DeltaRows final : public Arrangement {
   }
 
   PackedDType dtype_;
-  int bits_ = 16;
+  int bits_ = 8;
   std::size_t stream_bytes_ = 0;
   View view_{};
   Plan plan_;

@@ -38,32 +38,18 @@ __device__ __forceinline__ void product_mma(float (&d)[4], const unsigned (&a)[4
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"((unsigned&)b0), "r"((unsigned&)b1));
 }
 
-/// Gives each lane its own 16 bits of the word that it shares with the next, for 5 bits a pair.
+/// The distances of a unit, four bytes a register, from its words.
 template <int Bits>
-__device__ __forceinline__ void take_half(unsigned* w) {
-  if constexpr (Bits == 5) {
-    const int lane = threadIdx.x % 32;
-    w[2] = __shfl_sync(~0u, w[2], lane & ~1) >> 16 * (lane & 1);
-  }
-}
-
-/// The distances of a step, four bytes a register, from the words of its unit. For 5 bits a pair
-/// lane i knows the pair of code i.
-template <int Bits>
-__device__ __forceinline__ void unpack(const unsigned* w, int step, unsigned pair,
-                                       unsigned (&a)[2]) {
-  for (int r = 0; r < 2; ++r) {
-    if constexpr (Bits == 16) {
-      a[r] = w[2 * step + r];
-    } else if constexpr (Bits == 8) {
-      a[r] = (w[step] >> 4 * r) & 0x0f0f0f0f;
-    } else {
-      const auto at = [&](int k) {  // a shuffle takes the low five bits
-        return __shfl_sync(~0u, pair, static_cast<int>(DistanceCode<5>::code_at(w, k)));
-      };
-      const int k = 4 * step + 2 * r;
-      a[r] = __byte_perm(at(k), at(k + 1), 0x5410);
-    }
+__device__ __forceinline__ void unpack(const unsigned* w,
+                                       unsigned (&a)[DistanceCode<Bits>::steps][2]) {
+  if constexpr (Bits == 8) {
+    for (int r = 0; r < 4; ++r) a[r / 2][r % 2] = w[r];
+  } else if constexpr (Bits == 4) {
+    for (int r = 0; r < 4; ++r) a[r / 2][r % 2] = (w[r / 2] >> 4 * (r % 2)) & 0x0f0f0f0f;
+  } else {
+    for (int r = 0; r < 6; ++r) a[r / 2][r % 2] = (w[r % 3] >> 3 * (r / 3)) & 0x07070707;
+    a[3][0] = (w[0] >> 6 & 0x03030303) | (w[2] >> 4 & 0x04040404);
+    a[3][1] = (w[1] >> 6 & 0x03030303) | (w[2] >> 5 & 0x04040404);
   }
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Y = X Aᵀ for the arrangement of delta_rows.hpp, vector by vector. A warp walks 16 rows, 16 slots
-// of each a step:
+// y = A x for the arrangement of delta_rows.hpp. A warp walks 16 rows, 16 slots of each a step:
 //   1. Column of every slot: distances (16x16, 8 bits) times an upper-triangular matrix of
 //      sizeof(X), on the tensor cores, started at the rows' addresses. The accumulators are the
 //      shared-memory addresses of x: no scan, no shuffle, no arithmetic.
@@ -19,13 +18,12 @@
 
 namespace gossamer::cuda::delta_rows {
 
-/// Bytes of zeros in front of x, where the padding of an empty row points, and behind it, where
-/// that of a full row does.
+/// Bytes of zeros in front of x: where the padding of an empty row points.
 inline constexpr int guard_bytes = 16;
 
 template <class X>
 __host__ __device__ constexpr int x_bytes(int cols) {
-  return (2 * guard_bytes + cols * static_cast<int>(sizeof(X)) + 127) / 128 * 128;
+  return (guard_bytes + cols * static_cast<int>(sizeof(X)) + 127) / 128 * 128;
 }
 
 /// Units of a warp on their way. Two blocks fit a multiprocessor, so that the next kernel's first
@@ -52,9 +50,9 @@ __device__ __forceinline__ void load_pieces(void* to, const void* from, int piec
   }
 }
 
-/// grid: a.blocks blocks of `warps` warps for each vector; dynamic shared memory: x where Resident
-/// (else it is gathered from global memory), then `depth` units a warp. x is not called restricted:
-/// read-only loads are not for what the kernel before may still be writing.
+/// grid: a.blocks blocks of `warps` warps; dynamic shared memory: x where Resident (else it is
+/// gathered from global memory), then `depth` units a warp. x is not called restricted: read-only
+/// loads are not for what the kernel before may still be writing.
 template <class V, class X, int Bits, bool Resident>
 __global__ void __launch_bounds__(warps * 32, 2)
     matvec_kernel(const __grid_constant__ View a, const X* x, X* y, std::uint64_t* partial,
@@ -63,9 +61,10 @@ __global__ void __launch_bounds__(warps * 32, 2)
   constexpr int kSteps = Code::steps, kWords = Code::words, kPlanes = kSteps * 8 * sizeof(V) / 16,
                 kDepth = depth<V, Bits>;
   constexpr unsigned kUnitBytes = unit_bytes<V, Bits>;
+  // Of 3 bits the loop is compiled otherwise where threads may load x as well: in a chain of H200
+  // products at 50% 1.59 times cuBLAS, with the copy engine alone 1.66.
+  constexpr bool kThreadsLoad = !has_bulk_copy || Bits != 3;
   constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
-  x += std::size_t{blockIdx.y} * a.cols, y += std::size_t{blockIdx.y} * a.rows;
-  partial += std::size_t{blockIdx.y} * gridDim.x * 16;
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ SharedSums sums;
   __shared__ std::uint64_t x_full;
@@ -83,13 +82,11 @@ __global__ void __launch_bounds__(warps * 32, 2)
   X* xs = (X*)(shared + guard_bytes);
   const int pieces =  // of 16 bytes
       Resident && (std::uintptr_t)x % 16 == 0 ? a.cols * (int)sizeof(X) / 16 : 0;
-  const bool bulk = has_bulk_copy && pieces > 0 && !overlap;
+  const bool bulk = has_bulk_copy && pieces > 0 && (!kThreadsLoad || !overlap);
   if (threadIdx.x == 0) bulk_barrier_init(&x_full);
   __syncwarp();
-  if (threadIdx.x == 0 && bulk) bulk_copy(xs, x, 16 * pieces, &x_full);
-  if (Resident && threadIdx.x < guard_bytes / sizeof(X)) {
-    ((X*)shared)[threadIdx.x] = xs[a.cols + threadIdx.x] = X(0.f);
-  }
+  if (threadIdx.x == 0 && bulk && !overlap) bulk_copy(xs, x, 16 * pieces, &x_full);
+  if (Resident && threadIdx.x < guard_bytes / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
   if (lane == 0) sums.head_group[warp] = sums.tail_group[warp] = -1;
 
   const int block_begin = a.block_unit[blockIdx.x],
@@ -108,10 +105,8 @@ __global__ void __launch_bounds__(warps * 32, 2)
     for (int i = 0; i < kPlanes; ++i) piece.template operator()<16>(4 * i, i * 512 + lane * 16);
     constexpr int kBytes = kWords == 4 ? 16 : 8;
     piece.template operator()<kBytes>(4 * kPlanes, kPlanes * 512 + lane * kBytes);
-    if constexpr (Bits == 5) {  // two lanes share a word
-      if (lane % 2 == 0) {
-        piece.template operator()<4>(4 * kPlanes + 2, kPlanes * 512 + 256 + lane * 2);
-      }
+    if constexpr (kWords == 3) {
+      piece.template operator()<4>(4 * kPlanes + 2, kPlanes * 512 + 256 + lane * 4);
     }
   };
   auto fetch = [&](unsigned slot, bool valid) {
@@ -128,7 +123,8 @@ __global__ void __launch_bounds__(warps * 32, 2)
 
   // The structure and values are constants; only x and y belong to the kernel before.
   wait_for_launches_before();
-  if (!bulk) load_pieces(xs, x, pieces);
+  if (threadIdx.x == 0 && bulk && overlap) bulk_copy(xs, x, 16 * pieces, &x_full);
+  if (kThreadsLoad && !bulk) load_pieces(xs, x, pieces);
   for (int i = 16 * pieces / sizeof(X) + threadIdx.x; Resident && i < a.cols; i += blockDim.x) {
     xs[i] = x[i];
   }
@@ -149,7 +145,6 @@ __global__ void __launch_bounds__(warps * 32, 2)
   };
   unsigned triangle0 = triangle(g), triangle1 = triangle(g + 8), all = sizeof(X) * 0x01010101u;
   asm volatile("" : "+r"(triangle0), "+r"(triangle1), "+r"(all));  // not computed again in the loop
-  const unsigned pair = Bits == 5 ? DistanceCode<5>::pair(lane) : 0;
   // kTensor: rows 0-7 and 8-15 of V * X^T; else four partial sums of either row.
   float e0[4] = {}, e1[4] = {};
   __syncthreads();
@@ -195,8 +190,7 @@ __global__ void __launch_bounds__(warps * 32, 2)
       if constexpr (Resident) {
         return gather<X>(address);
       } else {
-        const bool inside = unsigned(address) < unsigned(a.cols) * unsigned(sizeof(X));
-        return inside ? *(const X*)((const char*)x + address) : X(0.f);
+        return address < 0 ? X(0.f) : *(const X*)((const char*)x + address);
       }
     };
     if constexpr (kTensor) {
@@ -218,18 +212,16 @@ __global__ void __launch_bounds__(warps * 32, 2)
   int stop = min(group_end, end), done = begin;
   unsigned slot = ring;
   for (int u = 0; u < units; ++u) {
-    unsigned v[4 * kPlanes + kWords];
+    unsigned v[4 * kPlanes + kWords], distance[kSteps][2];
     async_wait<kDepth - 1>();
     each_piece(
         [&]<int Bytes>(int word, unsigned offset) { load_shared<Bytes>(v + word, slot + offset); });
-    take_half<Bits>(v + 4 * kPlanes);
+    unpack<Bits>(v + 4 * kPlanes, distance);
     fetch(slot, u + kDepth < units);
     slot = slot == ring + (kDepth - 1) * kUnitBytes ? ring : slot + kUnitBytes;
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
-      unsigned distance[2];
-      unpack<Bits>(v + 4 * kPlanes, i, pair, distance);
-      step(v + i * 2 * sizeof(V), distance);
+      step(v + i * 2 * sizeof(V), distance[i]);
       if (++done == stop) flush(), stop = min(group_end, end);
     }
   }
@@ -244,10 +236,9 @@ cudaError_t launch(const Launch& product, int shared_bytes, int shared_limit) {
   if (const cudaError_t error = limit.raise(kernel, product.device, shared_limit)) {
     return error;
   }
-  return launch_overlapped(kernel, dim3(product.a.blocks, product.vectors), warps * 32,
-                           shared_bytes, product.stream, product.overlap, product.a,
-                           static_cast<const X*>(product.x), static_cast<X*>(product.y),
-                           product.partial, product.overlap);
+  return launch_overlapped(kernel, product.a.blocks, warps * 32, shared_bytes, product.stream,
+                           product.overlap, product.a, static_cast<const X*>(product.x),
+                           static_cast<X*>(product.y), product.partial, product.overlap);
 }
 
 template <class V, class X>
