@@ -292,7 +292,7 @@ class DeltaRows final : public Arrangement {
   }
 
   std::size_t workspace_bytes(std::int64_t) const override {
-    static_assert(16 * sizeof(std::uint64_t) * max_blocks <= zeroed_workspace);
+    static_assert(partial_bytes(max_blocks) <= zeroed_workspace);
     return zeroed_workspace;
   }
 
@@ -304,11 +304,13 @@ class DeltaRows final : public Arrangement {
     const DeviceScope scope(stream, "packed_matmul");
     const std::size_t item = item_size(x.dtype);
     const bool has_overlap = device_properties(stream.device).compute_capability >= 90;
-    for (std::int64_t i = 0; i < vectors; ++i) {
+    const auto at_once = static_cast<std::int64_t>(zeroed_workspace / partial_bytes(view_.blocks));
+    for (std::int64_t i = 0; i < vectors; i += at_once) {
       const Launch launch{view_,
                           bits_,
                           static_cast<const char*>(x.data) + item * view_.cols * i,
                           static_cast<char*>(y.data) + item * view_.rows * i,
+                          static_cast<int>(std::min(at_once, vectors - i)),
                           static_cast<std::uint64_t*>(workspace.data),
                           (overlap || i > 0) && has_overlap,
                           stream.device,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = A x for the arrangement of delta_rows.hpp. A warp walks 16 rows, 16 slots of each a step:
+// Y = X Aᵀ for the arrangement of delta_rows.hpp, vector by vector. A warp walks 16 rows, 16 slots
+// of each a step:
 //   1. Column of every slot: distances (16x16, 8 bits) times an upper-triangular matrix of
 //      sizeof(X), on the tensor cores, started at the rows' addresses. The accumulators are the
 //      shared-memory addresses of x: no scan, no shuffle, no arithmetic.
@@ -50,9 +51,9 @@ __device__ __forceinline__ void load_pieces(void* to, const void* from, int piec
   }
 }
 
-/// grid: a.blocks blocks of `warps` warps; dynamic shared memory: x where Resident (else it is
-/// gathered from global memory), then `depth` units a warp. x is not called restricted: read-only
-/// loads are not for what the kernel before may still be writing.
+/// grid: a.blocks blocks of `warps` warps for each vector; dynamic shared memory: x where Resident
+/// (else it is gathered from global memory), then `depth` units a warp. x is not called restricted:
+/// read-only loads are not for what the kernel before may still be writing.
 template <class V, class X, int Bits, bool Resident>
 __global__ void __launch_bounds__(warps * 32, 2)
     matvec_kernel(const __grid_constant__ View a, const X* x, X* y, std::uint64_t* partial,
@@ -65,6 +66,8 @@ __global__ void __launch_bounds__(warps * 32, 2)
   // products at 50% 1.59 times cuBLAS, with the copy engine alone 1.66.
   constexpr bool kThreadsLoad = !has_bulk_copy || Bits != 3;
   constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
+  x += std::size_t{blockIdx.y} * a.cols, y += std::size_t{blockIdx.y} * a.rows;
+  partial += std::size_t{blockIdx.y} * gridDim.x * 16;
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ SharedSums sums;
   __shared__ std::uint64_t x_full;
@@ -236,9 +239,10 @@ cudaError_t launch(const Launch& product, int shared_bytes, int shared_limit) {
   if (const cudaError_t error = limit.raise(kernel, product.device, shared_limit)) {
     return error;
   }
-  return launch_overlapped(kernel, product.a.blocks, warps * 32, shared_bytes, product.stream,
-                           product.overlap, product.a, static_cast<const X*>(product.x),
-                           static_cast<X*>(product.y), product.partial, product.overlap);
+  return launch_overlapped(kernel, dim3(product.a.blocks, product.vectors), warps * 32,
+                           shared_bytes, product.stream, product.overlap, product.a,
+                           static_cast<const X*>(product.x), static_cast<X*>(product.y),
+                           product.partial, product.overlap);
 }
 
 template <class V, class X>

@@ -14,19 +14,23 @@ template <class Item, int Bits>
 inline constexpr int unit_bytes = DistanceCode<Bits>::steps * 256 * static_cast<int>(sizeof(Item)) +
                                   DistanceCode<Bits>::words * 128;
 
-/// One product with a vector.
+/// Bytes of the sums that blocks send each other, for one vector.
+constexpr std::size_t partial_bytes(int blocks) { return 16 * sizeof(std::uint64_t) * blocks; }
+
+/// One product with a vector or a few, the rows of X: each by a grid of its own in one launch.
 struct Launch {
   const View& a;
   int bits;
   const void* x;
   void* y;
-  std::uint64_t* partial;  ///< [blocks][16], zero before and after
+  int vectors;
+  std::uint64_t* partial;  ///< [vectors][blocks][16], zero before and after
   bool overlap;
   int device;
   cudaStream_t stream;
 };
 
-/// Launches y = A x for values and vectors of these types. Throws InvalidDType for types that do
+/// Launches Y = X Aᵀ for values and vectors of these types. Throws InvalidDType for types that do
 /// not go together.
 cudaError_t matvec(PackedDType values, DType vectors, const Launch& launch);
 
