@@ -17,6 +17,7 @@ from pathlib import Path
 
 import gossamer
 import torch
+from gossamer.cli.machine import source_commit
 
 CALLS, REPEATS, SIDE = 2000, 7, 64
 
@@ -66,7 +67,7 @@ def main() -> None:
     if arguments.json:
         machine = {"python": platform.python_version(), "torch": torch.__version__}
         machine |= {"cpu": platform.machine(), "device": arguments.device}
-        result = {"machine": machine, "microseconds": figures}
+        result = {"machine": machine, "commit": source_commit(), "microseconds": figures}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

@@ -62,6 +62,15 @@ def test_commands_name_a_damaged_file(model, name, content, message):
     assert not model.with_name("output").exists()
 
 
+@pytest.mark.parametrize("content", ["[]", "{", "\x00"])
+def test_packing_names_damaged_settings_of_generation(model, content):
+    file = model / "generation_config.json"
+    file.write_text(content)
+    said = refusal(invoke("compress", model, "-o", model.with_name("output")))
+    assert said.startswith(str(file))
+    assert not model.with_name("output").exists()
+
+
 def change_json(file, **entries):
     file.write_text(json.dumps(json.loads(file.read_text()) | entries))
 

@@ -55,6 +55,19 @@ def test_what_is_loaded_late_is_listed():
         assert f"AttributeError: gossamer.{name} needs torch" in failed.value.stderr
 
 
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [("hf", "torch"), ("hf", "transformers"), ("nn", "torch"), ("prune", "torch")],
+)
+def test_a_part_says_what_it_needs(part, missing):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    code = f"import sys; sys.modules['{missing}'] = None; import gossamer.{part}"
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        python(code)
+    advice = f"gossamer.{part} needs {missing}, which is not installed; pip install 'gossamer[llm]'"
+    assert f"ModuleNotFoundError: {advice}" in failed.value.stderr
+
+
 def test_threads():
     before = gossamer.get_num_threads()
     with gossamer.set_num_threads(3):
