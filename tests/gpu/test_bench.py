@@ -3,9 +3,8 @@
 
 import json
 
-from typer.testing import CliRunner
-
 from gossamer.cli.main import app
+from typer.testing import CliRunner
 
 
 def test_bench_packed_goes_on_from_cases_that_are_there(tmp_path):
