@@ -79,7 +79,7 @@ def test_bench_resumes_where_it_stopped(tmp_path):
     results = json.loads(json_file.read_text())
     kept, lost = results["cases"]
     kept["seconds"]["gossamer"] = 1234.5
-    results |= {"cases": [kept], "finished": [kept["matrix"]]}
+    results["cases"] = [kept | {"commit": "an earlier one"}]
     json_file.write_text(json.dumps(results))
 
     refused = invoke(*options, "--threads", "2", "--resume")
@@ -87,8 +87,9 @@ def test_bench_resumes_where_it_stopped(tmp_path):
     assert "threads was [1]" in " ".join(refused.stderr.replace("│", " ").split())
     assert invoke(*options, "--threads", "1", "--resume").exit_code == 0
     first, second = json.loads(json_file.read_text())["cases"]
-    assert first == kept
+    assert first == kept | {"commit": "an earlier one"}
     assert (second["matrix"], second["operation"]) == (lost["matrix"], lost["operation"])
+    assert second["commit"] == results["commit"]
 
 
 def test_bench_reports_a_wrong_result(monkeypatch):

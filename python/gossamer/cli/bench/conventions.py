@@ -25,6 +25,7 @@ RULES = [
     f"A library besides {', '.join(ALWAYS_REPEATED)} whose first call takes over"
     f" {GIVE_UP_SECONDS:g} s and {GIVE_UP_RATIO} times Gossamer's is not called again.",
     "A matrix larger than a sixteenth of the memory is left out.",
+    "A run may be gone on from with a later version: each case names the commit that it measured.",
     "Matrices beyond the last-level cache are read from memory; all smaller ones are timed hot.",
     f"Beyond the cache only {' and '.join(BEYOND_CACHE_OPERATIONS)} are measured, the latter with"
     " the largest number of threads.",

@@ -38,7 +38,7 @@ def csr(
     peers: Annotated[str, typer.Option(help="Libraries to compare with.")] = _DEFAULT_PEERS,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the results in --json, as of the same commit."),
+        typer.Option("--resume", help="Keep the cases in --json, measure those that are missing."),
     ] = False,
 ) -> None:
     """Measure sparse products and COO to CSR over a set of matrices, beside other libraries.
@@ -54,7 +54,7 @@ def csr(
     require("bench", "scipy")
     from gossamer.cli.bench.peers import open_libraries
     from gossamer.cli.bench.report import print_report
-    from gossamer.cli.bench.suite import run_benchmark, settings_of
+    from gossamer.cli.bench.suite import run_benchmark
 
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
@@ -63,7 +63,7 @@ def csr(
         libraries, notes = open_libraries([name for name in peers.split(",") if name])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    settings = settings_of(thread_counts, quick, pattern)
+    settings = {"quick": quick, "threads": thread_counts}
     earlier = results_to_resume(json_file, settings) if resume else None
     with progress() as say:
         results = run_benchmark(libraries, thread_counts, quick, pattern, say, earlier)

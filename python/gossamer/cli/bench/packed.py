@@ -48,11 +48,10 @@ def packed(
     On a GPU (--device cuda) the peers are cuBLAS and cuSPARSE through PyTorch and a plain read of
     the same bytes, with the launches of each in one CUDA graph.
     """
+    settings = {"benchmark": "packed --device cuda"} if device == "cuda" else {}
+    earlier = results_to_resume(json_file, settings) if resume else None
     if device == "cuda":
-        if resume:
-            raise typer.BadParameter("--resume: goes with --device cpu only")
-        return _packed_on_gpu(json_file, plot, quick, parse_pattern(only))
-    earlier = results_to_resume(json_file, {}) if resume else None
+        return _packed_on_gpu(json_file, plot, quick, parse_pattern(only), earlier)
     require("bench", "scipy", "threadpoolctl")
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
@@ -72,14 +71,18 @@ def packed(
 
 
 def _packed_on_gpu(
-    json_file: str | None, plot: Path | None, quick: bool, pattern: re.Pattern[str]
+    json_file: str | None,
+    plot: Path | None,
+    quick: bool,
+    pattern: re.Pattern[str],
+    earlier: dict[str, Any] | None,
 ) -> None:
     require_gpu()
     from gossamer.cli.bench.device.packed_report import plot_device_packed, print_device_report
     from gossamer.cli.bench.device.packed_suite import run_device_packed_benchmark
 
     with progress() as say:
-        results = run_device_packed_benchmark(quick, pattern, say)
+        results = run_device_packed_benchmark(quick, pattern, say, earlier)
     finish(results, json_file, plot, print_device_report, plot_device_packed)
 
 

@@ -57,22 +57,30 @@ class Benchmark(Run):
         self.libraries = libraries
         self.thread_counts = thread_counts
         self.probe: ReadProbe | None = None
-        self.finished: list[str] = list((earlier or {}).get("finished", []))
+        self.commit = source_commit()
         self._measured = {_key(case) for case in self.cases}
 
     def run(self, matrix: Matrix, operations: Sequence[Operation], names: set[str]) -> None:
-        """Measure those of the operations on one matrix whose case is among the names."""
+        """Measure those of the operations on one matrix whose case is among the names.
+
+        What was measured before, with the largest number of threads, is not measured again.
+        """
+        most = max(self.thread_counts)
         wanted = {
-            dtype: [op for op in operations if _case_name(matrix, dtype, op) in names]
+            dtype: [
+                op
+                for op in operations
+                if _case_name(matrix, dtype, op) in names
+                and (matrix.name, dtype, op.name, most) not in self._measured
+            ]
             for dtype in DTYPES
         }
-        if not any(wanted.values()) or matrix.name in self.finished:
+        if not any(wanted.values()):
             return
         self.say(f"{matrix.name}: building")
         built = matrix.build()
         if 16 * matrix_bytes(built) > memory_bytes():
-            self.notes.append(f"{matrix.name} was left out: it is larger than 1/16 of the memory")
-            self.finished.append(matrix.name)
+            self.note(f"{matrix.name} was left out: it is larger than 1/16 of the memory")
             return
         for dtype, chosen in wanted.items():
             A = with_dtype(built, dtype)
@@ -90,7 +98,6 @@ class Benchmark(Run):
                         continue
                     self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
                     self._measure(matrix, case, able, threads)
-        self.finished.append(matrix.name)
 
     def _thread_counts(self, case: Case) -> Sequence[int]:
         """Thread counts to measure a case with; none where the rules leave it out."""
@@ -131,6 +138,7 @@ class Benchmark(Run):
                 "dtype": case.A.dtype.name,
                 "operation": case.operation.name,
                 "threads": threads,
+                "commit": self.commit,
                 "bytes": nbytes,
                 "beyond_cache": beyond_cache,
                 "streams": matrix.streams,
@@ -190,18 +198,6 @@ def _figures(timings: dict[str, Timing], read: Timing | None, nbytes: int) -> di
     }
 
 
-def settings_of(
-    thread_counts: Sequence[int], quick: bool, pattern: re.Pattern[str]
-) -> dict[str, Any]:
-    """Sources and options of a run, which are those of all results in one file."""
-    return {
-        "commit": source_commit(),
-        "quick": quick,
-        "only": pattern.pattern,
-        "threads": list(thread_counts),
-    }
-
-
 def run_benchmark(
     libraries: Sequence[Library],
     thread_counts: Sequence[int],
@@ -212,7 +208,7 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Measure the whole set, or its small part, and return what the JSON file holds.
 
-    What ``earlier`` results hold is not measured again.
+    What ``earlier`` results hold is not measured again, and keeps the commit that it names.
     """
     effort = Effort(seconds=0.01, rounds=3) if quick else Effort(seconds=0.05, slow_rounds=2)
     benchmark = Benchmark(libraries, thread_counts, effort, say, earlier)
@@ -228,11 +224,10 @@ def run_benchmark(
     startup = measure_startup(rounds=3 if quick else 11)
     return benchmark.results(
         "csr",
-        settings_of(thread_counts, quick, pattern),
+        {"commit": benchmark.commit, "quick": quick, "threads": list(thread_counts)},
         {"numpy": np.__version__, **{library.name: library.version for library in libraries}},
         counted=COUNTED,
         rules=RULES,
-        finished=benchmark.finished,
         geometric_means=geometric_means(benchmark.cases),
         startup=startup,
         bars=evaluate_bars(benchmark.cases, startup),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 import gossamer
 from gossamer.arrays.torch.cuda import device_matrix
-from gossamer.cli.bench.command import matching
+from gossamer.cli.bench.command import INTERRUPTED, matching, until_interrupted
 from gossamer.cli.bench.device.graphs import (
     copies_of,
     describe_gpu,
@@ -60,19 +60,29 @@ def device_cases(quick: bool) -> Iterator[DeviceCase]:
 
 
 class _Suite:
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], earlier: Mapping[str, Any] | None) -> None:
         self.say = say
-        self.cases: list[dict[str, Any]] = []
-        self.wrong: list[str] = []
-        self.notes: list[str] = []
+        self.commit = source_commit()
+        kept = earlier or {"cases": [], "wrong": [], "notes": [], "commit": None}
+        self.cases: list[dict[str, Any]] = [
+            {"commit": kept["commit"]} | case for case in kept["cases"]
+        ]
+        self.wrong: list[str] = list(kept["wrong"])
+        self.notes = [note for note in kept["notes"] if note != INTERRUPTED]
         self._dense: dict[tuple[Any, ...], dict[str, float]] = {}
         self._read: dict[int, float | None] = {}
 
     def run(self, cases: list[DeviceCase]) -> None:
-        for case in cases:
-            self.say(case.name)
-            self._measure(case)
-            torch.cuda.empty_cache()
+        measured = {case["name"] for case in self.cases}
+        with until_interrupted(self.notes):
+            for case in cases:
+                if case.name in measured:
+                    continue
+                self.say(case.name)
+                self._measure(case)
+                torch.cuda.empty_cache()
+        order = [case.name for case in device_cases(quick=False)]
+        self.cases.sort(key=lambda case: order.index(case["name"]))
 
     def _measure(self, case: DeviceCase) -> None:
         W = random_mask(case.shape, case.density)
@@ -101,6 +111,7 @@ class _Suite:
         self.cases.append(
             {
                 "name": case.name,
+                "commit": self.commit,
                 **case._asdict(),
                 "format": packed.format,
                 "packed_bytes": packed.nbytes,
@@ -180,10 +191,16 @@ def _matrix(packed: Any) -> Any:
 
 
 def run_device_packed_benchmark(
-    quick: bool, pattern: re.Pattern[str], say: Callable[[str], None]
+    quick: bool,
+    pattern: re.Pattern[str],
+    say: Callable[[str], None],
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measure the cases whose names match; the results as they are written."""
-    suite = _Suite(say)
+    """Measure the cases whose names match; the results as they are written.
+
+    Cases in ``earlier``, the results of a run before, are kept as they are.
+    """
+    suite = _Suite(say, earlier)
     gpu = describe_gpu()
     names = matching(pattern, (case.name for case in device_cases(quick)))
     suite.run([case for case in device_cases(quick) if case.name in names])
@@ -191,7 +208,7 @@ def run_device_packed_benchmark(
         "benchmark": "packed --device cuda",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "gossamer": gossamer.__version__,
-        "commit": source_commit(),
+        "commit": suite.commit,
         "machine": gpu,
         "how": "medians of 20 replays of one CUDA graph, time a launch; operands rotated over 256 "
         "MiB; us: as Python launches products that follow each other in a graph, overlapped; "
