@@ -22,7 +22,8 @@ _DELTA_ROWS = ((0.6, 0.83), (0.4, 0.65), (0.25, 0.47), (0.15, 0.38), (0.075, 0.2
 _TILES, _UNPACKED = 0.81, 3.5
 
 # Elements of a matrix whose products wait for the host: one launch, which delta rows make for
-# several vectors, is better than the two of an unpacked copy and its product.
+# several vectors, is better than the two of an unpacked copy and its product. 8 vectors at 64x64 on
+# an H200: 19 us of host time instead of 34 (of the GPU's 8.7 instead of 5.0).
 _SMALL, _SMALL_VECTORS = 1 << 20, 8
 
 

@@ -304,7 +304,9 @@ class DeltaRows final : public Arrangement {
     const DeviceScope scope(stream, "packed_matmul");
     const std::size_t item = item_size(x.dtype);
     const bool has_overlap = device_properties(stream.device).compute_capability >= 90;
-    const auto at_once = static_cast<std::int64_t>(zeroed_workspace / partial_bytes(view_.blocks));
+    const std::int64_t at_once = visit_width(bits_, [&](auto bits) {
+      return has_vectors<bits> ? zeroed_workspace / partial_bytes(view_.blocks) : 1;
+    });
     for (std::int64_t i = 0; i < vectors; i += at_once) {
       const Launch launch{view_,
                           bits_,

@@ -66,8 +66,10 @@ __global__ void __launch_bounds__(warps * 32, 2)
   // products at 50% 1.59 times cuBLAS, with the copy engine alone 1.66.
   constexpr bool kThreadsLoad = !has_bulk_copy || Bits != 3;
   constexpr bool kTensor = sizeof(X) == 2 && (std::is_same_v<V, X> || sizeof(V) == 1);
-  x += std::size_t{blockIdx.y} * a.cols, y += std::size_t{blockIdx.y} * a.rows;
-  partial += std::size_t{blockIdx.y} * gridDim.x * 16;
+  if constexpr (has_vectors<Bits>) {
+    x += std::size_t{blockIdx.y} * a.cols, y += std::size_t{blockIdx.y} * a.rows;
+    partial += std::size_t{blockIdx.y} * gridDim.x * 16;
+  }
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ SharedSums sums;
   __shared__ std::uint64_t x_full;

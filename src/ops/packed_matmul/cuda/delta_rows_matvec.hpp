@@ -14,6 +14,11 @@ template <class Item, int Bits>
 inline constexpr int unit_bytes = DistanceCode<Bits>::steps * 256 * static_cast<int>(sizeof(Item)) +
                                   DistanceCode<Bits>::words * 128;
 
+/// Whether a launch takes several vectors. 3 bits are for 16-bit values, whose products with
+/// several are for bitmap tiles; their kernel has no register left.
+template <int Bits>
+inline constexpr bool has_vectors = Bits != 3;
+
 /// Bytes of the sums that blocks send each other, for one vector.
 constexpr std::size_t partial_bytes(int blocks) { return 16 * sizeof(std::uint64_t) * blocks; }
 
@@ -23,7 +28,7 @@ struct Launch {
   int bits;
   const void* x;
   void* y;
-  int vectors;
+  int vectors;             ///< 1 unless has_vectors
   std::uint64_t* partial;  ///< [vectors][blocks][16], zero before and after
   bool overlap;
   int device;
