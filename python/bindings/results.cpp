@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of large results. glibc maps blocks beyond 32 MiB anew for every result, often smaller
-// ones too, and writing to fresh pages takes several times as long as to pages that were written
-// before.
+// Memory of large results. glibc maps blocks beyond 32 MiB anew for every result, and writing to
+// fresh pages takes several times as long as to pages that were written before.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <sys/mman.h>

@@ -8,43 +8,73 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arrays import Array, adapter_of
 from .containers.structural import structural
+from .structure import Indices
 
 if TYPE_CHECKING:
     from .containers import CSRArray, SparseArray
 
-
-#: Start, stop and step of a range.
-Bounds = tuple[int, int, int]
+#: Start, stop and step of a range; or a list or array that names rows or columns, in any order.
+Picked = tuple[int, int, int] | list[Any] | Array
 
 
 def getitem(a: SparseArray, key: Any) -> Any:
-    """A[i, j] is a scalar; with a slice, or with A[i], a container in A's format."""
+    """A[i, j] is a scalar; else a container in A's format, of what rows and columns name."""
     row_key, col_key = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
-    rows = _positions(row_key, a.shape[0], "row")
-    cols = _positions(col_key, a.shape[1], "column")
-    if isinstance(row_key, slice) or isinstance(col_key, slice):
-        bounds = [(taken.start, taken.stop, taken.step) for taken in (rows, cols)]
-        return _submatrix(a, *bounds)
-    return _element(a, rows.start, cols.start)
+    rows = _picked(row_key, a.shape[0], "row")
+    cols = _picked(col_key, a.shape[1], "column")
+    if isinstance(rows, int) and isinstance(cols, int):
+        return _element(a, rows, cols)
+    if not isinstance(rows, int | tuple) and not isinstance(cols, int | tuple):
+        raise TypeError(
+            "A[...]: rows and columns are both given by number; write A[rows][:, columns] for the "
+            "submatrix, and A.to_scipy()[rows, columns] for single elements"
+        )
+    return _submatrix(a, *((i, i + 1, 1) if isinstance(i, int) else i for i in (rows, cols)))
 
 
-def _positions(key: Any, length: int, axis: str) -> range:
-    """Rows or columns that an index or a slice names."""
+def _picked(key: Any, length: int, axis: str) -> int | Picked:
+    """Rows or columns that an index, a slice, or an array of integers or booleans names."""
     if isinstance(key, slice):
-        return range(*key.indices(length))
+        return key.indices(length)
+    if isinstance(key, list) or (adapter_of(key) is not None and key.ndim > 0):
+        return key
     try:
         if isinstance(key, bool | np.bool_):
             raise TypeError
         index = operator.index(key)
     except TypeError:
         raise TypeError(
-            f"A[...]: the {axis} index is {key!r}, expected an integer or a slice; "
-            f"A[i], A[i:j], A[i:j, k:l] and A[i, j] are supported"
+            f"A[...]: the {axis} index is {key!r}, expected an integer, a slice, or an array of "
+            f"integers or booleans; A[i], A[i:j], A[i:j, k:l], A[rows] and A[i, j] are supported"
         ) from None
     if not -length <= index < length:
         raise IndexError(f"A[...]: {axis} {index} is out of range for {length} {axis}s")
-    return range(index % length, index % length + 1)
+    return index % length
+
+
+def _numbers(key: Any, length: int, axis: str) -> Indices:
+    """Rows or columns by number, from an array of numbers, or of a boolean for each of all."""
+    adapter = adapter_of(key)
+    array = np.asarray(key) if adapter is None else adapter.tonumpy(key)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "biu"):
+        raise TypeError(
+            f"A[...]: the {axis} index has shape {array.shape} and dtype {array.dtype}, expected "
+            f"one axis of integers or booleans"
+        )
+    if array.dtype.kind == "b":
+        if array.size != length:
+            raise IndexError(
+                f"A[...]: the {axis} index has {array.size} booleans, expected one for each of "
+                f"{length} {axis}s"
+            )
+        return np.flatnonzero(array)
+    outside = np.flatnonzero((array < -length) | (array >= length))
+    if outside.size:
+        raise IndexError(f"A[...]: {axis} {array[outside[0]]} is out of range for {length} {axis}s")
+    numbers = array.astype(np.int64)
+    return np.where(numbers < 0, numbers + length, numbers)
 
 
 @structural
@@ -63,18 +93,29 @@ def _element(a: SparseArray, i: int, j: int) -> Any:
 
 
 @structural
-def _submatrix(a: SparseArray, row_bounds: Bounds, col_bounds: Bounds) -> SparseArray:
+def _submatrix(a: SparseArray, rows: Picked, cols: Picked) -> SparseArray:
+    rows, cols = (
+        key if isinstance(key, tuple) else _numbers(key, length, axis)
+        for key, length, axis in zip((rows, cols), a.shape, ("row", "column"), strict=True)
+    )
     if a.format == "csc":
-        return _submatrix(a.T, col_bounds, row_bounds).T
-    rows, cols = range(*row_bounds), range(*col_bounds)
-    csr = _rows(a._csr(), rows)
-    if cols != range(a.shape[1]):
-        csr = _rows(csr.tocsc().T, cols).T.tocsr()
-    return csr.asformat(a.format)
+        return _submatrix(a.T, cols, rows).T
+    return _columns(_rows(a._csr(), rows), cols).asformat(a.format)
 
 
-def _rows(csr: CSRArray, rows: range) -> CSRArray:
-    if rows == range(csr.shape[0]):
+def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
+    rows = range(*picked) if isinstance(picked, tuple) else picked
+    if isinstance(rows, range) and rows == range(csr.shape[0]):
         return csr
     pattern, stored = csr._pattern.select_rows(rows)
+    return type(csr)(pattern, csr._arrays.take(csr.data, stored), csr._arrays)
+
+
+def _columns(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
+    if not isinstance(picked, tuple) or picked[2] < 0:
+        return _rows(csr.tocsc().T, picked).T.tocsr()
+    cols = range(*picked)
+    if cols == range(csr.shape[1]):
+        return csr
+    pattern, stored = csr._pattern.select_columns(cols)
     return type(csr)(pattern, csr._arrays.take(csr.data, stored), csr._arrays)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arithmetic import promoted
-from .containers import COOArray, SparseArray
+from .containers import COOArray, CSRArray, SparseArray
 from .containers.format import check_format
 from .containers.structural import structural
 from .products import check_same_framework, sparse_operand
-from .structure import CooPattern, index_dtype
+from .structure import CooPattern, below, beside, index_dtype
 
 if TYPE_CHECKING:
-    from .structure import Indices
+    from .arrays import Array
+    from .structure import Indices, Pattern
 
 
 def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
@@ -46,7 +47,7 @@ def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
             f"vstack: blocks have {sorted(columns)} columns; they must have equally many"
         )
     _check_lengths("vstack", (sum(block.shape[0] for block in (first, *others)), *columns))
-    return _stacked(first, *others).asformat(format)
+    return _stack((first, *others), format)
 
 
 def hstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
@@ -57,7 +58,7 @@ def hstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
     if len(rows) > 1:
         raise ValueError(f"hstack: blocks have {sorted(rows)} rows; they must have equally many")
     _check_lengths("hstack", (*rows, sum(block.shape[1] for block in matrices)))
-    return vstack([block.T for block in matrices]).T.asformat(format)
+    return _stack([block.T for block in matrices], _TRANSPOSED[format]).T
 
 
 def kron(A: Any, B: Any, format: str | None = None) -> SparseArray:
@@ -111,18 +112,53 @@ def _check_lengths(function: str, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{function}: the result has shape {shape}, expected lengths below 2**63")
 
 
+_TRANSPOSED = {"csr": "csc", "csc": "csr", "coo": "coo"}
+
+
+def _stack(blocks: Sequence[SparseArray], format: str) -> SparseArray:
+    """Blocks one below the other, checked."""
+    if format == "coo":
+        return _below_in_coo(*(block.tocoo() for block in blocks))
+    if format == "csr":
+        return _below(*(block.tocsr() for block in blocks))
+    return _beside(*(block.tocsc().T for block in blocks)).T
+
+
 @structural
-def _stacked(first: SparseArray, *others: SparseArray) -> SparseArray:
-    blocks = [block.tocoo() for block in (first, *others)]
+def _below(*blocks: CSRArray) -> CSRArray:
+    patterns, data, dtype = _parts(blocks)
+    return blocks[0]._made(below(patterns, dtype), data)
+
+
+@structural
+def _beside(*blocks: CSRArray) -> CSRArray:
+    patterns, data, dtype = _parts(blocks)
+    pattern, index_map = beside(patterns, dtype)
+    return blocks[0]._made(pattern, blocks[0]._arrays.gather(data, index_map))
+
+
+def _parts(blocks: tuple[CSRArray, ...]) -> tuple[list[Pattern], Array, Any]:
+    """Patterns, all values in the dtype that they meet in, and the index dtype of a stack."""
+    patterns = [block._pattern.on_host() for block in blocks]
+    rows, cols, nnz = (sum(getattr(p, n) for p in patterns) for n in ("rows", "cols", "nnz"))
+    return patterns, _values(blocks), index_dtype(rows, cols, nnz, blocks[0].index_dtype)
+
+
+def _values(blocks: tuple[Any, ...]) -> Array:
+    arrays = blocks[0]._arrays
+    return arrays.concatenate(promoted(arrays, *(block.data for block in blocks)))
+
+
+@structural
+def _below_in_coo(*blocks: COOArray) -> COOArray:
     patterns = [block._pattern.on_host() for block in blocks]
     above = np.cumsum([0, *(pattern.rows for pattern in patterns)])
     row = np.concatenate([p.row + start for p, start in zip(patterns, above[:-1], strict=True)])
     col = np.concatenate([pattern.col for pattern in patterns])
-    values = promoted(first._arrays, *(block.data for block in blocks))
-    shape = int(above[-1]), first.shape[1]
-    data = first._arrays.concatenate(values)
     flags = (all(p.sorted for p in patterns), all(p.canonical for p in patterns))
-    return _placed(first, data, shape, row, col, *flags)
+    return _placed(
+        blocks[0], _values(blocks), (int(above[-1]), blocks[0].shape[1]), row, col, *flags
+    )
 
 
 @structural

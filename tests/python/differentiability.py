@@ -35,6 +35,10 @@ OPERATIONS = {
     "`A.tocoo(canonical=True)`": lambda A, X, x, Y, S: A.tocoo(canonical=True).data,
     "`coo_array(...).tocsr(canonical=True)`, duplicates": lambda A, X, x, Y, S: _summed(A.data),
     "`A[i:j, k:l]`": lambda A, X, x, Y, S: A[1:6, 2:5].data,
+    "`A[rows]`, `A[:, mask]`": lambda A, X, x, Y, S: (
+        A[[5, 0, 5]][:, [True, False] * 3 + [True]].data
+    ),
+    "`abs(A)`": lambda A, X, x, Y, S: abs(A).data,
     "`A[i, j]`": lambda A, X, x, Y, S: A[_STORED],
     "`A.sum()`, `A.trace()`": lambda A, X, x, Y, S: A.sum() + A.trace(),
     "`A.sum(0)`, `A.sum(1)`": lambda A, X, x, Y, S: A.sum(0),

@@ -86,8 +86,32 @@ def test_out_of_range(key):
 
 
 @pytest.mark.parametrize(
-    "key", [1.0, "a", None, [0, 1], np.array([0, 1]), True, (0, 0, 0), (0, None), (slice(2), [1])]
+    "key",
+    [1.0, "a", None, [0.5], [[0, 1]], np.eye(2, dtype=bool), True, (0, 0, 0), (0, None), ["a"]],
 )
 def test_other_keys_are_refused(key):
-    with pytest.raises(TypeError, match="expected an integer or a slice"):
+    with pytest.raises(TypeError, match=r"expected (an integer, a slice|one axis of integers)"):
         build(named("full"), np.float32)[key]
+
+
+@every_name
+@every_format
+def test_rows_and_columns_by_number(name, format):
+    A = build(named(name), np.float64, format)
+    D = A.todense()
+    rng = np.random.default_rng(0)
+    for axis, length in enumerate(A.shape):
+        numbers = rng.integers(-length, length, 2 * length)
+        for key in (numbers, numbers.tolist(), numbers.astype(np.int16), D.any(1 - axis), []):
+            part = A[key] if axis == 0 else A[1:, key]
+            expected = D[np.asarray(key, None if len(key) else int)] if axis == 0 else D[1:, key]
+            if axis == 1 and not len(key):
+                expected = D[1:, :0]
+            assert part.format == format
+            np.testing.assert_allclose(part.todense(), expected, rtol=1e-13)
+    with pytest.raises(IndexError, match=rf"row {A.shape[0]} is out of range"):
+        A[[0, A.shape[0]]]
+    with pytest.raises(IndexError, match="2 booleans, expected one for each of"):
+        A.T[:, [True] * 2] if A.shape[0] != 2 else A[[True] * 3]
+    with pytest.raises(TypeError, match="both given by number"):
+        A[[0], [0]]

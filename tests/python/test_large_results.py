@@ -41,7 +41,7 @@ def test_streamed_results_have_the_bits_of_small_ones(dtype, cols, band):
 
 def test_memory_is_used_again_and_never_twice():
     A = tall(np.float32, band=True).tocsr()
-    X = operand((A.shape[1], 8), np.float32)
+    X = operand((A.shape[1], 32), np.float32)
     first, second = A @ X, A @ (2 * X)
     np.testing.assert_array_equal(second, 2 * first)
     address = first.ctypes.data

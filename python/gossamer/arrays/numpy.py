@@ -32,12 +32,9 @@ if TYPE_CHECKING:
 #: Axes that the engine's views have at most.
 _MAX_RANK = 8
 
-#: Bytes of the largest block that glibc's allocator keeps once it was freed.
+#: Bytes of the largest block that glibc's allocator keeps once it was freed. The engine keeps those
+#: of larger results, not smaller ones as well: glibc's was in use last, and is in the cache.
 _LARGEST_BLOCK_KEPT = 32 << 20
-
-#: Bytes from which the engine keeps the memory of results: glibc does so only where nothing else
-#: was allocated meanwhile.
-_LARGE_RESULT = 4 << 20
 
 
 class NumPyAdapter(Adapter):
@@ -320,7 +317,7 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
 def _uninitialized(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An array as of ``np.empty``; a large one in memory of results that are gone."""
     array = np.empty(shape, dtype)
-    if array.nbytes < _LARGE_RESULT:
+    if array.nbytes <= _LARGEST_BLOCK_KEPT:
         return array
     return _engine.large_result(array.nbytes).view(dtype).reshape(shape)
 

@@ -299,6 +299,12 @@ class SparseArray(TorchOperators, SparseFormat):
     def __pos__(self: Self) -> Self:
         return self
 
+    def __abs__(self) -> SparseArray:
+        """Modulus of every element, real and canonical."""
+        convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
+        a: SparseArray = convert[self.format](canonical=True)
+        return a._with_data(a._arrays.freeze(abs(a._data)))
+
     def conj(self: Self) -> Self:
         """Complex conjugate; itself where it is real."""
         if not is_complex(self._arrays.dtype_name(self.dtype)):
@@ -378,9 +384,11 @@ class SparseArray(TorchOperators, SparseFormat):
     # ---- elements ------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        """A[i, j] is a scalar; A[i], A[i:j], A[i:j, k:l] are containers of rank 2 in A's format.
+        """A[i, j] is a scalar; all else is a container of rank 2 in A's format.
 
-        ``A[i]`` has shape (1, columns). Consecutive rows of CSR share A's values.
+        Rows and columns are named by an integer (``A[i]`` has shape (1, columns)), a slice, or one
+        of both by an array of integers, in any order, or of booleans, one for each. Consecutive
+        rows of CSR share A's values.
         """
         return indexing.getitem(self, key)
 

@@ -3,7 +3,7 @@
 
 from .coo import CooPattern
 from .indices import Indices, freeze, index_arrays, index_dtype, integers, is_frozen, range_map
-from .pattern import Pattern, common_index_dtype
+from .pattern import Pattern, below, beside, common_index_dtype
 from .selection import Selection, check_values
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "Indices",
     "Pattern",
     "Selection",
+    "below",
+    "beside",
     "check_values",
     "common_index_dtype",
     "freeze",

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _engine
-from .indices import Indices, freeze, range_map
+from .indices import Indices, freeze, index_dtype, range_map
 from .registry import register
 
 if TYPE_CHECKING:
@@ -257,24 +258,34 @@ class Pattern:
         _engine.csr_to_coo(self.handle, row)
         return freeze(row)
 
-    def select_rows(self, rows: range) -> tuple[Pattern, slice | Indices]:
+    def select_rows(self, rows: range | Indices) -> tuple[Pattern, slice | Indices]:
         """Pattern of some rows, and where their values are: a slice for consecutive rows."""
-        if rows.step == 1:
+        if isinstance(rows, range) and rows.step == 1:
             start, stop = (int(self.indptr[i]) for i in (rows.start, max(rows.start, rows.stop)))
             indptr = self.indptr[rows.start : rows.start + len(rows) + 1] - self.indptr[rows.start]
             positions: slice | Indices = slice(start, stop)
         else:
-            picked = np.array(rows, dtype=np.int64)
+            picked = np.asarray(rows, dtype=np.int64)
             starts = self.indptr[picked]
             lengths = self.indptr[picked + 1] - starts
-            indptr = self._empty(len(rows) + 1)
-            indptr[0] = 0
-            np.cumsum(lengths, out=indptr[1:])
-            positions = range_map(starts, lengths)
-        pattern = Pattern(
-            len(rows), self.cols, indptr, self.indices[positions], self.sorted, self.canonical
-        )
+            indptr = _offsets(lengths, index_dtype(0, 0, int(lengths.sum()), self.index_dtype))
+            positions = range_map(starts.astype(indptr.dtype), lengths)
+        indices = self.indices[positions].astype(indptr.dtype, copy=False)
+        pattern = Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical)
         return pattern, positions
+
+    def select_columns(self, cols: range) -> tuple[Pattern, Indices]:
+        """Pattern of some columns, in ascending order, and where their values are."""
+        taken = (self.indices >= cols.start) & (self.indices < cols.stop)
+        if cols.step > 1:
+            taken &= (self.indices - cols.start) % cols.step == 0
+        indptr = _offsets(taken, self.index_dtype)[self.indptr]
+        positions = np.flatnonzero(taken).astype(self.index_dtype)
+        indices = (self.indices[positions] - cols.start) // cols.step
+        indices = indices.astype(self.index_dtype, copy=False)
+        return Pattern(
+            self.rows, len(cols), indptr, indices, self.sorted, self.canonical
+        ), positions
 
     def astype(self, index_dtype: Any) -> Pattern:
         """Return the same positions in another index dtype, which must hold them."""
@@ -288,6 +299,40 @@ class Pattern:
             self.sorted,
             self.canonical,
         )
+
+
+def _offsets(lengths: Any, dtype: Any) -> Indices:
+    """Where each of some pieces begins that follow each other, and the last one ends."""
+    offsets = np.zeros(len(lengths) + 1, dtype)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def beside(patterns: Sequence[Pattern], dtype: Any) -> tuple[Pattern, Indices]:
+    """Pattern of matrices side by side, and where each of its values is in all of theirs.
+
+    Their values are taken to follow each other; ``dtype`` is to hold all positions.
+    """
+    lengths = [np.diff(pattern.indptr).astype(dtype, copy=False) for pattern in patterns]
+    indptr = _offsets(sum(lengths[1:], lengths[0]), dtype)
+    indices, index_map = np.empty((2, int(indptr[-1])), dtype)
+    next_places, first_col, first_value = indptr[:-1].copy(), 0, 0
+    for pattern, length in zip(patterns, lengths, strict=True):
+        places = range_map(next_places, length)
+        indices[places] = pattern.indices + dtype.type(first_col)
+        index_map[places] = np.arange(first_value, first_value + pattern.nnz, dtype=dtype)
+        next_places += length
+        first_col, first_value = first_col + pattern.cols, first_value + pattern.nnz
+    flags = all(p.sorted for p in patterns), all(p.canonical for p in patterns)
+    return Pattern(patterns[0].rows, first_col, indptr, indices, *flags), index_map
+
+
+def below(patterns: Sequence[Pattern], dtype: Any) -> Pattern:
+    """Pattern of matrices one below the other; ``dtype`` is to hold all positions."""
+    indptr = _offsets(np.concatenate([np.diff(pattern.indptr) for pattern in patterns]), dtype)
+    indices = np.concatenate([pattern.indices for pattern in patterns], dtype=dtype)
+    flags = all(p.sorted for p in patterns), all(p.canonical for p in patterns)
+    return Pattern(len(indptr) - 1, patterns[0].cols, indptr, indices, *flags)
 
 
 def common_index_dtype(a: Pattern, b: Pattern) -> tuple[Pattern, Pattern]:
