@@ -91,7 +91,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (count_unpacked(packed, DType::int64, indptr.data()) != nonzeros) std::abort();
     std::vector<float> dense(static_cast<std::size_t>(packed.rows * packed.cols));
     unpack(packed, ArrayView::contiguous(dense.data(), DType::float32, {packed.rows, packed.cols}));
-    for (const std::int64_t columns : {1, 2, 16, 17}) {
+    for (const std::int64_t columns : {1, 2, 16, 17, 32}) {
       multiply(packed, columns, false);
       multiply(packed, columns, true);
     }

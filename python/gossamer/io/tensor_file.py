@@ -56,7 +56,7 @@ class TensorFile:
 
 @contextmanager
 def open_tensors(path: str | os.PathLike[str]) -> Iterator[TensorFile]:
-    """Open a file for reading; what is wrong with its content is a ValueError naming the file.
+    """Open a file for reading; errors in what it holds name the file.
 
     Raises
     ------
@@ -73,6 +73,8 @@ def open_tensors(path: str | os.PathLike[str]) -> Iterator[TensorFile]:
             yield TensorFile(handle)
     except (library.SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from error
 
 
 def write_tensors(

@@ -191,7 +191,7 @@ std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::si
   LoadedX loaded;
   if (in_place == nullptr) loaded = load_rows(op.x, first, count, width);
   const RowsOfX x{in_place != nullptr ? in_place : loaded.data.get(), width};
-  multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width, panel_tile_rows,
+  multiply_rows(op, first, count, width, tuning::packed_panel_sums / width, panel_tile_rows,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   panel_rows(op.packed, x, begin, end, sums);
                 });

@@ -80,7 +80,7 @@ class Panels {
         x_(x),
         rows_(end - begin),
         block_rows_(std::min(round_up(rows_), tuning::packed_panel_rows)),
-        step_(std::max<std::int64_t>(16, tuning::packed_block_floats / x.width)),
+        step_(std::min(tuning::packed_panel_step, tuning::packed_block_floats / x.width)),
         lines_(packed.slots / packed.rows * panel_columns / packed.cols *
                    static_cast<std::int64_t>(sizeof(V)) / 64 +
                1),
@@ -123,6 +123,12 @@ class Panels {
       Ahead ahead{{}, lines_ * first / panel_columns, lines_ * (first + columns) / panel_columns};
       for (std::int64_t i = 0; i < tile_rows; ++i) {
         ahead.rows[i] = cursors_.values(std::min(r + i, end - 1));
+      }
+      // X's next rows may lie in memory: each tile fetches its share of them.
+      const std::int64_t x_lines = columns * x_.width / 16;
+      for (std::int64_t line = x_lines * (r - begin) / (end - begin);
+           line < x_lines * std::min(r + tile_rows - begin, end - begin) / (end - begin); ++line) {
+        fetch(x + columns * x_.width, line);
       }
       const float* panel = panel_.get() + (r - begin) * panel_stride + first;
       for (std::int64_t c = 0; c < x_.width;) {

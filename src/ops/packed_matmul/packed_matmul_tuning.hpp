@@ -39,6 +39,14 @@ inline constexpr std::int64_t packed_panel_columns = 256;
 /// itself against a copy of all X in slabs of 32 columns 200; OpenBLAS in the same run 178.
 inline constexpr std::int64_t packed_panel_rows = 96;
 
+/// Sums, as floats, of the rows that meet a panel's part of X block after block: with 128 columns
+/// both and a block's panel take 0.4 MB of the L2 cache.
+inline constexpr std::int64_t packed_panel_sums = 49'152;
+
+/// Columns of a panel that meet X between two fetches of what the next panel reads: all of it at
+/// once would keep the multiply-adds waiting.
+inline constexpr std::int64_t packed_panel_step = 64;
+
 /// Columns of X that one walk over the matrix serves.
 inline constexpr std::int64_t packed_columns_at_once = 128;
 
