@@ -92,6 +92,16 @@ def test_bench_resumes_where_it_stopped(tmp_path):
     assert second["commit"] == results["commit"]
 
 
+def test_bench_multiplies_grids_by_interpolations():
+    result = invoke(*QUICK, "--only", "/galerkin$", "--threads", "1", "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    cases = json.loads(result.stdout)["cases"]
+    assert [(case["matrix"], case["dtype"]) for case in cases] == [
+        ("fem2d-1k", "float32"),
+        ("fem2d-1k", "float64"),
+    ]
+
+
 def test_bench_reports_a_wrong_result(monkeypatch):
     monkeypatch.setattr(
         "gossamer.cli.bench.peers.gossamer_library.Gossamer.product",

@@ -54,6 +54,22 @@ def poisson_2d(points: int) -> Any:
     return stencil([points, points], offsets, [-1, -1, 4, -1, -1])
 
 
+def bilinear_interpolation(points: int) -> Any:
+    """From every second point of a square grid, in both directions, to all of its points."""
+    coarse = np.arange(points // 2)
+    fine = 2 * coarse[:, None] + np.arange(3)
+    weights = np.broadcast_to([0.5, 1.0, 0.5], fine.shape)
+    columns = np.broadcast_to(coarse[:, None], fine.shape)
+    inside = fine < points
+    line = sparse.coo_array(
+        (weights[inside], (fine[inside], columns[inside])), shape=(points, coarse.size)
+    )
+    plane = sparse.csr_array(sparse.kron(line, line, format="csr"))
+    plane.sort_indices()
+    indices = plane.indices.astype(np.int32)
+    return _canonical(plane.data, indices, np.diff(plane.indptr), plane.shape[1])
+
+
 def trilinear_3d(points: int) -> Any:
     """Stiffness plus mass matrix of trilinear finite elements on a cube: 27 neighbours a row."""
     offsets = list(itertools.product((-1, 0, 1), repeat=3))
@@ -149,6 +165,8 @@ class Matrix:
         that fits the level-2 cache (long rows), so that memory bandwidth is what bounds it.
     quick
         True for the few that ``--quick`` measures.
+    interpolation
+        Builds the interpolation P from the next coarser grid, where there is one.
     """
 
     name: str
@@ -156,6 +174,7 @@ class Matrix:
     build: Callable[[], Any]
     streams: bool = False
     quick: bool = False
+    interpolation: Callable[[], Any] | None = None
 
 
 def matrix_set() -> list[Matrix]:
@@ -166,8 +185,14 @@ def matrix_set() -> list[Matrix]:
         Matrix("banded-50k", "banded", lambda: banded(50_000, 10), True),
         Matrix("banded-4M", "banded", lambda: banded(3_900_000, 10), True),
         Matrix("banded-wide-500k", "banded", lambda: banded(500_000, 60), True),
-        Matrix("fem2d-1k", "FEM", lambda: poisson_2d(32), True, True),
-        Matrix("fem2d-250k", "FEM", lambda: poisson_2d(500), True),
+        Matrix(
+            *("fem2d-1k", "FEM", lambda: poisson_2d(32), True, True),
+            interpolation=lambda: bilinear_interpolation(32),
+        ),
+        Matrix(
+            *("fem2d-250k", "FEM", lambda: poisson_2d(500), True),
+            interpolation=lambda: bilinear_interpolation(500),
+        ),
         Matrix("fem2d-11M", "FEM", lambda: poisson_2d(3300), True),
         Matrix("fem3d-4k", "FEM", lambda: trilinear_3d(16), True, True),
         Matrix("fem3d-110k", "FEM", lambda: trilinear_3d(48), True),

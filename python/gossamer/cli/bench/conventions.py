@@ -46,6 +46,8 @@ COUNTED = {
     " from CSR to CSR. MKL: handles of the operands and the product; its result is neither sorted"
     " nor copied out (mkl_ordered: sorted by mkl_sparse_order). SciPy's is not sorted."
     " Gossamer's is sorted.",
+    "galerkin": "R (A P), both sparse products as in spgemm, P the interpolation from a grid of"
+    " every second point and R its transpose, made before the timing.",
     "coo_to_csr": "All entries in random order, none twice, int32 indices (int64 where a library"
     " takes no other), to CSR with sorted rows and duplicates summed. MKL: handle, conversion and"
     " sort; its result is not copied out, and it does not sum duplicates.",

@@ -43,10 +43,14 @@ OPERATIONS = [
     Operation("batched_vectors"),
     Operation("batched_matrices", 16),
     Operation("spgemm"),
+    Operation("galerkin"),
     Operation("coo_to_csr"),
 ]
 KINDS = tuple({operation.kind for operation in OPERATIONS})
-QUICK_OPERATIONS = {"spmv", "spmm-16", "transposed-1", "batched_matrices", "spgemm", "coo_to_csr"}
+QUICK_OPERATIONS = {
+    *("spmv", "spmm-16", "transposed-1", "batched_matrices"),
+    *("spgemm", "galerkin", "coo_to_csr"),
+}
 
 
 class Case:
@@ -56,10 +60,13 @@ class Case:
     ----------
     A
         Canonical ``scipy.sparse.csr_array``.
+    P
+        Interpolation from a coarser grid, of A's dtype; None where there is none.
     """
 
-    def __init__(self, A: Any, operation: Operation) -> None:
+    def __init__(self, A: Any, operation: Operation, P: Any = None) -> None:
         self.A = A
+        self.P = P
         self.operation = operation
         self.rng = np.random.default_rng(0)
 
@@ -67,6 +74,8 @@ class Case:
     def left_out(self) -> bool:
         """Whether the rules leave this case out."""
         A, kind = self.A, self.operation.kind
+        if kind == "galerkin":
+            return self.P is None
         if kind == "coo_to_csr":
             return bool(A.nnz > MAX_TRIPLETS)
         if kind == "spgemm":
@@ -87,10 +96,12 @@ class Case:
 
     @cached_property
     def right(self) -> Any:
-        """Second operand: a dense array, or a matrix for the sparse product."""
+        """Second operand: a dense array, a matrix for the sparse product, R for R A P."""
         A, operation = self.A, self.operation
         if operation.kind == "spgemm":
             return A if A.shape[0] == A.shape[1] else A.T.tocsr()
+        if operation.kind == "galerkin":
+            return self.P.T.tocsr()
         length = A.shape[0] if operation.kind == "transposed" else A.shape[1]
         if operation.kind.startswith("batched"):
             shape: tuple[int, ...] = (BATCH, length, operation.columns)
@@ -115,6 +126,8 @@ class Case:
         if kind == "spgemm":
             square = self.right is self.A
             return library.spgemm(held, held if square else library.matrix(self.right))
+        if kind == "galerkin":
+            return library.galerkin(library.matrix(self.right), held, library.matrix(self.P))
         right = library.dense(self.right)
         if kind.startswith("batched"):
             return library.batched(held, right)
@@ -128,7 +141,7 @@ class Case:
         ValueError
             If the pattern differs, or an element by more than rounding explains.
         """
-        if self.operation.kind in ("spgemm", "coo_to_csr"):
+        if self.operation.kind in ("spgemm", "galerkin", "coo_to_csr"):
             self._check_sparse(library.to_scipy(result))
         else:
             self._check_dense(library.to_numpy(result))
@@ -180,11 +193,16 @@ class Case:
 
     @cached_property
     def _sparse_reference(self) -> tuple[Any, Any, Any]:
-        A, B = self.A.astype(np.float64), self.right.astype(np.float64)
-        v = self.rng.standard_normal(B.shape[1])
-        terms = int(np.diff(A.indptr).max()) + 8
-        bound = abs(A) @ (abs(B) @ abs(v)) * (terms * np.finfo(self.A.dtype).eps / 2)
-        return v, A @ (B @ v), bound
+        factors = [self.A, self.right]
+        if self.operation.kind == "galerkin":
+            factors = [self.right, self.A, self.P]
+        v = self.rng.standard_normal(factors[-1].shape[1])
+        expected, bound = v, np.abs(v)
+        for factor in reversed(factors):
+            exact = factor.astype(np.float64)
+            expected, bound = exact @ expected, abs(exact) @ bound
+        terms = 8 + sum(int(np.diff(factor.indptr).max()) for factor in factors[:-1])
+        return v, expected, bound * (terms * np.finfo(self.A.dtype).eps / 2)
 
 
 def matrix_bytes(A: Any) -> int:

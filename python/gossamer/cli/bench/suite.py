@@ -82,12 +82,14 @@ class Benchmark(Run):
         if 16 * matrix_bytes(built) > memory_bytes():
             self.note(f"{matrix.name} was left out: it is larger than 1/16 of the memory")
             return
+        interpolation = matrix.interpolation() if matrix.interpolation else None
         for dtype, chosen in wanted.items():
             A = with_dtype(built, dtype)
+            P = with_dtype(interpolation, dtype) if matrix.interpolation else None
             libraries = [library for library in self.libraries if dtype in library.dtypes]
             held = {library: library.matrix(A) for library in libraries} if chosen else {}
             for operation in chosen:
-                case = Case(A, operation)
+                case = Case(A, operation, P)
                 able = {
                     library: operand
                     for library, operand in held.items()

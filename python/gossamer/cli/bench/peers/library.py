@@ -74,6 +74,10 @@ class Library(ABC):
     def spgemm(self, A: Any, B: Any) -> Call:
         """Compute the sparse product A B of two matrices in CSR, into CSR."""
 
+    def galerkin(self, R: Any, A: Any, P: Any) -> Call:
+        """Compute R (A P) of three matrices in CSR, into CSR."""
+        return lambda: self.spgemm(R, self.spgemm(A, P)())()
+
     @abstractmethod
     def coo_to_csr(self, data: Any, row: Any, col: Any, shape: tuple[int, int]) -> Call:
         """Bring triplets in any order (NumPy arrays, int32 indices) into canonical CSR."""

@@ -108,12 +108,12 @@ class MKL(Library):
         return multiply_vector if X.ndim == 1 else multiply_matrix
 
     def spgemm(self, A: Any, B: Any) -> Call:
+        return lambda: self._multiply(self._create(A), self._create(B))
+
+    def galerkin(self, R: Any, A: Any, P: Any) -> Call:
         def run() -> Any:
-            left, right = self._create(A), self._create(B)
-            result = _Handle(self, (), A.dtype)
-            arguments = (left.pointer, right.pointer, byref(result.pointer))
-            self._call("spmm", c_int(_NON_TRANSPOSE), *arguments)
-            return result
+            coarse_columns = self._multiply(self._create(A), self._create(P))
+            return self._multiply(self._create(R), coarse_columns)
 
         return run
 
@@ -147,6 +147,12 @@ class MKL(Library):
         arrays = tuple(np.ctypeslib.as_array(part, (nnz,)).copy() for part in (values, indices))
         return sparse.csr_array((*arrays, indptr), shape=(rows.value, cols.value))
 
+    def _multiply(self, left: _Handle, right: _Handle) -> _Handle:
+        result = _Handle(self, (), left.dtype)
+        arguments = (left.pointer, right.pointer, byref(result.pointer))
+        self._call("spmm", c_int(_NON_TRANSPOSE), *arguments)
+        return result
+
     def _create(self, A: Any) -> _Handle:
         handle = _Handle(self, (A.data, A.indices, A.indptr), A.dtype)
         letter, _ = _precision(A.dtype)
@@ -165,17 +171,12 @@ class OrderedMKL(MKL):
     """MKL with the columns of a sparse product sorted, as Gossamer's are."""
 
     name = "mkl_ordered"
-    kinds = ("spgemm",)
+    kinds = ("spgemm", "galerkin")
 
-    def spgemm(self, A: Any, B: Any) -> Call:
-        multiply = super().spgemm(A, B)
-
-        def run() -> Any:
-            result = multiply()
-            self._call("order", result.pointer)
-            return result
-
-        return run
+    def _multiply(self, left: _Handle, right: _Handle) -> _Handle:
+        result = super()._multiply(left, right)
+        self._call("order", result.pointer)
+        return result
 
 
 def _precision(dtype: Any) -> tuple[str, Any]:
