@@ -96,7 +96,7 @@ _FUNCTIONS_OF_IO = ("load_safetensors", "save_safetensors")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES, "__version__"})
+    return sorted({*__all__, *_MODULES, *(n for n in globals() if n.startswith("__"))})
 
 
 def __getattr__(name: str) -> Any:
@@ -113,4 +113,4 @@ def __getattr__(name: str) -> Any:
         return version("gossamer")
     from .scipy_names import function_advice
 
-    raise AttributeError(function_advice(name))
+    raise AttributeError(function_advice(name, __dir__()))

@@ -61,8 +61,10 @@ def take_over(matrix: Any, argument: str, copy: bool = True) -> SparseArray:
 
 def to_scipy(a: SparseArray, copy: bool) -> Any:
     """Return the SciPy sparse array of a's format; see `SparseArray.to_scipy`."""
-    from scipy import sparse
-
+    try:
+        from scipy import sparse
+    except ModuleNotFoundError as error:
+        raise ImportError("to_scipy needs SciPy, which is not installed") from error
     name = a._arrays.dtype_name(a.dtype)
     if name in ("float16", "bfloat16"):
         raise TypeError(

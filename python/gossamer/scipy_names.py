@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that SciPy's sparse arrays and module have and Gossamer has not, with what to write."""
+"""Names that are asked for and not there, such as SciPy's, with what to write."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 _BY_SCIPY = "A.to_scipy().{name}(...), and gossamer.from_scipy of a sparse result"
 _CHANGED = "S = A.to_scipy(copy=True); S.{name}(...); gossamer.from_scipy(S)"
@@ -59,17 +61,36 @@ _FUNCTIONS = {
     "save_npz": "gossamer.io.save_npz",
 }
 
+_PACKED = {
+    **dict.fromkeys(("todense", "toarray"), "P.decompress()"),
+    **dict.fromkeys(("tocsc", "tocoo"), "P.tocsr().{name}()"),
+    "astype": "gossamer.compress(P.decompress(), dtype=...)",
+    "to_scipy": "P.tocsr().to_scipy()",
+}
 
-def method_advice(container: str, name: str) -> str:
+
+def method_advice(owner: type, name: str) -> str:
     """Message for an attribute that a container has not."""
-    return _advice(f"{container!r} object", name, _METHODS)
+    return _advice(f"{owner.__name__!r} object", name, _METHODS, dir(owner))
 
 
-def function_advice(name: str) -> str:
-    """Message for an attribute that the module has not."""
-    return _advice("module 'gossamer'", name, _FUNCTIONS)
+def function_advice(name: str, names: Iterable[str]) -> str:
+    """Message for an attribute that the module has not, whose names are these."""
+    return _advice("module 'gossamer'", name, _FUNCTIONS, names)
 
 
-def _advice(owner: str, name: str, known: dict[str, str]) -> str:
+def packed_advice(owner: type, name: str) -> str:
+    """Message for an attribute that a packed array has not."""
+    return _advice(f"{owner.__name__!r} object", name, _PACKED, dir(owner))
+
+
+def _advice(owner: str, name: str, known: dict[str, str], names: Iterable[str]) -> str:
     message = f"{owner} has no attribute {name!r}"
-    return f"{message}; use {known[name].format(name=name)}" if name in known else message
+    if name in known:
+        return f"{message}; use {known[name].format(name=name)}"
+    if name.startswith("_"):  # libraries ask for these to see what an object is
+        return message
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [n for n in names if not n.startswith("_")], n=1, cutoff=0.75)
+    return f"{message}; did you mean {close[0]!r}?" if close else message

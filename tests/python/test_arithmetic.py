@@ -267,3 +267,11 @@ def test_named_products():
         assert Y.shape == (2, 4, A.shape[0])
         np.testing.assert_allclose(Y[1, 2], B @ vectors[1, 2])
         assert function["matvec"].__name__ == f"{B.format}_matvec"
+
+
+@every_format
+def test_moduli(format):
+    A = build(named("duplicates"), np.complex128, format)
+    modulus = abs(A)
+    assert (modulus.format, modulus.dtype) == (format, np.float64)
+    np.testing.assert_allclose(modulus.todense(), abs(A.todense()), rtol=1e-13)

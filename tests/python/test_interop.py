@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+import sys
 
 import gossamer
 import numpy as np
@@ -161,3 +162,15 @@ def test_integers_of_scipy_are_refused_by_the_name_of_the_call(call, argument):
 def test_from_scipy_refuses_others(x):
     with pytest.raises(TypeError, match=r"from_scipy: matrix is \w+, expected"):
         gossamer.from_scipy(x)
+
+
+def test_scipy_that_is_not_installed_is_named(monkeypatch):
+    A = gossamer.eye(2)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="to_scipy needs SciPy, which is not installed"):
+        A.to_scipy()
+
+
+def test_the_module_lists_what_it_offers():
+    names = {name for name in dir(gossamer) if not name.startswith("__")}
+    assert names == {*gossamer.__all__, "hf", "nn", "prune"}

@@ -98,7 +98,7 @@ def info(
         return
     console = Console()
     if not console.is_terminal:
-        console.width = 140
+        console.width = 1000  # as wide as the table is
     console.print(_table(file, entries))
 
 
@@ -180,7 +180,8 @@ def _record(entry: Entry) -> dict[str, Any]:
 
 def _table(path: Path, entries: list[Entry]) -> Table:
     table = Table(title=f"{path.name}, {size_text(path.stat().st_size)}", title_justify="left")
-    for heading in ("name", "format", "shape", "dtype"):
+    table.add_column("name", overflow="fold")
+    for heading in ("format", "shape", "dtype"):
         table.add_column(heading)
     for heading in ("density", "memory", "as dense", "bits a nonzero", "entropy floor"):
         table.add_column(heading, justify="right")

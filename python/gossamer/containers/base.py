@@ -82,7 +82,7 @@ class SparseArray(TorchOperators, SparseFormat):
         return self._arrays.device(self._data)
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(method_advice(type(self).__name__, name))
+        raise AttributeError(method_advice(type(self), name))
 
     def __repr__(self) -> str:
         return (

@@ -10,6 +10,7 @@ from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
 from ..quantities import size_text
+from ..scipy_names import packed_advice
 from ..structure import index_dtype
 from .dtypes import DENSE_DTYPES, check_dense_dtype, dtype_name, has_scales
 from .storage import Storage, to_host
@@ -246,6 +247,9 @@ class PackedArray(TorchOperators):
         raise TypeError(
             "a PackedArray does not become a NumPy array by itself; use P.decompress() or P.tocsr()"
         )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(packed_advice(type(self), name))
 
     def __copy__(self) -> PackedArray:
         return self
