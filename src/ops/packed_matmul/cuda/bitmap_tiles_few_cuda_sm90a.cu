@@ -190,8 +190,8 @@ __global__ void __launch_bounds__(32 * warps_for<Tiles>, 1)
   Walk<Group> walk(a, rows, first, last);
   const Ring ring{shared_address(shared) + warp * layout.ring, layout.stage,
                   shared_address(barriers[warp]), layout.stages};
-  if (lane == 0)  // alone: compute-sanitizer loses track of barriers that lanes initialize at once
-    for (int s = 0; s < ring.stages; ++s) mbarrier_init(ring.barriers + 8 * s, 1);
+  for (int s = 0; s < ring.stages; ++s)  // by one lane: as in matmul_many
+    if (lane == 0) mbarrier_init(ring.barriers + 8 * s, 1);
   mbarrier_init_fence();
   __syncwarp();
   RingPosition position{ring.stages};

@@ -74,49 +74,60 @@ struct Ring {
   __device__ unsigned pairs_at(int stage) const { return base + layout.pairs_at(team, stage); }
   __device__ unsigned full(int stage) const { return barriers + 8 * stage; }
   __device__ unsigned empty(int stage) const { return barriers + 8 * (most_stages + stage); }
+  /// By one lane: compute-sanitizer loses track of barriers that lanes initialize at once.
+  __device__ void init_barriers() const {
+    for (int s = 0; s < layout.stages; ++s) {
+      if (threadIdx.x % 32 != 0) continue;
+      mbarrier_init(full(s), unit_pairs + 32);
+      mbarrier_init(empty(s), 32 * tiles);
+    }
+    mbarrier_init_fence();
+  }
   /// Waits until the team left the stage.
   __device__ void wait_empty(const RingPosition& p) const {
     if (p.round > 0) mbarrier_wait(empty(p.stage), (p.round - 1) & 1);
   }
 };
 
-/// Has the copy engine bring a pair of a unit, if the matrix has rows there.
-struct Pair {
-  unsigned index, from = 0, bytes = 0;
-  __device__ Pair(const View& a, unsigned index, unsigned unit, unsigned last) : index(index) {
-    const unsigned columns = a.tile_columns(), row = unit / columns * unit_pairs + index;
-    if (unit >= last || row >= unsigned(a.row_pairs())) return;
-    const unsigned* offset = a.offset + (row * columns + unit % columns);
-    from = offset[0], bytes = 16 * (offset[1] - from);
+/// A lane's pair of its stage, one of each round, which it has the copy engine bring.
+class LanePair {
+ public:
+  LanePair() = default;
+  __device__ LanePair(const View& a, const Ring& ring) : unit_(ring.first + teams * stage()) {
+    find(a, ring);
   }
-  __device__ void bring(const View& a, const Ring& ring, int stage) const {
-    mbarrier_arrive_expecting(ring.full(stage), bytes);
-    if (bytes == 0) return;
-    mbarrier_bulk_copy(ring.pairs_at(stage) + index * ring.layout.pair,
-                       a.stream + 16 * size_t(from), bytes, ring.full(stage));
+  __device__ static int stage() { return threadIdx.x % 32 / unit_pairs; }
+  /// Turns to the next round's.
+  __device__ void bring(const View& a, const Ring& ring) {
+    const unsigned bytes = 16 * (to_ - from_);
+    mbarrier_arrive_expecting(ring.full(stage()), bytes);
+    if (bytes != 0)
+      mbarrier_bulk_copy(ring.pairs_at(stage()) + index() * ring.layout.pair,
+                         a.stream + 16 * size_t(from_), bytes, ring.full(stage()));
+    unit_ += teams * ring.layout.stages;
+    find(a, ring);
   }
+
+ private:
+  __device__ static unsigned index() { return threadIdx.x % unit_pairs; }
+  /// Asks where it is, if the matrix has rows there; waits for nothing.
+  __device__ void find(const View& a, const Ring& ring) {
+    const unsigned columns = a.tile_columns(), row = unit_ / columns * unit_pairs + index();
+    from_ = to_ = 0;
+    if (stage() >= ring.layout.stages || unit_ >= ring.last || row >= unsigned(a.row_pairs()))
+      return;
+    const unsigned* offset = a.offset + (row * columns + unit_ % columns);
+    from_ = offset[0], to_ = offset[1];
+  }
+  unsigned unit_, from_, to_;  ///< units of 16 bytes
 };
 
-/// The warp that brings a team's pairs. A lane has one of each round of its stage.
-__device__ void bring_pairs(const View& a, const Ring& ring) {
-  const int lane = threadIdx.x % 32, stages = ring.layout.stages, stage = lane / unit_pairs;
-  const unsigned last = stage < stages ? ring.last : 0;
-  unsigned mine = ring.first + teams * stage;
-  Pair pair(a, lane % unit_pairs, mine, last);
-  RingPosition position{stages};
-  if (lane == 0)
-    for (int s = 0; s < stages; ++s) {
-      mbarrier_init(ring.full(s), unit_pairs + 32);
-      mbarrier_init(ring.empty(s), 32 * tiles);
-    }
-  mbarrier_init_fence();
-  __syncthreads();  // of all roles: what each prepared is there. The offsets are on their way
+/// The warp that brings a team's pairs.
+__device__ void bring_pairs(const View& a, const Ring& ring, LanePair& pair) {
+  RingPosition position{ring.layout.stages};
   for (unsigned unit = ring.first; unit < ring.last; unit += teams) {
     ring.wait_empty(position);
-    if (stage == position.stage) {
-      pair.bring(a, ring, stage);
-      pair = Pair(a, lane % unit_pairs, mine += teams * stages, last);
-    }
+    if (pair.stage() == position.stage) pair.bring(a, ring);
     __syncwarp();
     position.advance();
   }
@@ -248,24 +259,30 @@ __global__ void __launch_bounds__(threads, 1)
   const int team = warp < warps ? warp / tiles : (warp - warps) / bringing_warps;
   const Ring ring{
       shared_address(shared), shared_address(barriers[team]), layout, team, first + team, last};
+  const int tile = warp % tiles;
+  const bool brings_pairs = warp >= warps && (warp - warps) % bringing_warps == 0;
+  LanePair pair;
+  if (brings_pairs) {
+    pair = LanePair(a, ring);  // what it asks for is on its way meanwhile
+    ring.init_barriers();
+  } else if (warp < warps) {
+    for (int s = tile; s < stages; s += tiles)
+      for (unsigned i = layout.zeros + 16 * lane; i < layout.pairs; i += 16 * 32)
+        *reinterpret_cast<uint4*>(shared + layout.pairs_at(team, s) + i) = {};
+    if (warp < Constants::count) constant_table[threadIdx.x] = Constants::value(warp, lane);
+  }
+  __syncthreads();
   if (warp >= warps) {
     set_registers<false, bringing_registers>();
-    if ((warp - warps) % bringing_warps == 0) {
-      bring_pairs(a, ring);  // the matrix is not of the kernel before, as X is
+    if (brings_pairs) {
+      bring_pairs(a, ring, pair);  // the matrix is not of the kernel before, as X is
     } else {
-      __syncthreads();
       wait_for_launches_before();
       bring_x<V, Tiles>(VectorRows<V>(x, batch, a.cols), ring, col_units);
     }
     return;
   }
   set_registers<true, expanding_registers>();
-  const int tile = warp % tiles;
-  for (int s = tile; s < stages; s += tiles)
-    for (unsigned i = layout.zeros + 16 * lane; i < layout.pairs; i += 16 * 32)
-      *reinterpret_cast<uint4*>(shared + layout.pairs_at(team, s) + i) = {};
-  if (warp < Constants::count) constant_table[threadIdx.x] = Constants::value(warp, lane);
-  __syncthreads();
   wait_for_launches_before();
   const Constants constants(shared_address(constant_table));
   float sum[Tiles][4];
