@@ -27,8 +27,12 @@ inline constexpr unsigned most_stages = 32 / unit_pairs;
 inline constexpr int parts_at_once = 4;  ///< of a sum, on their way
 inline constexpr unsigned shared_bytes = 224 << 10;
 
-/// Registers of a thread: warps that bring give some of theirs to those that expand.
-inline constexpr int bringing_registers = 64, expanding_registers = 104;
+/// Registers of a thread: warps that bring give some of theirs to those that expand, whose sums of
+/// 64 columns take twice as many as those of 32.
+template <int Tiles>
+inline constexpr int bringing_registers = Tiles == 8 ? 32 : 64;
+template <int Tiles>
+inline constexpr int expanding_registers = Tiles == 8 ? 112 : 104;
 
 /// Where things are in shared memory: for each team X of all stages, then for each stage of each
 /// team a unit's pairs with zeros behind them, then what the teams exchange.
@@ -110,12 +114,13 @@ class LanePair {
 
  private:
   __device__ static unsigned index() { return threadIdx.x % unit_pairs; }
-  /// Asks where it is, if the matrix has rows there; waits for nothing.
+  /// Asks where it is; waits for nothing. Behind the last rows it is the last pair again, whose
+  /// sums are not stored there: warps of a warpgroup are not to differ in what they do.
   __device__ void find(const View& a, const Ring& ring) {
-    const unsigned columns = a.tile_columns(), row = unit_ / columns * unit_pairs + index();
     from_ = to_ = 0;
-    if (stage() >= ring.layout.stages || unit_ >= ring.last || row >= unsigned(a.row_pairs()))
-      return;
+    if (stage() >= ring.layout.stages || unit_ >= ring.last) return;
+    const unsigned columns = a.tile_columns(),
+                   row = min(unit_ / columns * unit_pairs + index(), a.row_pairs() - 1);
     const unsigned* offset = a.offset + (row * columns + unit_ % columns);
     from_ = offset[0], to_ = offset[1];
   }
@@ -273,7 +278,7 @@ __global__ void __launch_bounds__(threads, 1)
   }
   __syncthreads();
   if (warp >= warps) {
-    set_registers<false, bringing_registers>();
+    set_registers<false, bringing_registers<Tiles>>();
     if (brings_pairs) {
       bring_pairs(a, ring, pair);  // the matrix is not of the kernel before, as X is
     } else {
@@ -282,7 +287,7 @@ __global__ void __launch_bounds__(threads, 1)
     }
     return;
   }
-  set_registers<true, expanding_registers>();
+  set_registers<true, expanding_registers<Tiles>>();
   wait_for_launches_before();
   const Constants constants(shared_address(constant_table));
   float sum[Tiles][4];
@@ -303,12 +308,8 @@ __global__ void __launch_bounds__(threads, 1)
       const unsigned pairs = ring.pairs_at(position.stage);
       mbarrier_wait(ring.full(position.stage), position.round & 1);
       fence_for_tensor_cores();
-      if (row_unit * unit_pairs + tile / pair_tiles < a.row_pairs()) {
-        expand(av, constants, pairs + tile / pair_tiles * layout.pair, tile % pair_tiles,
-               pairs + layout.zeros, leave);
-      } else {  // these sums are not stored
-        leave();
-      }
+      expand(av, constants, pairs + tile / pair_tiles * layout.pair, tile % pair_tiles,
+             pairs + layout.zeros, leave);
       const uint64_t b = swizzled_descriptor(ring.x_at(position.stage));
       wgmma_fence();
 #pragma unroll
