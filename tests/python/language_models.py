@@ -29,11 +29,14 @@ CONFIGS = {
 
 
 def tiny_model(architecture="llama", dtype=torch.float32, **options):
-    """A model with the same random weights at every call."""
+    """A model with the same random weights at every call, in every dtype."""
     options = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, **options}
     torch.manual_seed(0)
     config = CONFIGS[architecture](**options)
-    return transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+    drawn = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).state_dict()
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
+    model.load_state_dict(drawn)  # 16-bit numbers would be drawn otherwise than 32-bit ones
+    return model.eval()
 
 
 def tiny_windows(samples=3, length=24):
