@@ -4,6 +4,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import gossamer
 import numpy as np
@@ -346,8 +348,39 @@ def test_interleave_runs_every_contender_in_every_round():
     timings = interleave(contenders, first, effort)
     assert all(timing.rounds == 4 for timing in timings.values())
     assert all(0 < timing.fastest <= timing.median for timing in timings.values())
-    # The first call, the one that finds the number of repeats, then rounds that begin in turn.
-    assert "".join(calls) == "abc" + "abc" + "abc" + "bca" + "cab" + "abc"
+    # The first call, two that find the number of repeats, then rounds that begin in turn.
+    assert "".join(calls) == "abc" + "aabbcc" + "abc" + "bca" + "cab" + "abc"
+
+
+def test_interleave_calls_all_once_before_each_sample_where_one_is_repeated():
+    calls = []
+    contenders = {
+        "short": lambda: calls.append("s"),
+        "long": lambda: (time.sleep(2e-3), calls.append("l")),
+    }
+    effort = Effort(seconds=0, rounds=1, sample_seconds=1e-3, pause=0)
+    interleave(contenders, {"short": 1e-6, "long": 2e-3}, effort)
+    assert calls.count("l") == 2 + 2
+
+
+def test_interleave_lets_the_threads_of_the_contender_before_go_to_sleep():
+    def spin():
+        until = time.perf_counter() + 0.1
+        while time.perf_counter() < until:
+            pass
+
+    def leave_spinning():
+        threading.Thread(target=spin).start()
+
+    others = []
+    contenders = {
+        "spins": leave_spinning,
+        "follows": lambda: others.append(threading.active_count()),
+    }
+    alone = threading.active_count()
+    effort = Effort(seconds=0, rounds=2, sample_seconds=0, pause=0.02)
+    interleave(contenders, dict.fromkeys(contenders, 1e-6), effort)
+    assert others == [alone] * 4
 
 
 def case_of(operation, matrix="m", threads=2, scipy=1.0, mkl=1.0, fraction=None):
