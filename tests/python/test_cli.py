@@ -94,6 +94,33 @@ def test_bench_resumes_where_it_stopped(tmp_path):
     assert second["commit"] == results["commit"]
 
 
+def test_bench_resumes_with_every_number_of_threads(tmp_path):
+    json_file = tmp_path / "out.json"
+    options = [*QUICK, "--only", "^banded-100/float32/spmv$", "--json", str(json_file)]
+    assert invoke(*options, "--threads", "2,1").exit_code == 0
+    results = json.loads(json_file.read_text())
+    kept = results["cases"].pop(0)
+    del kept["commit"]
+    json_file.write_text(json.dumps(results | {"cases": [kept], "commit": "an earlier one"}))
+
+    assert invoke(*options, "--threads", "2,1", "--resume").exit_code == 0
+    first, second = json.loads(json_file.read_text())["cases"]
+    assert first == kept | {"commit": "an earlier one"}
+    assert (first["threads"], second["threads"]) == (2, 1)
+    assert second["commit"] == results["commit"]
+
+
+@pytest.mark.parametrize("benchmark", ["csr", "packed"])
+def test_bench_does_not_resume_on_another_processor(benchmark, tmp_path):
+    json_file = tmp_path / "out.json"
+    quick = {"benchmark": benchmark, "quick": True, "threads": [1], "cases": []}
+    json_file.write_text(json.dumps(quick | {"machine": {"cpu": "another"}}))
+    options = ["--quick", "--threads", "1", "--resume", "--json", str(json_file)]
+    refused = invoke("bench", benchmark, *options)
+    assert refused.exit_code == 2
+    assert "cpu was 'another'" in " ".join(refused.stderr.replace("│", " ").split())
+
+
 def test_bench_multiplies_grids_by_interpolations():
     result = invoke(*QUICK, "--only", "/galerkin$", "--threads", "1", "--json", "-")
     assert result.exit_code == 0, result.stderr
