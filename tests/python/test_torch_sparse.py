@@ -478,6 +478,11 @@ torch.nn.functional.silu(x)
 before = len(os.listdir("/proc/self/task"))
 A = gossamer.fromdense(torch.rand(5000, 5000))
 y = A @ x
+B = gossamer.fromdense(torch.rand(400, 400))
+B @ B
+with gossamer.set_num_threads(1):
+    P = gossamer.compress(torch.rand(5000, 200), dtype="bfloat16")
+P @ x.T
 assert len(os.listdir("/proc/self/task")) == before, "the engine started threads beside PyTorch's"
 A.to("numpy") @ x.numpy()
 assert len(os.listdir("/proc/self/task")) == before + 2, "NumPy's product ran on PyTorch's threads"
@@ -493,6 +498,14 @@ def test_products_run_on_the_threads_of_pytorch():
     if "OpenMP" not in torch.__config__.parallel_info().partition("ATen parallel backend:")[2]:
         pytest.skip("this PyTorch does not keep OpenMP threads")
     subprocess.run([sys.executable, "-c", SHARED_THREADS], check=True, timeout=120)
+
+
+def test_the_adapter_takes_the_threshold_by_name():
+    W = torch.tensor([[0.5, 2.0], [0.0, 1.0]])
+    A = gossamer.fromdense(W)
+    pattern, values = A._arrays.fromdense(W, threshold=0.7)
+    assert pattern.nnz == 2
+    assert values.tolist() == [2.0, 1.0]
 
 
 @every_format

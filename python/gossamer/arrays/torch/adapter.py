@@ -141,6 +141,7 @@ class TorchAdapter(DifferentiableAdapter):
         check_same_device(b_values, a_values, "A")
         return super().spgemm(a, a_values, b, b_values)
 
+    @on_threads_of_torch
     def _product_pattern(self, a: Pattern, b: Pattern, a_values: torch.Tensor) -> Pattern:
         if not a_values.is_cuda:
             return super()._product_pattern(a, b, a_values)

@@ -38,10 +38,10 @@ def on_threads_of_torch(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     @wraps(function)
-    def on_them(*arguments: Any) -> Any:
+    def on_them(*arguments: Any, **keywords: Any) -> Any:
         _engine.use_openmp(_PARALLEL)
         try:
-            return function(*arguments)
+            return function(*arguments, **keywords)
         finally:
             _engine.use_openmp(0)
 
