@@ -17,8 +17,9 @@ from battery.battery import matrices
 from cases import FORMATS, every_format, named
 
 torch = pytest.importorskip("torch")
-from gossamer import nn  # noqa: E402
+from gossamer import _engine, nn  # noqa: E402
 from gossamer.arrays.torch import operations  # noqa: E402
+from gossamer.arrays.torch.threads import on_threads_of_torch  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 DTYPES = (torch.float64, torch.complex128)
@@ -506,6 +507,18 @@ def test_the_adapter_takes_the_threshold_by_name():
     pattern, values = A._arrays.fromdense(W, threshold=0.7)
     assert pattern.nnz == 2
     assert values.tolist() == [2.0, 1.0]
+
+
+def test_a_call_within_another_leaves_it_the_threads_of_pytorch():
+    def team():
+        in_use = _engine.use_openmp(0)
+        _engine.use_openmp(in_use)
+        return in_use
+
+    inner = on_threads_of_torch(team)
+    before, within, after = on_threads_of_torch(lambda: (team(), inner(), team()))()
+    assert before == within == after
+    assert team() == 0
 
 
 @every_format

@@ -39,10 +39,10 @@ def on_threads_of_torch(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def on_them(*arguments: Any, **keywords: Any) -> Any:
-        _engine.use_openmp(_PARALLEL)
+        before = _engine.use_openmp(_PARALLEL)
         try:
             return function(*arguments, **keywords)
         finally:
-            _engine.use_openmp(0)
+            _engine.use_openmp(before)
 
     return on_them
