@@ -181,6 +181,12 @@ def test_registrations_pass_opcheck(name):
     assert keep
 
 
+def test_every_operation_has_an_opcheck():
+    names = torch._C._dispatch_get_all_op_names()
+    ours = {name.partition("::")[2] for name in names if name.startswith("gossamer::")}
+    assert ours == {*registered()[1], "packed_matmul", "packed_sddmm"}  # in test_torch_packed.py
+
+
 @pytest.mark.parametrize("format", ["csr", "csc"])
 def test_products_compile_without_a_graph_break(format):
     A, x = sparse(format, rows=7), operand(7)
@@ -255,9 +261,12 @@ def test_what_cannot_be_compiled_says_so():
         lambda x: gossamer.coo_array((x, ([0] * 7, [1] * 7)), (7, 7)).data,
         lambda x: gossamer.csr_array((x, A.indices[:7], [0, 7]), (1, 7)).data,
         lambda x: gossamer.diags(x).data,
+        lambda x: nn.SparseLinear.from_mask((x != 0)[None])(x),
     ):
         with pytest.raises(Exception, match=r"positions cannot .* torch.compile.* A.with_data"):
             torch.compile(make, fullgraph=True, backend="eager")(x)
+    with pytest.raises(Exception, match=r"the row index is an array inside torch.compile"):
+        torch.compile(lambda i: A[i].data, fullgraph=True, backend="eager")(torch.tensor([0, 1]))
 
 
 # ---- PyTorch's sparse tensors --------------------------------------------------------------------
