@@ -19,11 +19,11 @@ using OpenMpParallel = void (*)(void (*part)(void* context), void* context, unsi
                                 unsigned flags);
 
 /// Runs operations that this thread calls on a team of that runtime from now on, on at most
-/// num_threads() of it; on the engine's own threads again if null.
+/// num_threads() of it; on the engine's own threads again if null. Returns what it used before.
 ///
 /// For calls on behalf of a library that keeps a team: two sets of threads, of which one spins
 /// while the other works, take the cores from each other. Results do not depend on it. A forked
 /// child uses the engine's own threads.
-void use_openmp(OpenMpParallel parallel);
+OpenMpParallel use_openmp(OpenMpParallel parallel);
 
 }  // namespace gossamer

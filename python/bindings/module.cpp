@@ -41,10 +41,13 @@ NB_MODULE(_engine, m) {
   m.def("set_num_threads", &set_num_threads, nb::arg("count"));
   m.def(
       "use_openmp",
-      [](std::uintptr_t parallel) { use_openmp(reinterpret_cast<OpenMpParallel>(parallel)); },
+      [](std::uintptr_t parallel) {
+        return reinterpret_cast<std::uintptr_t>(
+            use_openmp(reinterpret_cast<OpenMpParallel>(parallel)));
+      },
       nb::arg("parallel"),
       "Run this thread's operations on the team whose GOMP_parallel is at that address; 0: on own "
-      "threads.");
+      "threads. Returns what they ran on before.");
   m.def("simd_target", &simd_target, "Instruction set in use.");
   m.def("supported_simd_targets", &supported_simd_targets, "Those that run here, best first.");
   m.def(

@@ -2,7 +2,7 @@
 """Sparse arrays at any density, on the arrays people already use."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .builders import diags, eye, identity, random_array
 from .construct import asarray, coo_array, csc_array, csr_array, fromdense
@@ -26,11 +26,14 @@ from .functions import (
     csr_matvec,
     sddmm,
 )
-from .packed import PackedArray, compress, multiply
 from .scipy_interop import from_scipy
-from .stacking import hstack, kron, vstack
 from .threads import get_num_threads, set_num_threads
-from .torch_interop import from_torch
+
+if TYPE_CHECKING:
+    from .io import load_safetensors, save_safetensors
+    from .packed import PackedArray, compress, multiply
+    from .stacking import hstack, kron, vstack
+    from .torch_interop import from_torch
 
 __all__ = [
     "COOArray",
@@ -92,7 +95,17 @@ def issparse(x: object) -> bool:
 
 # Loaded when they are first asked for: they cost time, or import what is optional.
 _MODULES = ("hf", "io", "macko", "nn", "prune")
-_FUNCTIONS_OF_IO = ("load_safetensors", "save_safetensors")
+_DEFINED_IN = {
+    "PackedArray": "packed",
+    "compress": "packed",
+    "from_torch": "torch_interop",
+    "hstack": "stacking",
+    "kron": "stacking",
+    "load_safetensors": "io",
+    "multiply": "packed",
+    "save_safetensors": "io",
+    "vstack": "stacking",
+}
 
 
 def __dir__() -> list[str]:
@@ -105,8 +118,9 @@ def __getattr__(name: str) -> Any:
             return import_module(f"gossamer.{name}")
         except ModuleNotFoundError as error:
             raise AttributeError(error.msg) from error
-    if name in _FUNCTIONS_OF_IO:
-        return getattr(import_module("gossamer.io"), name)
+    if name in _DEFINED_IN:
+        value = globals()[name] = getattr(import_module(f"gossamer.{_DEFINED_IN[name]}"), name)
+        return value
     if name == "__version__":
         from importlib.metadata import version
 

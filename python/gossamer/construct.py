@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import Adapter, Array, adapter_of, host_adapter
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .containers.format import check_format
-from .cuda.structure import DeviceCooPattern, DevicePattern, index_arrays_beside
+from .cuda import Memory, memory_of
 from .products import sparse_operand
 from .structure import CooPattern, Pattern, index_arrays, integers
 
@@ -117,7 +117,7 @@ def coo_array(
         shape = _length_of(row, f"{name}: row"), _length_of(col, f"{name}: col")
     rows, cols = check_shape(name, shape)
     given = {f"{name}: row": row, f"{name}: col": col}
-    placed = index_arrays_beside(data, given, (rows, cols), copy)
+    placed = _beside(data, given, (rows, cols), copy)
     row, col = placed[1] if placed else index_arrays(given, (rows, cols), len(data), copy)
     for argument, indices in (("row", row), ("col", col)):
         if len(indices) != len(data):
@@ -126,11 +126,12 @@ def coo_array(
                 f"they must be equally many"
             )
     flags = sorted_indices, canonical
-    pattern = (
-        DeviceCooPattern(placed[0], rows, cols, row, col, *flags)
-        if placed
-        else CooPattern(rows, cols, row, col, *flags)
-    )
+    if placed:
+        from .cuda.structure import DeviceCooPattern
+
+        pattern: CooPattern = DeviceCooPattern(placed[0], rows, cols, row, col, *flags)
+    else:
+        pattern = CooPattern(rows, cols, row, col, *flags)
     if validate == "full":
         found = pattern.validate()
         _check_flags(name, sorted_indices, canonical, *found)
@@ -201,7 +202,7 @@ def _compressed(
     else:
         rows, cols = check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
     given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
-    placed = index_arrays_beside(data, given, (rows, cols), copy)
+    placed = _beside(data, given, (rows, cols), copy)
     indptr, indices = placed[1] if placed else index_arrays(given, (rows, cols), len(data), copy)
     if len(indptr) != rows + 1:
         raise ValueError(
@@ -213,11 +214,12 @@ def _compressed(
             f"they must be equally many"
         )
     flags = sorted_indices, canonical
-    pattern = (
-        DevicePattern(placed[0], rows, cols, indptr, indices, *flags)
-        if placed
-        else Pattern(rows, cols, indptr, indices, *flags)
-    )
+    if placed:
+        from .cuda.structure import DevicePattern
+
+        pattern: Pattern = DevicePattern(placed[0], rows, cols, indptr, indices, *flags)
+    else:
+        pattern = Pattern(rows, cols, indptr, indices, *flags)
     if validate == "full":
         found = pattern.validate(name == "csc_array")
         _check_flags(name, sorted_indices, canonical, *found)
@@ -229,6 +231,17 @@ def _values(name: str, data: Any) -> tuple[Adapter, Array]:
     arrays = adapter_of(data) or host_adapter()
     check_not_tracing(name, arrays)
     return arrays, arrays.values(data, f"{name}: data")
+
+
+def _beside(
+    values: Array, given: dict[str, Any], shape: tuple[int, int], copy: bool
+) -> tuple[Memory, list[Any]] | None:
+    """Index arrays on the GPU of the values; None where these, or the indices, are on none."""
+    if memory_of(values) is None:
+        return None
+    from .cuda.structure import index_arrays_beside  # imported where there is a GPU
+
+    return index_arrays_beside(values, given, shape, copy)
 
 
 def check_not_tracing(name: str, arrays: Adapter) -> None:

@@ -38,7 +38,13 @@ def _picked(key: Any, length: int, axis: str) -> int | Picked:
     """Rows or columns that an index, a slice, or an array of integers or booleans names."""
     if isinstance(key, slice):
         return key.indices(length)
-    if isinstance(key, list) or (adapter_of(key) is not None and key.ndim > 0):
+    adapter = adapter_of(key)
+    if isinstance(key, list) or (adapter is not None and key.ndim > 0):
+        if adapter is not None and adapter.is_tracing():
+            raise RuntimeError(
+                f"A[...]: the {axis} index is an array inside torch.compile, which knows no "
+                f"elements; give a list of numbers, or index outside"
+            )
         return key
     try:
         if isinstance(key, bool | np.bool_):

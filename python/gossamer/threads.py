@@ -25,7 +25,7 @@ def get_num_threads() -> int:
     """Return the number of threads that an operation may use, the calling one included.
 
     It starts as ``GOSSAMER_NUM_THREADS``, or else as the number of cores this process may run on.
-    From the first tensor on, operations run on PyTorch's threads and use no more than it has.
+    Operations on PyTorch's tensors run on its threads, and use no more than it has either.
     """
     return _engine.num_threads()
 

@@ -217,9 +217,9 @@ void set_num_threads(int count) {
   thread_count().store(count, std::memory_order_relaxed);
 }
 
-void use_openmp(OpenMpParallel parallel) {
+OpenMpParallel use_openmp(OpenMpParallel parallel) {
   forget_threads_after_fork();
-  openmp = parallel;
+  return std::exchange(openmp, parallel);
 }
 
 void run_tasks(std::int64_t count, void (*task)(void*, std::int64_t), void* context) {

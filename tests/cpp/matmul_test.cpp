@@ -16,19 +16,19 @@ namespace gossamer::testing {
 namespace {
 
 template <class T, class I>
-void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t columns,
+void check_product(const BatteryMatrix& matrix, Layout of_x, Layout of_y, std::int64_t columns,
                    bool conjugate = false) {
   OwnedCsr<T, I> a(matrix);
-  Dense<T> x(layout, a.cols, columns), y(layout, a.rows, columns);
+  Dense<T> x(of_x, a.cols, columns), y(of_y, a.rows, columns);
   std::mt19937 random(1);
   std::normal_distribution<double> normal;
   for (T& value : x.data) value = make_value<T>(normal(random), normal(random));
   const std::vector<ExactSum<T>> exact = exact_product(a, x.view, conjugate);
   const std::vector<T> untouched = y.data;
   const auto check = [&](const CsrView& view) {
-    INFO("matrix " << matrix.name << ", dtype " << name(dtype_v<T>) << ", layout "
-                   << static_cast<int>(layout) << ", columns " << columns << ", target "
-                   << simd_target() << ", runs " << view.pattern.runs);
+    INFO("matrix " << matrix.name << ", dtype " << name(dtype_v<T>) << ", layouts "
+                   << static_cast<int>(of_x) << " and " << static_cast<int>(of_y) << ", columns "
+                   << columns << ", target " << simd_target() << ", runs " << view.pattern.runs);
     y.data = untouched;
     matmul(view, x.view, y.view, conjugate);
     std::size_t next = 0;
@@ -52,6 +52,12 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
     check(a.view());
     if (a.rows > 0) check(a.view_with_runs());
   });
+}
+
+template <class T, class I>
+void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t columns,
+                   bool conjugate = false) {
+  check_product<T, I>(matrix, layout, layout, columns, conjugate);
 }
 
 template <class T>
@@ -126,6 +132,8 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
     check_product<complex128, std::int32_t>(matrix, Layout::rows, 37, true);
     check_product<float, std::int32_t>(matrix, Layout::columns, 300);
     check_product<complex64, std::int32_t>(matrix, Layout::batch_of_vectors, 300, true);
+    check_product<float, std::int32_t>(matrix, Layout::columns, Layout::rows, 150);
+    check_product<double, std::int32_t>(matrix, Layout::rows, Layout::columns, 150);
   }
 }
 

@@ -217,25 +217,31 @@ TEST_CASE("infinities and NaN in X reach exactly the rows that store their colum
 }
 
 TEST_CASE("infinities and NaN in X reach no row that is decoded with a zero there") {
+  const float inf = std::numeric_limits<float>::infinity();
   DenseMatrix<float> dense(14, 300);
   for (std::int64_t i = 0; i < 14; ++i) {
     for (std::int64_t j = (i + 1) % 2; j < 300; j += 2) dense.at(i, j) = 1;
   }
-  const PackedMatrix packed(dense.view(), 14, 300, PackedFormat::bitmap, PackedDType::float32);
   const std::string before = simd_target();
-  for (const std::string& target : supported_simd_targets()) {
-    set_simd_target(target);
-    for (const std::int64_t columns : {32, 40}) {  // read in place, and from a copy
-      INFO("columns " << columns << ", target " << target);
-      Operand<float> x(300, columns, 0), y(14, columns, 0);
-      for (float& value : x.data) value = 1;
-      x.at(7, 3) = std::numeric_limits<float>::infinity();
-      x.at(280, 20) = std::nanf("");
-      packed_matmul(packed.view, x.view, y.view);
-      for (std::int64_t i = 0; i < 14; ++i) {
-        CHECK(y.at(i, 0) == 150);
-        CHECK(y.at(i, 3) == (i % 2 == 0 ? x.at(7, 3) : 150));
-        CHECK((std::isnan(y.at(i, 20)) ? 0 : y.at(i, 20)) == (i % 2 == 1 ? 0 : 150));
+  for (const float weight : {1.0f, inf}) {  // the first row is finite without X's, or is not
+    dense.at(0, 1) = weight;
+    const PackedMatrix packed(dense.view(), 14, 300, PackedFormat::bitmap, PackedDType::float32);
+    for (const std::string& target : supported_simd_targets()) {
+      set_simd_target(target);
+      for (const std::int64_t columns : {32, 40}) {  // read in place, and from a copy
+        INFO("weight " << weight << ", columns " << columns << ", target " << target);
+        Operand<float> x(300, columns, 0), y(14, columns, 0);
+        for (float& value : x.data) value = 1;
+        x.at(7, 3) = inf;
+        x.at(280, 20) = std::nanf("");
+        packed_matmul(packed.view, x.view, y.view);
+        for (std::int64_t i = 0; i < 14; ++i) {
+          const float finite = i == 0 ? 149 + weight : 150;
+          CHECK(y.at(i, 0) == finite);
+          CHECK(y.at(i, 3) == (i % 2 == 0 ? inf : 150));
+          CHECK(std::isnan(y.at(i, 20)) == (i % 2 == 1));
+          if (i % 2 == 0) CHECK(y.at(i, 20) == finite);
+        }
       }
     }
   }

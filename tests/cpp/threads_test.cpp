@@ -42,8 +42,9 @@ void parallel_of_three(void (*part)(void*), void* context, unsigned, unsigned) {
 
 /// Runs operations on a team of three threads for a test.
 struct Team {
-  Team() { use_openmp(parallel_of_three); }
-  ~Team() { use_openmp(nullptr); }
+  Team() : before(use_openmp(parallel_of_three)) {}
+  ~Team() { use_openmp(before); }
+  OpenMpParallel before;
 };
 
 /// Runs `count` tasks that each add to one of two arrays without synchronization.
@@ -133,6 +134,15 @@ TEST_CASE("a team is that of the thread that asked for it") {
   std::atomic<int> on_this{0};
   parallel_for(8, [&](std::int64_t) { on_this += on_team; });
   CHECK(on_this == 8);
+}
+
+TEST_CASE("a team that was asked for twice is there until it was given up twice") {
+  CHECK((use_openmp(nullptr) == nullptr));
+  const Team team;
+  {
+    const Team nested;
+  }
+  CHECK((use_openmp(parallel_of_three) == parallel_of_three));
 }
 
 TEST_CASE("a task on a team may call, and its exception reaches the caller") {

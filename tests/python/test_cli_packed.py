@@ -3,6 +3,7 @@
 
 import importlib.util
 import json
+import re
 from io import StringIO
 
 import gossamer
@@ -219,6 +220,18 @@ def test_bench_packed_resumes_where_it_was_interrupted(small_benchmark, tmp_path
     assert kept == measured
     assert added["batch"] == 8
     assert len(json.loads(file.read_text())["conversions"]) == 1
+
+
+def test_bench_packed_on_a_gpu_keeps_cases_that_there_are_no_longer(monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from gossamer.cli.bench.device import packed_suite
+
+    monkeypatch.setattr(packed_suite, "describe_gpu", dict)
+    name = "4096x4096/0.05/float16/1"
+    measured = [{"name": "no longer"}, {"name": name}]
+    earlier = {"commit": "an earlier one", "cases": measured, "wrong": [], "notes": []}
+    results = packed_suite.run_device_packed_benchmark(True, re.compile(name), print, earlier)
+    assert [case["name"] for case in results["cases"]] == [name, "no longer"]
 
 
 def test_bench_packed_prints_tables_and_draws(small_benchmark, tmp_path):

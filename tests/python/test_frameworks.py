@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One suite for PyTorch, MLX and JAX: products within the error bound, gradients, refusals."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import gossamer
@@ -254,6 +257,50 @@ def test_complex_gradients_follow_the_framework(framework, name):
         if at is None:
             expected = expected[D != 0]
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+MEMORY = """
+import re, sys
+from pathlib import Path
+import numpy as np, gossamer
+from frameworks import FRAMEWORKS
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
+
+framework, n, k = FRAMEWORKS[sys.argv[1]](), 1 << 15, 4
+row, col = np.random.default_rng(1).integers(n, size=(2, 50_000), dtype=np.int32)
+data = framework.array(np.ones(50_000, np.float32))
+X = framework.array(np.ones((n, k), np.float32))
+coo = gossamer.coo_array((data, (row, col)), (n, n))
+A, P = coo.tocsr(canonical=True), gossamer.compress(coo.tocsr(canonical=True), "gap8")
+before = peak()
+for M in (A, A.tocsc(), coo, P):
+    assert framework.gradient(lambda x: ((M @ x) ** 2).sum(), X).shape == X.shape
+    gradient = framework.gradient(lambda v: ((M.with_data(v) @ X) ** 2).sum(), M.data)
+    assert gradient.shape == M.data.shape
+for function in (
+    lambda v: A.with_data(v).matmat(A.T).data,
+    lambda v: (A.with_data(v) + A.tocsc()).data,
+    lambda v: A.with_data(v)[: n // 2].tocsc().data,
+    lambda v: A.with_data(v).sum(0) + A.with_data(v).diagonal(0),
+):
+    assert framework.gradient(lambda v: (function(v) ** 2).sum(), A.data).shape == A.data.shape
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@every_framework
+def test_gradients_build_no_dense_matrix(framework):
+    """The process's peak grows by a small part of the 4 GiB that one would take."""
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), *sys.path])
+    command = [sys.executable, "-c", MEMORY, framework.name]
+    environment = os.environ | {"PYTHONPATH": path}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert 0 < int(run.stdout) < 2**28
 
 
 # ---- packed --------------------------------------------------------------------------------------

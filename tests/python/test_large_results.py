@@ -2,6 +2,8 @@
 """Results beyond the caches: written past them, in memory that the engine keeps for the next."""
 
 import gc
+import subprocess
+import sys
 
 import gossamer
 import numpy as np
@@ -67,3 +69,113 @@ def test_large_result_is_at_the_start_of_a_page_and_writeable():
 def test_a_result_beyond_memory_is_a_memory_error():
     with pytest.raises(MemoryError):
         _engine.large_result(1 << 62)
+
+
+def scattered(n):
+    """A matrix in coordinates whose index arrays and values have more than 32 MiB each."""
+    rng = np.random.default_rng(0)
+    row, col = (rng.integers(0, n, 9_000_000, dtype=np.int32) for _ in range(2))
+    data = np.ones(len(row), np.float32)
+    data.flags.writeable = False
+    return gossamer.coo_array((data, (row, col)), (n, n))
+
+
+def test_a_large_matrix_shares_its_indices_and_keeps_its_moved_values():
+    A = scattered(1 << 20).tocsr()
+    again = gossamer.csr_array((A.data, A.indices, A.indptr), A.shape)
+    assert np.shares_memory(A.indices, again.indices)
+    assert np.shares_memory(A.indptr, again.indptr)
+    moved = A.tocsc()
+    assert moved.data.nbytes > 32 << 20
+    assert np.shares_memory(moved.data, A.tocsc().data)
+    assert np.shares_memory(
+        moved.indices,
+        gossamer.csc_array((moved.data, moved.indices, moved.indptr), moved.shape).indices,
+    )
+
+
+def with_address_space(more, program):
+    """Run a program with so many bytes of addresses beyond those that it has at ``limit()``."""
+    preamble = f"""
+import os, resource, numpy as np, gossamer
+from gossamer import _engine
+
+def addresses():
+    return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_AS, (addresses() + {more}, resource.RLIM_INFINITY))
+"""
+    subprocess.run([sys.executable, "-c", preamble + program], check=True, timeout=100)
+
+
+DIAGONAL = """
+n = 200_000
+A = gossamer.csr_array(
+    (np.ones(n, np.float32), np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int32)), (n, n)
+)
+A @ np.ones((n, 8), np.float32)
+"""
+
+
+def test_a_result_needs_addresses_for_itself_only():
+    program = """
+X = np.ones((n, 128), np.float32)
+limit()
+np.testing.assert_array_equal((A @ X)[::999], 1)
+"""
+    with_address_space(int(1.5 * (200_000 * 128 * 4)), DIAGONAL + program)
+
+
+def test_spare_blocks_go_when_addresses_are_short():
+    program = """
+blocks = [_engine.large_result(40 << 20) for _ in range(2)]
+del blocks
+limit()
+_engine.large_result(90 << 20)[:] = 1
+"""
+    with_address_space(64 << 20, program)
+
+
+def test_a_block_goes_to_the_result_that_it_fits_best():
+    program = """
+blocks = [_engine.large_result(mib << 20) for mib in (48, 40, 44)]
+addresses = [block.ctypes.data for block in blocks]
+while blocks:
+    blocks.pop()
+small = _engine.large_result(34 << 20)
+assert small.ctypes.data == addresses[1]
+assert _engine.large_result(38 << 20).ctypes.data == addresses[2]
+assert _engine.large_result(24 << 20).ctypes.data not in addresses
+"""
+    with_address_space(2 << 30, program)
+
+
+def test_a_block_beyond_what_is_kept_leaves_the_others():
+    program = """
+_engine.large_result(40 << 20)
+used = addresses()
+memory = resource.getpagesize() * os.sysconf("SC_PHYS_PAGES")
+_engine.large_result(memory // 16 + (4 << 20))
+assert abs(addresses() - used) < 1 << 20
+"""
+    with_address_space(2 << 30, program)
+
+
+def test_what_is_kept_is_a_small_part_of_the_address_space():
+    program = """
+limit()
+used = addresses()
+_engine.large_result(512 << 20)
+assert addresses() < used + (256 << 20)
+"""
+    with_address_space(2 << 30, program)
+
+
+def test_columns_are_copied_a_few_at_a_time_and_only_those_that_are_strided():
+    program = """
+X = np.ones((256, n), np.float32).T
+limit()
+np.testing.assert_array_equal((A @ X)[::999], 1)
+"""
+    with_address_space(200_000 * 256 * 4 + (80 << 20), DIAGONAL + program)

@@ -169,6 +169,36 @@ def test_layers_on_the_device_without_elements():
         assert (y.shape, y.device.type) == ((5, 2), "meta")
 
 
+@pytest.mark.parametrize("there", ["meta", "cpu"])
+def test_operands_on_another_device_are_refused(there):
+    """PyTorch's dispatcher would take one device's kernel for all, and leave results unwritten."""
+    x = torch.ones(3, device="cpu" if there == "meta" else "meta")
+    for layer in (
+        gossamer.nn.SparseLinear.from_mask(DENSE != 0),
+        gossamer.nn.PackedLinear(gossamer.compress(DENSE, "bitmap")),
+    ):
+        layer.to(there)
+        for call in (layer, lambda x, layer=layer: torch.func.jvp(layer, (x,), (x,))):
+            with pytest.raises(ValueError, match=rf"values is on {there} and x on {x.device}"):
+                call(x)
+    A, away = MATRICES["sparse"], torch.ones(3, device="meta")
+    with pytest.raises(ValueError, match=r"u is on meta and v on cpu; move one .* u.to\('cpu'\)"):
+        gossamer.sddmm(A, away[:2], torch.ones(3))
+    with pytest.raises(ValueError, match="B is on meta and A on cpu"):
+        A @ A.with_data(away).T
+    with pytest.raises(ValueError, match=r"data is on Device\(meta, 0\) and P on Device\(cpu, 0\)"):
+        MATRICES["packed"].with_data(away)
+
+
+@pytest.mark.parametrize("make", [gossamer.fromdense, gossamer.compress])
+def test_structure_of_fake_tensors_is_refused(make):
+    fake = pytest.importorskip("torch._subclasses.fake_tensor")
+    with fake.FakeTensorMode():
+        W = torch.ones(2, 3)
+    with pytest.raises(TypeError, match=r"elements of a FakeTensor cannot be read .* plain tensor"):
+        make(W)
+
+
 @pytest.mark.skipif(
     not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"), reason="this PyTorch has no such API"
 )

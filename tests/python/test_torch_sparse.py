@@ -17,8 +17,9 @@ from battery.battery import matrices
 from cases import FORMATS, every_format, named
 
 torch = pytest.importorskip("torch")
-from gossamer import nn  # noqa: E402
+from gossamer import _engine, nn  # noqa: E402
 from gossamer.arrays.torch import operations  # noqa: E402
+from gossamer.arrays.torch.threads import on_threads_of_torch  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 DTYPES = (torch.float64, torch.complex128)
@@ -180,6 +181,12 @@ def test_registrations_pass_opcheck(name):
     assert keep
 
 
+def test_every_operation_has_an_opcheck():
+    names = torch._C._dispatch_get_all_op_names()
+    ours = {name.partition("::")[2] for name in names if name.startswith("gossamer::")}
+    assert ours == {*registered()[1], "packed_matmul", "packed_sddmm"}  # in test_torch_packed.py
+
+
 @pytest.mark.parametrize("format", ["csr", "csc"])
 def test_products_compile_without_a_graph_break(format):
     A, x = sparse(format, rows=7), operand(7)
@@ -254,9 +261,12 @@ def test_what_cannot_be_compiled_says_so():
         lambda x: gossamer.coo_array((x, ([0] * 7, [1] * 7)), (7, 7)).data,
         lambda x: gossamer.csr_array((x, A.indices[:7], [0, 7]), (1, 7)).data,
         lambda x: gossamer.diags(x).data,
+        lambda x: nn.SparseLinear.from_mask((x != 0)[None])(x),
     ):
         with pytest.raises(Exception, match=r"positions cannot .* torch.compile.* A.with_data"):
             torch.compile(make, fullgraph=True, backend="eager")(x)
+    with pytest.raises(Exception, match=r"the row index is an array inside torch.compile"):
+        torch.compile(lambda i: A[i].data, fullgraph=True, backend="eager")(torch.tensor([0, 1]))
 
 
 # ---- PyTorch's sparse tensors --------------------------------------------------------------------
@@ -478,6 +488,11 @@ torch.nn.functional.silu(x)
 before = len(os.listdir("/proc/self/task"))
 A = gossamer.fromdense(torch.rand(5000, 5000))
 y = A @ x
+B = gossamer.fromdense(torch.rand(400, 400))
+B @ B
+with gossamer.set_num_threads(1):
+    P = gossamer.compress(torch.rand(5000, 200), dtype="bfloat16")
+P @ x.T
 assert len(os.listdir("/proc/self/task")) == before, "the engine started threads beside PyTorch's"
 A.to("numpy") @ x.numpy()
 assert len(os.listdir("/proc/self/task")) == before + 2, "NumPy's product ran on PyTorch's threads"
@@ -493,6 +508,26 @@ def test_products_run_on_the_threads_of_pytorch():
     if "OpenMP" not in torch.__config__.parallel_info().partition("ATen parallel backend:")[2]:
         pytest.skip("this PyTorch does not keep OpenMP threads")
     subprocess.run([sys.executable, "-c", SHARED_THREADS], check=True, timeout=120)
+
+
+def test_the_adapter_takes_the_threshold_by_name():
+    W = torch.tensor([[0.5, 2.0], [0.0, 1.0]])
+    A = gossamer.fromdense(W)
+    pattern, values = A._arrays.fromdense(W, threshold=0.7)
+    assert pattern.nnz == 2
+    assert values.tolist() == [2.0, 1.0]
+
+
+def test_a_call_within_another_leaves_it_the_threads_of_pytorch():
+    def team():
+        in_use = _engine.use_openmp(0)
+        _engine.use_openmp(in_use)
+        return in_use
+
+    inner = on_threads_of_torch(team)
+    before, within, after = on_threads_of_torch(lambda: (team(), inner(), team()))()
+    assert before == within == after
+    assert team() == 0
 
 
 @every_format

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class NumPyAdapter(Adapter):
         return _name(_dtype(dtype))
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        return _uninitialized(shape, _dtype(dtype))
+        return np.empty(shape, _dtype(dtype))
 
     def concatenate(self, arrays: list[Array]) -> Array:
         return np.concatenate(arrays)
@@ -127,9 +128,9 @@ class NumPyAdapter(Adapter):
             shape = x.shape
             try:
                 if len(shape) == 1:
-                    y = _uninitialized(pattern.rows, dtype)
+                    y = _result((pattern.rows,), dtype)
                 else:
-                    y = _uninitialized((*shape[:-2], pattern.rows, shape[-1]), dtype)
+                    y = _result((*shape[:-2], pattern.rows, shape[-1]), dtype)
                 pattern.multiply(values, x, y, conjugate)
                 return y
             except (IndexError, TypeError, ValueError):
@@ -148,7 +149,7 @@ class NumPyAdapter(Adapter):
         fits = x.dtype is values.dtype and x.shape == (pattern.rows,)
         if not fits or not x.flags.c_contiguous or not x.flags.aligned:
             values, x = self._operands(values, x, pattern.cols, pattern.rows, swapped)
-        y = _uninitialized(pattern.cols, x.dtype)
+        y = _result((pattern.cols,), x.dtype)
         pattern.multiply_transposed(bits(values), bits(x), bits(y), conjugate)
         return y
 
@@ -175,7 +176,7 @@ class NumPyAdapter(Adapter):
         shape[row_axis] = pattern.rows
         if x.ndim > _MAX_RANK:
             x = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
-        y = _uninitialized((*x.shape[:-2], *shape[-2:]), x.dtype)
+        y = _result((*x.shape[:-2], *shape[-2:]), x.dtype)
         pattern.multiply(bits(values), bits(x), bits(y), conjugate, swapped)
         return y.reshape(shape)
 
@@ -195,7 +196,7 @@ class NumPyAdapter(Adapter):
         block = nnz * (columns.itemsize + a_bits.itemsize)
         if block <= _LARGEST_BLOCK_KEPT:
             np.empty(block, np.uint8)
-        indices = _uninitialized(nnz, columns)
+        indices = np.empty(nnz, columns)
         values = self.empty((nnz,), dtype)
         _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
         product = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
@@ -216,8 +217,8 @@ class NumPyAdapter(Adapter):
 
     def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
         # Values move along with their indices: quicker than through a map, which nobody needs here.
-        indptr, indices = (_uninitialized(n, coo.index_dtype) for n in (coo.rows + 1, coo.nnz))
-        moved = _uninitialized(coo.nnz, values.dtype)
+        indptr, indices = (np.empty(n, coo.index_dtype) for n in (coo.rows + 1, coo.nnz))
+        moved = np.empty(coo.nnz, values.dtype)
         flags = _engine.coo_to_csr_values(
             coo.rows,
             coo.cols,
@@ -232,7 +233,7 @@ class NumPyAdapter(Adapter):
         return Pattern(coo.rows, coo.cols, indptr, indices, *flags), moved
 
     def gather(self, values: Array, index_map: Indices) -> Array:
-        out = _uninitialized(len(index_map), values.dtype)
+        out = np.empty(len(index_map), values.dtype)
         _engine.gather(bits(values), index_map, bits(out))
         return out
 
@@ -243,7 +244,7 @@ class NumPyAdapter(Adapter):
 
     def todense(self, pattern: Pattern, values: Array, transposed: bool) -> Array:
         shape = (pattern.cols, pattern.rows) if transposed else (pattern.rows, pattern.cols)
-        dense = _uninitialized(shape, values.dtype)
+        dense = _result(shape, values.dtype)
         target = bits(dense)
         _engine.todense(pattern.handle, bits(values), target.T if transposed else target)
         return dense
@@ -314,12 +315,16 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     return named
 
 
-def _uninitialized(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array as of ``np.empty``; a large one in memory of results that are gone."""
-    array = np.empty(shape, dtype)
-    if array.nbytes <= _LARGEST_BLOCK_KEPT:
-        return array
-    return _engine.large_result(array.nbytes).view(dtype).reshape(shape)
+def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A dense result as of ``np.empty``; a large one in memory of results that are gone.
+
+    Not for what a container keeps: it views memory that could be written to, so it never counts as
+    frozen.
+    """
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes <= _LARGEST_BLOCK_KEPT or nbytes > sys.maxsize:  # NumPy says why none is that large
+        return np.empty(shape, dtype)
+    return _engine.large_result(nbytes).view(dtype).reshape(shape)
 
 
 def bits(x: Array) -> Array:

@@ -16,7 +16,7 @@ UNKNOWN_CACHE = 256 << 20
 def describe_machine() -> dict[str, Any]:
     """CPU model, usable cores, caches and memory in bytes, operating system."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cores": usable_cores(),
         "caches": _caches(),
         "memory_bytes": memory_bytes(),
@@ -57,7 +57,8 @@ def source_commit() -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def processor_name() -> str:
+    """Model of the CPU, as the system names it."""
     try:
         lines = Path("/proc/cpuinfo").read_text()
     except OSError:

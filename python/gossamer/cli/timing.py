@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_MAX_RESTS = 20
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -41,7 +43,8 @@ class Effort:
     sample_seconds
         A sample repeats a short call until it takes about this long.
     pause
-        Seconds of rest before each sample, in which the threads of the library before go to sleep.
+        Seconds for which all threads of the process have slept before a sample begins. The idle
+        threads of some libraries spin first, on the cores of whoever comes next.
     """
 
     seconds: float = 0.1
@@ -63,6 +66,9 @@ def interleave(
 ) -> dict[str, Timing]:
     """Measure the contenders in turns, each round beginning with the next one.
 
+    Where one is short enough to be repeated in a sample, each sample of all of them begins with a
+    call that is not timed.
+
     Parameters
     ----------
     contenders
@@ -72,8 +78,13 @@ def interleave(
     """
     repeats: dict[str, int] = {}
     for name, call in contenders.items():
-        seconds = first[name] if first[name] > 0.1 else first_call(call)[1]
+        seconds = first[name]
+        if seconds <= 0.1:
+            _rest(effort.pause)
+            call()
+            seconds = first_call(call)[1]
         repeats[name] = max(1, min(10_000, math.ceil(effort.sample_seconds / max(seconds, 1e-7))))
+    warm = max(repeats.values(), default=1) > 1
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     # Contenders that take more than a second are given fewer rounds.
@@ -86,8 +97,8 @@ def interleave(
         done = 0
         while done < rounds or time.perf_counter() - start < effort.seconds * len(order):
             for name in order:
-                time.sleep(effort.pause)
-                samples[name].append(_sample(contenders[name], repeats[name]))
+                _rest(effort.pause)
+                samples[name].append(_sample(contenders[name], repeats[name], warm))
             order.append(order.pop(0))
             done += 1
     finally:
@@ -99,9 +110,18 @@ def interleave(
     }
 
 
-def _sample(call: Callable[[], Any], repeats: int) -> float:
-    """Seconds for a call; a short one is called once before, so that its data are in the cache."""
-    if repeats > 1:
+def _rest(seconds: float) -> None:
+    """Wait until no thread of this process ran for that long, or one seems never to stop."""
+    for _ in range(_MAX_RESTS):
+        before = time.process_time()
+        time.sleep(seconds)
+        if time.process_time() - before < seconds / 4:
+            return
+
+
+def _sample(call: Callable[[], Any], repeats: int, warm: bool) -> float:
+    """Seconds for a call; with ``warm`` one comes before, for awake threads and X in the cache."""
+    if warm:
         call()
     start = time.perf_counter()
     for _ in range(repeats):

@@ -14,8 +14,6 @@ from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
-from ..scipy_names import method_advice
-from ..torch_interop import to_torch
 from .format import SparseFormat, check_format
 
 Self = TypeVar("Self", bound="SparseArray")
@@ -82,6 +80,8 @@ class SparseArray(TorchOperators, SparseFormat):
         return self._arrays.device(self._data)
 
     def __getattr__(self, name: str) -> NoReturn:
+        from ..scipy_names import method_advice
+
         raise AttributeError(method_advice(type(self), name))
 
     def __repr__(self) -> str:
@@ -201,6 +201,8 @@ class SparseArray(TorchOperators, SparseFormat):
         to. Only the indices of COO that did not come from PyTorch are copied, into the one tensor
         of shape (2, nnz) and dtype int64 that it wants.
         """
+        from ..torch_interop import to_torch
+
         return to_torch(self)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:

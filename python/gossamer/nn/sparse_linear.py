@@ -160,6 +160,7 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
 
 def _masked(weight: torch.Tensor, mask: torch.Tensor) -> CSRArray:
     """Elements of a dense matrix where the mask is true."""
+    construct.check_not_tracing("SparseLinear", adapter)
     _check_mask(mask)
     if mask.shape != weight.shape:
         raise ValueError(

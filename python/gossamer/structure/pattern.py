@@ -313,18 +313,15 @@ def beside(patterns: Sequence[Pattern], dtype: Any) -> tuple[Pattern, Indices]:
 
     Their values are taken to follow each other; ``dtype`` is to hold all positions.
     """
-    lengths = [np.diff(pattern.indptr).astype(dtype, copy=False) for pattern in patterns]
-    indptr = _offsets(sum(lengths[1:], lengths[0]), dtype)
-    indices, index_map = np.empty((2, int(indptr[-1])), dtype)
-    next_places, first_col, first_value = indptr[:-1].copy(), 0, 0
-    for pattern, length in zip(patterns, lengths, strict=True):
-        places = range_map(next_places, length)
-        indices[places] = pattern.indices + dtype.type(first_col)
-        index_map[places] = np.arange(first_value, first_value + pattern.nnz, dtype=dtype)
-        next_places += length
-        first_col, first_value = first_col + pattern.cols, first_value + pattern.nnz
+    indptrs = np.stack([pattern.indptr for pattern in patterns], axis=1, dtype=dtype)
+    first_values = _offsets([pattern.nnz for pattern in patterns], dtype)[:-1]
+    index_map = range_map((indptrs[:-1] + first_values).ravel(), np.diff(indptrs, axis=0).ravel())
+    first_cols = _offsets([pattern.cols for pattern in patterns], dtype)
+    shifted = [p.indices + first for p, first in zip(patterns, first_cols, strict=False)]
+    indices = np.concatenate(shifted, dtype=dtype).take(index_map)
     flags = all(p.sorted for p in patterns), all(p.canonical for p in patterns)
-    return Pattern(patterns[0].rows, first_col, indptr, indices, *flags), index_map
+    indptr, cols = indptrs.sum(axis=1, dtype=dtype), int(first_cols[-1])
+    return Pattern(patterns[0].rows, cols, indptr, indices, *flags), index_map
 
 
 def below(patterns: Sequence[Pattern], dtype: Any) -> Pattern:

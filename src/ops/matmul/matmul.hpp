@@ -39,7 +39,7 @@ void matmul_cpu(const MatmulOperands& operands);
 /// Whether matmul_adjacent_cpu is faster: the columns are strided, and each is read often enough.
 bool pays_to_copy(const MatmulOperands& operands);
 
-/// The same product by way of copies of X and Y in which a row's elements are neighbours.
+/// The same product by way of copies in which a row's elements are neighbours, of X, Y or both.
 void matmul_adjacent_cpu(const MatmulOperands& operands);
 
 }  // namespace gossamer

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Columns that are strided, as the vectors of a batch are, copied so that a row's elements are
-// neighbours: each position of A then reads one block of X.
+// neighbours: each position of A then reads one block of X. Of X and Y only what is strided.
 #include <algorithm>
 #include <memory>
 
@@ -43,24 +43,38 @@ bool pays_to_copy(const MatmulOperands& op) {
 
 void matmul_adjacent_cpu(const MatmulOperands& op) {
   const CsrPattern& pattern = op.a.pattern;
-  const std::int64_t most = std::min(op.cols, tuning::matmul_copied_columns_most);
   visit_value(op.a.dtype, "A", [&](auto value) {
     using T = typename decltype(value)::type;
+    const std::int64_t rows_of_x = op.x_col_stride == 1 ? 0 : pattern.cols;
+    const std::int64_t rows_of_y = op.y_col_stride == 1 ? 0 : pattern.rows;
+    const std::int64_t bytes = (rows_of_x + rows_of_y) * static_cast<std::int64_t>(sizeof(T));
+    constexpr std::int64_t line = 64 / sizeof(T);
+    const std::int64_t most =
+        std::min(op.cols, std::clamp(tuning::matmul_copied_bytes / bytes / line * line, line,
+                                     tuning::matmul_copied_columns_most));
     const auto size = [&](std::int64_t rows) { return static_cast<std::size_t>(rows * most); };
-    const auto x = std::make_unique_for_overwrite<T[]>(size(pattern.cols));
-    const auto y = std::make_unique_for_overwrite<T[]>(size(pattern.rows));
+    const auto x = std::make_unique_for_overwrite<T[]>(size(rows_of_x));
+    const auto y = std::make_unique_for_overwrite<T[]>(size(rows_of_y));
     for (std::size_t member = 0; member < op.x_batch.size(); ++member) {
-      const T* const from = static_cast<const T*>(op.x) + op.x_batch[member];
-      T* const to = static_cast<T*>(op.y) + op.y_batch[member];
       for (std::int64_t c = 0; c < op.cols; c += most) {
         const std::int64_t columns = std::min(most, op.cols - c);
-        for_each_element(from + c * op.x_col_stride, pattern.cols, op.x_row_stride, columns,
-                         op.x_col_stride,
+        const T* const from =
+            static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride;
+        T* const to = static_cast<T*>(op.y) + op.y_batch[member] + c * op.y_col_stride;
+        for_each_element(from, rows_of_x, op.x_row_stride, columns, op.x_col_stride,
                          [&](const T& element, std::int64_t place) { x[place] = element; });
-        matmul_cpu(
-            {op.a, x.get(), y.get(), columns, columns, 1, 1, columns, {0}, {0}, op.conjugate});
-        for_each_element(to + c * op.y_col_stride, pattern.rows, op.y_row_stride, columns,
-                         op.y_col_stride,
+        MatmulOperands part{op.a,    from, to,  op.x_row_stride, op.y_row_stride, 1, 1,
+                            columns, {0},  {0}, op.conjugate};
+        if (rows_of_x > 0) {
+          part.x = x.get();
+          part.x_row_stride = columns;
+        }
+        if (rows_of_y > 0) {
+          part.y = y.get();
+          part.y_row_stride = columns;
+        }
+        matmul_cpu(part);
+        for_each_element(to, rows_of_y, op.y_row_stride, columns, op.y_col_stride,
                          [&](T& element, std::int64_t place) { element = y[place]; });
       }
     }

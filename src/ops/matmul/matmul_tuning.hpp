@@ -55,7 +55,9 @@ inline constexpr int matmul_run_stretches = 64;
 inline constexpr std::int64_t matmul_copied_columns_least = 4;
 inline constexpr std::int64_t matmul_copied_reads_least = 32;
 
-/// Columns that are copied at once.
-inline constexpr std::int64_t matmul_copied_columns_most = 256;
+/// Columns that are copied at once: so many that the copies stay within these bytes, but not fewer
+/// than share a cache line.
+inline constexpr std::int64_t matmul_copied_columns_most = 64;
+inline constexpr std::int64_t matmul_copied_bytes = 64 << 20;
 
 }  // namespace gossamer::tuning

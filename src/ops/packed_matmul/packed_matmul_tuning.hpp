@@ -34,9 +34,7 @@ inline constexpr double packed_panel_density = 0.25;
 inline constexpr std::int64_t packed_panel_columns = 256;
 
 /// Rows whose panels are decoded together, within the L2 cache: one tile after the other they meet
-/// packed_block_floats of X, which stay in the L1 cache and are read where they lie. 192 x 576,
-/// half zeros, float32, 128 columns, two threads, median us: 155; with each tile's panel decoded by
-/// itself against a copy of all X in slabs of 32 columns 200; OpenBLAS in the same run 178.
+/// packed_block_floats of X, which stay in the L1 cache and are read where they lie.
 inline constexpr std::int64_t packed_panel_rows = 96;
 
 /// Sums, as floats, of the rows that meet a panel's part of X block after block: with 128 columns

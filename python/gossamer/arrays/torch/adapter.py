@@ -98,7 +98,8 @@ class TorchAdapter(DifferentiableAdapter):
         return to_tensor(x if x.flags.writeable else x.copy())  # a tensor can be written to
 
     def device(self, x: torch.Tensor) -> Device:
-        return CPU if x.device.type == "cpu" else Device("gpu", x.device.index)
+        kind, index = x.device.type, x.device.index
+        return CPU if kind == "cpu" else Device("gpu" if kind == "cuda" else kind, index or 0)
 
     def to(self, x: torch.Tensor, device: Device) -> torch.Tensor:
         return x.to(torch.device("cpu") if device == CPU else torch.device("cuda", device.index))
@@ -138,9 +139,10 @@ class TorchAdapter(DifferentiableAdapter):
     def spgemm(
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, torch.Tensor]:
-        check_same_device(b_values, a_values, "A")
+        check_same_device(b_values, a_values, "A", "B")
         return super().spgemm(a, a_values, b, b_values)
 
+    @on_threads_of_torch
     def _product_pattern(self, a: Pattern, b: Pattern, a_values: torch.Tensor) -> Pattern:
         if not a_values.is_cuda:
             return super()._product_pattern(a, b, a_values)

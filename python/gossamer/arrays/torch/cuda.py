@@ -18,7 +18,6 @@ from ...cuda.packed import DeviceMatrix, Parts
 from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from .host import DTYPES, to_numpy, to_tensor
-from .library import check_same_device
 
 _DTYPES = {
     **DTYPES,
@@ -173,7 +172,6 @@ def packed_matmul(
     swapped: bool,
 ) -> torch.Tensor:
     """P X on a GPU; arguments as of the operation."""
-    check_same_device(x, values, "P")
     matrix = device_matrix(format, (rows, cols), values, positions, row_offsets, scales)
     return device_product(matrix, x.detach() if x.requires_grad else x, transpose, swapped)
 

@@ -35,7 +35,8 @@ def bits(x: torch.Tensor) -> Any:
 def to_numpy(x: torch.Tensor) -> Any:
     """Return a tensor as a NumPy array of its own dtype, shared where it is in the CPU's memory.
 
-    Raises TypeError for one that torch.func transforms, and for one on the device "meta".
+    Raises TypeError for one without elements, such as one on the device "meta" or a fake one, and
+    for one that torch.func transforms.
     """
     if x.is_meta:
         raise TypeError('a tensor on the device "meta" has no elements to read')
@@ -47,7 +48,13 @@ def to_numpy(x: torch.Tensor) -> Any:
         )
     with torch._C._DisableFuncTorch():  # which would wrap the result even of a plain tensor
         x = x.detach().cpu().resolve_conj().resolve_neg()
-        array = bits(x)
+        try:
+            array = bits(x)
+        except RuntimeError as error:
+            raise TypeError(
+                f"the elements of a {type(x).__name__} cannot be read ({error}), and the structure "
+                f"of a sparse array depends on them; make it of a plain tensor"
+            ) from error
     if x.dtype not in _BITS:
         return array
     import ml_dtypes

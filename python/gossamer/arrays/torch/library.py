@@ -25,12 +25,14 @@ _is_legacy_batch = torch._C._functorch.is_legacy_batchedtensor
 Adjoint = Callable[..., torch.Tensor]
 
 
-def check_same_device(x: torch.Tensor, values: torch.Tensor, matrix: str) -> None:
-    """Raise ValueError with advice if a product's operands are on different devices."""
+def check_same_device(
+    x: torch.Tensor, values: torch.Tensor, matrix: str, argument: str = "x"
+) -> None:
+    """Raise ValueError with advice if an operation's operands are on different devices."""
     if x.device != values.device:
         raise ValueError(
-            f"x is on {x.device} and {matrix} on {values.device}; move one of them, as with "
-            f"x.to({str(values.device)!r})"
+            f"{argument} is on {x.device} and {matrix} on {values.device}; move one of them, as "
+            f"with {argument}.to({str(values.device)!r})"
         )
 
 
@@ -136,15 +138,16 @@ class Operation:
         name = schema[: schema.index("(")]
         LIBRARY.define(schema)
         self._name = name
+        self.tensors = tensors
+        self._names = [declared.split()[1] for declared in schema.split(",")[:tensors]]
         self._kernels: dict[str, Callable[..., torch.Tensor]] = {}
         self.register_kernel("cpu", kernel)
         self.overload = getattr(torch.ops.gossamer, name).default
-        self.tensors = tensors
         self._structures = slice(tensors, tensors + structures)
         self._adjoint = adjoint
         self._batch = batch
         qualified = f"gossamer::{name}"
-        torch.library.register_fake(qualified, self._pinning(fake), lib=LIBRARY)
+        torch.library.register_fake(qualified, self._checking(self._pinning(fake)), lib=LIBRARY)
         torch.library.register_autograd(
             qualified, self._backward, setup_context=self._setup_context, lib=LIBRARY
         )
@@ -184,8 +187,22 @@ class Operation:
         if device == "cpu":
             kernel = on_threads_of_torch(kernel)
         self._kernels[device] = kernel
-        LIBRARY.impl(self._name, kernel, device.upper())
+        dispatched = self._checking(kernel)
+        LIBRARY.impl(self._name, dispatched, device.upper())
         _leave_untraced(kernel)
+        _leave_untraced(dispatched)
+
+    def _checking(self, function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """Look at the devices first: the dispatcher takes the kernel of one of them for all."""
+
+        def checking(*arguments: Any) -> torch.Tensor:
+            last = self.tensors - 1
+            for name, x in zip(self._names, arguments[:last], strict=False):
+                if x is not None:
+                    check_same_device(x, arguments[last], self._names[last], name)
+            return function(*arguments)
+
+        return checking
 
     def _pinning(self, fake: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """Keep the structures of what is traced: the compiled program has only their numbers."""

@@ -91,6 +91,7 @@ def _host_matrix(
     return _engine.PackedMatrix(format, VALUE_TYPES[values.dtype], rows, cols, *parts, kept)
 
 
+@on_threads_of_torch
 def _multiply(
     matrix: Any, x: torch.Tensor, y: torch.Tensor, transpose: bool, swapped: bool
 ) -> None:
@@ -107,7 +108,6 @@ class HostMatrix:
         self._rows = rest[-2]
         self._dtypes = {dtype: result_dtype(values, dtype) for dtype in DENSE_TYPES}
 
-    @on_threads_of_torch
     def matmul_rows(self, x: torch.Tensor) -> torch.Tensor:
         """Product with every vector along the last axis of x, a plain tensor of `DENSE_TYPES`."""
         y = x.new_empty((*x.shape[:-1], self._rows), dtype=self._dtypes[x.dtype])

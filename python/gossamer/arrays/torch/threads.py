@@ -38,11 +38,11 @@ def on_threads_of_torch(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     @wraps(function)
-    def on_them(*arguments: Any) -> Any:
-        _engine.use_openmp(_PARALLEL)
+    def on_them(*arguments: Any, **keywords: Any) -> Any:
+        before = _engine.use_openmp(_PARALLEL)
         try:
-            return function(*arguments)
+            return function(*arguments, **keywords)
         finally:
-            _engine.use_openmp(0)
+            _engine.use_openmp(before)
 
     return on_them

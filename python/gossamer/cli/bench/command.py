@@ -101,10 +101,22 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda text: display.update(task, description=text)
 
 
-def results_to_resume(json_file: str | None, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def results_to_resume(
+    json_file: str | None, settings: Mapping[str, Any], processor: Mapping[str, str]
+) -> dict[str, Any] | None:
     """Read the results that ``--resume`` goes on from; None where nothing was measured yet.
 
-    Leaves with what is wrong where they were measured with settings other than the given ones.
+    Each case names the commit that measured it. Leaves with what is wrong where they were measured
+    with settings, or by a processor, other than the given ones.
+
+    Parameters
+    ----------
+    json_file
+        The option ``--json``.
+    settings
+        Entries that the results must agree with.
+    processor
+        Entries that what they hold of the machine must agree with.
     """
     if json_file is None or json_file == "-":
         raise typer.BadParameter("--resume: give --json FILE, whose results are gone on from")
@@ -114,11 +126,16 @@ def results_to_resume(json_file: str | None, settings: Mapping[str, Any]) -> dic
         results: dict[str, Any] = json.loads(Path(json_file).read_text())
     except json.JSONDecodeError as error:
         raise typer.BadParameter(f"--resume: {json_file} holds no results: {error}") from None
-    for name, value in settings.items():
-        if results.get(name) != value:
+    machine = results.get("machine", {})
+    were = {**results, **{name: machine.get(name) for name in processor}}
+    for name, value in {**settings, **processor}.items():
+        if were.get(name) != value:
             raise typer.BadParameter(
-                f"--resume: {name} was {results.get(name)!r} in {json_file} and is {value!r}"
+                f"--resume: {name} was {were.get(name)!r} in {json_file} and is {value!r}; "
+                f"measure anew without --resume, or give another file"
             )
+    for case in results["cases"]:
+        case.setdefault("commit", results.get("commit"))
     return results
 
 

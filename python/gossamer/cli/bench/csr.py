@@ -18,6 +18,7 @@ from gossamer.cli.bench.command import (
     settle_threads,
 )
 from gossamer.cli.extras import require
+from gossamer.cli.machine import processor_name
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile
 
 _DEFAULT_PEERS = "scipy,mkl,mkl_ordered,torch,graphblas,mlx"
@@ -63,8 +64,9 @@ def csr(
         libraries, notes = open_libraries([name for name in peers.split(",") if name])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    settings = {"quick": quick, "threads": thread_counts}
-    earlier = results_to_resume(json_file, settings) if resume else None
+    settings = {"benchmark": "csr", "quick": quick, "threads": thread_counts}
+    processor = {"cpu": processor_name()}
+    earlier = results_to_resume(json_file, settings, processor) if resume else None
     with progress() as say:
         results = run_benchmark(libraries, thread_counts, quick, pattern, say, earlier)
     results["notes"] = list(dict.fromkeys(notes + results["notes"]))

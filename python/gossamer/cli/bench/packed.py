@@ -19,6 +19,7 @@ from gossamer.cli.bench.command import (
     settle_threads,
 )
 from gossamer.cli.extras import require
+from gossamer.cli.machine import processor_name
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile
 
 
@@ -48,13 +49,13 @@ def packed(
     On a GPU (--device cuda) the peers are cuBLAS and cuSPARSE through PyTorch and a plain read of
     the same bytes, with the launches of each in one CUDA graph.
     """
-    settings = {"benchmark": "packed --device cuda"} if device == "cuda" else {}
-    earlier = results_to_resume(json_file, settings) if resume else None
     if device == "cuda":
-        return _packed_on_gpu(json_file, plot, quick, parse_pattern(only), earlier)
+        return _packed_on_gpu(json_file, resume, plot, quick, parse_pattern(only))
     require("bench", "scipy", "threadpoolctl")
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
+    processor = {"cpu": processor_name()}
+    earlier = results_to_resume(json_file, {"benchmark": "packed"}, processor) if resume else None
     environment = settle_threads()
     from gossamer.cli.bench.packed_report import print_packed_report
     from gossamer.cli.bench.packed_suite import run_packed_benchmark
@@ -72,15 +73,20 @@ def packed(
 
 def _packed_on_gpu(
     json_file: str | None,
+    resume: bool,
     plot: Path | None,
     quick: bool,
     pattern: re.Pattern[str],
-    earlier: dict[str, Any] | None,
 ) -> None:
     require_gpu()
+    import torch
+
     from gossamer.cli.bench.device.packed_report import plot_device_packed, print_device_report
     from gossamer.cli.bench.device.packed_suite import run_device_packed_benchmark
 
+    processor = {"gpu": torch.cuda.get_device_name(0)}
+    settings = {"benchmark": "packed --device cuda"}
+    earlier = results_to_resume(json_file, settings, processor) if resume else None
     with progress() as say:
         results = run_device_packed_benchmark(quick, pattern, say, earlier)
     finish(results, json_file, plot, print_device_report, plot_device_packed)

@@ -37,9 +37,9 @@ Calls = dict[str, Callable[[], Any]]
 # CSR is far behind where X has many columns: it is measured up to this number.
 _MAX_CSR_BATCH = 8
 _CHECKED_ROWS = 64
-# OpenBLAS's idle threads spin for 2^26 cycles of the clock, 32 ms at 2.1 GHz, on the cores of
-# whoever comes next.
-_PAUSE = 0.04
+# Some ticks of the kernel, by which it counts the time that threads run on other cores: OpenBLAS's
+# spin for 125 ms when they have nothing to do.
+_PAUSE = 0.02
 _CONVERSIONS = 3
 
 

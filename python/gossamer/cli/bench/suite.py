@@ -63,15 +63,14 @@ class Benchmark(Run):
     def run(self, matrix: Matrix, operations: Sequence[Operation], names: set[str]) -> None:
         """Measure those of the operations on one matrix whose case is among the names.
 
-        What was measured before, with the largest number of threads, is not measured again.
+        What was measured before is not measured again.
         """
-        most = max(self.thread_counts)
         wanted = {
             dtype: [
                 op
                 for op in operations
                 if _case_name(matrix, dtype, op) in names
-                and (matrix.name, dtype, op.name, most) not in self._measured
+                and self._missing(matrix, dtype, op, self.thread_counts)
             ]
             for dtype in DTYPES
         }
@@ -87,19 +86,29 @@ class Benchmark(Run):
             A = with_dtype(built, dtype)
             P = with_dtype(interpolation, dtype) if matrix.interpolation else None
             libraries = [library for library in self.libraries if dtype in library.dtypes]
-            held = {library: library.matrix(A) for library in libraries} if chosen else {}
-            for operation in chosen:
+            missing = {
+                op: self._missing(matrix, dtype, op, self._thread_counts(Case(A, op, P)))
+                for op in chosen
+            }
+            is_needed = any(missing.values())
+            held = {library: library.matrix(A) for library in libraries} if is_needed else {}
+            for operation, thread_counts in missing.items():
                 case = Case(A, operation, P)
                 able = {
                     library: operand
                     for library, operand in held.items()
                     if operation.kind in (library.kinds or KINDS)
                 }
-                for threads in self._thread_counts(case):
-                    if (matrix.name, dtype, operation.name, threads) in self._measured:
-                        continue
+                for threads in thread_counts:
                     self.say(f"{matrix.name} {dtype} {operation.name}, {threads} threads")
                     self._measure(matrix, case, able, threads)
+
+    def _missing(
+        self, matrix: Matrix, dtype: str, operation: Operation, thread_counts: Sequence[int]
+    ) -> list[int]:
+        """Those thread counts that an operation was not measured with before."""
+        case = matrix.name, dtype, operation.name
+        return [threads for threads in thread_counts if (*case, threads) not in self._measured]
 
     def _thread_counts(self, case: Case) -> Sequence[int]:
         """Thread counts to measure a case with; none where the rules leave it out."""

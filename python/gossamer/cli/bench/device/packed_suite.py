@@ -63,10 +63,8 @@ class _Suite:
     def __init__(self, say: Callable[[str], None], earlier: Mapping[str, Any] | None) -> None:
         self.say = say
         self.commit = source_commit()
-        kept = earlier or {"cases": [], "wrong": [], "notes": [], "commit": None}
-        self.cases: list[dict[str, Any]] = [
-            {"commit": kept["commit"]} | case for case in kept["cases"]
-        ]
+        kept = earlier or {"cases": [], "wrong": [], "notes": []}
+        self.cases: list[dict[str, Any]] = list(kept["cases"])
         self.wrong: list[str] = list(kept["wrong"])
         self.notes = [note for note in kept["notes"] if note != INTERRUPTED]
         self._dense: dict[tuple[Any, ...], dict[str, float]] = {}
@@ -81,8 +79,9 @@ class _Suite:
                 self.say(case.name)
                 self._measure(case)
                 torch.cuda.empty_cache()
-        order = [case.name for case in device_cases(quick=False)]
-        self.cases.sort(key=lambda case: order.index(case["name"]))
+        order = {case.name: place for place, case in enumerate(device_cases(quick=False))}
+        # Earlier cases that are no longer among them come last.
+        self.cases.sort(key=lambda case: order.get(case["name"], len(order)))
 
     def _measure(self, case: DeviceCase) -> None:
         W = random_mask(case.shape, case.density)
