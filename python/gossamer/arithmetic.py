@@ -24,8 +24,11 @@ S = TypeVar("S", bound="SparseArray")
 def add(a: SparseArray, other: Any, sign: int) -> Any:
     """A + B or A - B, canonical, in A's format; zeros that come out stay stored.
 
-    Raises ValueError for different shapes, TypeError for a dense operand.
+    The number 0 adds nothing: Python's ``sum`` begins with it. Raises ValueError for different
+    shapes, TypeError for a dense operand.
     """
+    if isinstance(other, int | float) and other == 0:
+        return a
     b = sparse_operand(other, "B")
     operator = "+" if sign > 0 else "-"
     if b is None:

@@ -53,7 +53,8 @@ def _picked(key: Any, length: int, axis: str) -> int | Picked:
     except TypeError:
         raise TypeError(
             f"A[...]: the {axis} index is {key!r}, expected an integer, a slice, or an array of "
-            f"integers or booleans; A[i], A[i:j], A[i:j, k:l], A[rows] and A[i, j] are supported"
+            f"integers or booleans; A[i], A[i, j], A[i:j, k:l], A[rows] and A[:, columns] are "
+            f"supported"
         ) from None
     if not -length <= index < length:
         raise IndexError(f"A[...]: {axis} {index} is out of range for {length} {axis}s")

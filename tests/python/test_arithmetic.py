@@ -49,6 +49,14 @@ def test_add(matrix, dtype):
         assert_within(total.todense(), expected[sign], dtype, extra)
 
 
+def test_python_sums_a_list():
+    A = gossamer.csr_array(np.array([[1.0, 0.0], [2.0, 3.0]]))
+    assert (sum([A, A, 2 * A]).todense() == 4 * A.todense()).all()
+    assert (0 - A).todense().tolist() == [[-1, 0], [-2, -3]]
+    with pytest.raises(TypeError, match=r"A \+ B: B is int, expected a sparse array"):
+        A + 1
+
+
 @every_format
 def test_sum_over_one_pattern_keeps_it(format):
     A = build(named("banded"), np.float64, format)
