@@ -25,9 +25,8 @@ void bind_matmul(nb::module_& m) {
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
       nb::arg("conjugate") = false, nb::arg("swapped") = false,
-      "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them, or with the "
-      "last "
-      "two axes exchanged.");
+      "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them. Swapped: "
+      "x and y have the last two axes exchanged.");
   m.def(
       "matmul_transposed",
       [](PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,
