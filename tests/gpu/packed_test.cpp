@@ -203,6 +203,33 @@ TEST_CASE("products by delta rows stay within the bound, bit for bit the same ev
   check_product<float>({33, 1025, 0.5}, PackedFormat::bitmap, PackedDType::float32, false, 17);
 }
 
+TEST_CASE("padding of delta rows multiplies zeros behind x, however long it is") {
+  const std::int64_t rows = 16, cols = 1000;
+  DenseMatrix<float> source(rows, cols);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; i % 2 == 0 && j < cols; ++j) {
+      source.at(i, j) = std::numeric_limits<float>::infinity();
+    }
+    source.at(i, cols - 1) = static_cast<float>(i);  // the odd rows' one element, few slots on
+  }
+  const PackedMatrix host(source.view(), rows, cols, PackedFormat::bitmap, PackedDType::float16);
+  const DevicePacked packed(host);
+  std::unique_ptr<DeviceMemory<std::uint8_t>> memory;
+  const auto arrangement = arrange(false, packed, memory);
+  const DeviceMemory<float16> x(std::vector<float16>(cols, narrow<float16>(1)));
+  const DeviceMemory<float16> y(static_cast<std::size_t>(rows));
+  DeviceMemory<std::uint8_t> workspace(arrangement->workspace_bytes(1));
+  workspace.clear();
+  arrangement->matmul(ArrayView::contiguous(x.data(), DType::float16, {1, cols}),
+                      ArrayView::contiguous(y.data(), DType::float16, {1, rows}),
+                      workspace.workspace(), stream, false);
+  const std::vector<float16> result = y.host();
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const float expected = i % 2 ? static_cast<float>(i) : std::numeric_limits<float>::infinity();
+    CHECK(widen(result[static_cast<std::size_t>(i)]) == expected);
+  }
+}
+
 TEST_CASE("products by bitmap tiles stay within the bound, bit for bit the same every time") {
   for (const Case& c : cases) {
     if (c.cols > 10000) continue;

@@ -98,8 +98,8 @@ class Decoder:
         with torch.inference_mode():
             logits = self._logits(prompt)
             if self._in_blocks:
+                lay_out(self._model, len(prompt), self.cache)
                 self._blocks = CompiledBlocks(self._model, self.cache)
-                lay_out(self._model, len(prompt))
         return logits
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -134,15 +134,33 @@ class Decoder:
         return self._result
 
 
-def lay_out(model: Any, batch: int) -> None:
+def lay_out(model: Any, batch: int, cache: Any) -> None:
     """Let packed layers on a GPU lay out what steps of a batch walk, the largest layers first.
 
-    Products that are compiled do not give up the packed arrays; these do.
+    Products that are compiled do not give up the packed arrays; these do. While the last layer has
+    both, as much of the cache is on the CPU, so that this is not when most memory is taken.
     """
-    if model.device.type != "cuda":
+    layers = sorted(packed_layers(model).values(), key=lambda layer: -layer.nbytes)
+    if model.device.type != "cuda" or not layers:
         return
-    for layer in sorted(packed_layers(model).values(), key=lambda layer: -layer.nbytes):
+    aside = _layers_of(cache, layers[-1].nbytes)
+    for part in aside:
+        part.offload()
+    for layer in layers:
         layer(torch.zeros(batch, layer.in_features, dtype=model.dtype, device=model.device))
+    for part in aside:
+        part.prefetch()
+
+
+def _layers_of(cache: Any, nbytes: int) -> list[Any]:
+    """Return the first layers of a cache that take so much together, or all."""
+    layers = []
+    for layer in cache.layers:
+        if nbytes <= 0:
+            break
+        nbytes -= sum(t.nbytes for t in vars(layer).values() if isinstance(t, Tensor))
+        layers.append(layer)
+    return layers
 
 
 def generate(

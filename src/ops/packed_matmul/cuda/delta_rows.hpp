@@ -2,13 +2,13 @@
 // The arrangement `delta_rows`: a packed matrix as streams that warps walk sixteen rows at a time,
 // for products with one vector. Made on load, never stored.
 //
-// A row is a sequence of slots. A slot holds a value and the distance (1 .. 2^Bits - 1) of its
-// column from the slot before; the first slot counts from column -1. A longer distance is bridged
-// by fillers: the largest distance and the value 0. Rows are sorted by their number of slots and
-// taken 16 at a time (a group), so that a group's rows are about equally long; shorter rows end in
-// padding (distance 0, value 0). A step is 16 slots of the 16 rows of a group, a unit is `steps`
-// steps of the stream, whichever groups they belong to, and the bytes of a unit are laid out as the
-// 32 lanes of a warp load them:
+// A row is a sequence of slots. A slot holds a value and the distance (1 .. reach) of its column
+// from the slot before; the first slot counts from column -1. A longer distance is bridged by
+// fillers: the largest distance and the value 0. Rows are sorted by their number of slots and taken
+// 16 at a time (a group), so that a group's rows are about equally long; shorter rows end in
+// padding (code 0, value 0: where no distance is 0 it runs on behind x, into zeros). A step is 16
+// slots of the 16 rows of a group, a unit is `steps` steps of the stream, whichever groups they
+// belong to, and the bytes of a unit are laid out as the 32 lanes of a warp load them:
 //   values     element e (0..7) of step i of lane l = 4 g + t is row g + 8 (e / 2 % 2), slot
 //              2 t + e % 2 + 8 (e / 4) of the step: the A fragment of mma.m16n8k16. Planes of 16
 //              bytes a lane.
@@ -30,13 +30,13 @@ inline constexpr int max_blocks = 264;      ///< of a grid
 inline constexpr int widths[] = {3, 4, 8};  ///< of a distance, in bits
 
 /// How the eight distances of a lane and step are packed: `steps` steps share `words` words of a
-/// lane. put sets a distance in the same byte of each word, for register `reg` of the unit; get
-/// reads it from these bytes.
+/// lane. What is stored is the distance less `least`. put sets it in the same byte of each word,
+/// for register `reg` of the unit; get reads it from these bytes.
 template <int Bits>
 struct DistanceCode;
 template <>
 struct DistanceCode<8> {
-  static constexpr int steps = 2, words = 4;
+  static constexpr int least = 0, steps = 2, words = 4;
   static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
     word[reg] = distance;
   }
@@ -44,7 +44,7 @@ struct DistanceCode<8> {
 };
 template <>
 struct DistanceCode<4> {
-  static constexpr int steps = 2, words = 2;
+  static constexpr int least = 0, steps = 2, words = 2;
   static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
     word[reg / 2] = distance << 4 * (reg % 2);
   }
@@ -54,7 +54,7 @@ struct DistanceCode<4> {
 };
 template <>
 struct DistanceCode<3> {  // two registers a word; the last two in the top two bits of the three
-  static constexpr int steps = 4, words = 3;
+  static constexpr int least = 1, steps = 4, words = 3;
   static constexpr void put(unsigned (&word)[words], int reg, unsigned distance) {
     if (reg < 6) {
       word[reg % 3] = distance << 3 * (reg / 3);
@@ -68,6 +68,16 @@ struct DistanceCode<3> {  // two registers a word; the last two in the top two b
                    : byte[reg - 6] >> 6 | (byte[2] >> reg & 1) << 2;
   }
 };
+
+/// The largest distance of a slot.
+template <int Bits>
+inline constexpr int reach = (1 << Bits) - 1 + DistanceCode<Bits>::least;
+
+/// Columns behind x that padding reaches, zeros for the kernel: those of a unit, and where it is
+/// stopped 8 more.
+template <int Bits>
+inline constexpr int columns_behind =
+    DistanceCode<Bits>::least * (16 * DistanceCode<Bits>::steps + 8);
 
 /// Calls body(std::integral_constant<int, Bits>) for one of `widths`.
 template <class Body>
@@ -83,12 +93,6 @@ struct Worker {
   int group_begin, group_end, next_end;  ///< first steps of that group and of the two after it
 };
 
-/// One of a group's sixteen rows.
-struct Place {
-  int row;      ///< -1 past the last row
-  float scale;  ///< what the row's sum is multiplied by
-};
-
 /// Whether starting columns take two bytes; four would be 1% of 4096x4096 at a density of 0.1.
 constexpr bool narrow_starts(int cols) { return cols <= 0xffff; }
 
@@ -101,7 +105,8 @@ constexpr int warp_unit(unsigned units, unsigned w, unsigned warps) {
 /// Device pointers of an arrangement, and what a launch needs beside them.
 struct View {
   const std::uint8_t* stream;
-  const Place* place;     ///< [16 groups]
+  const int* row;         ///< [16 groups] -1 past the last row
+  const float* scale;     ///< [16 groups] of these rows; null without scales
   const int* group_step;  ///< [groups + 1] first step of each group
   const Worker* worker;   ///< [blocks * warps]
   const void* start;  ///< [blocks * warps][16] column behind the slot before a warp's first slot
@@ -114,7 +119,7 @@ struct View {
 /// The tables of an arrangement on the host.
 struct Plan {
   int groups = 0, units = 0;
-  std::vector<Place> place;
+  std::vector<int> row;
   std::vector<int> group_step;
   std::vector<Worker> worker;
   std::vector<int> owner;

@@ -25,7 +25,7 @@ template <class Item, int Bits>
 __global__ void count_slots(PackedView packed, unsigned ignored, int* slots) {
   const std::int64_t row = std::int64_t{blockIdx.x} * rows_a_block + threadIdx.x / 32;
   if (row >= packed.rows) return;
-  BridgedDistances<(1 << Bits) - 1> distances;
+  BridgedDistances<reach<Bits>> distances;
   walk_row<Item>(packed, row, ignored,
                  [&](bool stored, int column, std::int64_t) { distances.next(stored, column); });
   if (threadIdx.x % 32 == 0) slots[row] = static_cast<int>(distances.slots);
@@ -69,7 +69,7 @@ __device__ void put_slot(std::uint8_t* stream, std::int64_t step, int slot, int 
   const SlotPlace<Item, Bits> to(step, slot, place);
   *reinterpret_cast<Item*>(stream + to.value) = value;
   unsigned word[Code::words] = {};
-  Code::put(word, to.reg, distance);
+  Code::put(word, to.reg, distance - Code::least);
   auto* words = reinterpret_cast<unsigned*>(stream + to.distances);
   for (int k = 0; k < Code::words; ++k) {
     if (word[k] != 0) atomicOr(words + to.word(k), word[k] << 8 * to.byte);
@@ -83,9 +83,10 @@ __global__ void __launch_bounds__(512)
                  std::int64_t col_stride) {
   using Code = DistanceCode<Bits>;
   const int group = blockIdx.x, place = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const Place of = a.place[16 * group + place];
-  if (of.row < 0) return;
-  T* to = dense + of.row * row_stride;
+  const int row = a.row[16 * group + place];
+  if (row < 0) return;
+  const float scale = scaled && a.scale != nullptr ? a.scale[16 * group + place] : 1.0f;
+  T* to = dense + row * row_stride;
   for (int column = lane; column < a.cols; column += 32) to[column * col_stride] = T{};
   __syncwarp();
   const int end = a.group_step[group + 1];
@@ -101,8 +102,9 @@ __global__ void __launch_bounds__(512)
       }
       value = widened(*reinterpret_cast<const V*>(a.stream + from.value));
     }
-    const int through = column + inclusive_scan(static_cast<int>(Code::get(bytes, from.reg)));
-    if (value != 0) to[through * col_stride] = narrowed<T>(scaled ? value * of.scale : value);
+    const int distance = Code::least + static_cast<int>(Code::get(bytes, from.reg));
+    const int through = column + inclusive_scan(distance);
+    if (value != 0) to[through * col_stride] = narrowed<T>(value * scale);
     column = __shfl_sync(all_lanes, through, 31);
   }
 }
@@ -111,11 +113,11 @@ __global__ void __launch_bounds__(512)
 template <class Item, int Bits>
 __global__ void __launch_bounds__(512)
     fill_group(PackedView packed, unsigned ignored, const __grid_constant__ View a,
-               std::uint8_t* stream, Place* places, void* start) {
+               std::uint8_t* stream, float* scale, void* start) {
   const int group = blockIdx.x, place = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int row = places[16 * group + place].row;
+  const int row = a.row[16 * group + place];
   if (row < 0) return;
-  if (lane == 0 && packed.scales != nullptr) places[16 * group + place].scale = packed.scales[row];
+  if (lane == 0 && scale != nullptr) scale[16 * group + place] = packed.scales[row];
 
   // Workers that begin inside this group start behind the slot before.
   const int workers = a.blocks * warps;
@@ -149,7 +151,7 @@ __global__ void __launch_bounds__(512)
     }
   };
 
-  BridgedDistances<(1 << Bits) - 1> distances;
+  BridgedDistances<reach<Bits>> distances;
   int reached = -1;
   walk_row<Item>(packed, row, ignored, [&](bool stored, int column, std::int64_t item) {
     distances.next(stored, column);
@@ -234,8 +236,8 @@ class DeltaRows final : public Arrangement {
   }
 
   std::size_t bytes() const override {
-    return aligned(stream_bytes_) + aligned(plan_.place.size() * sizeof(Place)) +
-           aligned(plan_.group_step.size() * sizeof(int)) +
+    return aligned(stream_bytes_) + aligned(plan_.row.size() * sizeof(int)) +
+           aligned(scale_bytes()) + aligned(plan_.group_step.size() * sizeof(int)) +
            aligned(plan_.worker.size() * sizeof(Worker)) + aligned(start_bytes()) +
            aligned(plan_.owner.size() * sizeof(int));
   }
@@ -253,20 +255,22 @@ class DeltaRows final : public Arrangement {
       return to;
     };
     std::uint8_t* values = take(stream_bytes_);
-    auto* place = static_cast<Place*>(copy(plan_.place));
+    view_.row = static_cast<const int*>(copy(plan_.row));
+    auto* scale = has_scales(dtype_) ? reinterpret_cast<float*>(take(scale_bytes())) : nullptr;
     view_.group_step = static_cast<const int*>(copy(plan_.group_step));
     view_.worker = static_cast<const Worker*>(copy(plan_.worker));
     void* start = take(start_bytes());
     view_.owner = static_cast<const int*>(copy(plan_.owner));
     view_.stream = values;
-    view_.place = place;
+    view_.scale = scale;
     view_.start = start;
     check(cudaMemsetAsync(values, 0, stream_bytes_, native(stream)), "arrange_delta_rows");
     check(cudaMemsetAsync(start, 0, start_bytes(), native(stream)), "arrange_delta_rows");
+    check(cudaMemsetAsync(scale, 0, scale_bytes(), native(stream)), "arrange_delta_rows");
     visit_item(packed.dtype, [&](auto item) {
       visit_width(bits_, [&](auto bits) {
         fill_group<decltype(item), bits><<<plan_.groups, 512, 0, native(stream)>>>(
-            packed, ignored_bits(packed.dtype), view_, values, place, start);
+            packed, ignored_bits(packed.dtype), view_, values, scale, start);
       });
     });
     check_launch("arrange_delta_rows");
@@ -322,6 +326,9 @@ class DeltaRows final : public Arrangement {
   }
 
  private:
+  std::size_t scale_bytes() const {
+    return has_scales(dtype_) ? plan_.row.size() * sizeof(float) : 0;
+  }
   std::size_t start_bytes() const {
     return 16 * plan_.worker.size() * (narrow_starts(view_.cols) ? 2 : 4);
   }

@@ -38,7 +38,7 @@ __device__ __forceinline__ void product_mma(float (&d)[4], const unsigned (&a)[4
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"((unsigned&)b0), "r"((unsigned&)b1));
 }
 
-/// The distances of a unit, four bytes a register, from its words.
+/// The distances of a unit less the least one, four bytes a register, from its words.
 template <int Bits>
 __device__ __forceinline__ void unpack(const unsigned* w,
                                        unsigned (&a)[DistanceCode<Bits>::steps][2]) {

