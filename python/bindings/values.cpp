@@ -14,14 +14,13 @@ namespace gossamer::python {
 void bind_values(nb::module_& m) {
   m.def(
       "gather",
-      [](const InputArray& values, const InputArray& map, const OutputArray& out) {
-        const DType dtype = dtype_of(values.dtype(), "values");
-        const DType index_dtype = dtype_of(map.dtype(), "map");
+      [](const Input& values, const InputArray& map, const Output& out) {
+        const ArrayView source = view(values, "values");
+        const DType dtype = source.dtype, index_dtype = dtype_of(map.dtype(), "map");
         const std::int64_t count = static_cast<std::int64_t>(map.size());
-        const void* const from =
-            vector_data(values, static_cast<std::int64_t>(values.size()), dtype, "values");
+        const void* const from = vector_data(source, size_of(source), dtype, "values");
         const void* const positions = vector_data(map, count, index_dtype, "map");
-        void* const to = vector_data(out, count, dtype, "out");
+        void* const to = vector_data(view(out, "out"), count, dtype, "out");
         run_engine(count, [&] { gather(dtype, from, index_dtype, positions, count, to); });
       },
       nb::arg("values"), nb::arg("map"), nb::arg("out"),

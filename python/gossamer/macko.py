@@ -102,39 +102,48 @@ def to_packed(compressed: Compressed) -> PackedArray:
     arrays = adapter_of(values) or host_adapter()
     shape = operator.index(rows), operator.index(cols)
     if arrays.is_tracing():  # then there are no contents to look at
-        given = dict(zip(_PARTS, (values, deltas, row_indices), strict=True))
-        dtype = dtype_name(values.dtype)
-        return PackedArray(arrays.packed_storage("gap4", dtype, shape, given))
+        return _over((values, deltas, row_indices), shape, arrays)
     return _to_packed((values, deltas, row_indices), shape, arrays)
 
 
 def _to_packed(parts: tuple[Any, Any, Any], shape: tuple[int, int], arrays: Adapter) -> PackedArray:
     is_host = arrays is host_adapter()
     given = tuple(np.asarray(part) if is_host else part for part in parts)
-    key = *(id(part) for part in given), *shape
-    copies = _validated.get(key)
-    if copies is None:
+    key = *map(id, given), *shape
+    found = _validated.get(key)
+    if found is None:
         array = packed_array("gap4", given[0].dtype, shape, dict(zip(_PARTS, given, strict=True)))
         _remember(key, given, array)
         return array
-    stored = [part if copy is None else copy for part, copy in zip(given, copies, strict=True)]
-    dtype = dtype_name(stored[0].dtype)
-    kept = dict(zip(_PARTS, stored, strict=True))
-    return PackedArray(arrays.packed_storage("gap4", dtype, shape, kept))
+    copies, array_of_alias = found
+    if array_of_alias is not None and arrays.is_alias(array_of_alias.data, given[0]):
+        return array_of_alias
+    stored = tuple(part if copy is None else copy for part, copy in zip(given, copies, strict=True))
+    return _over(stored, shape, arrays)
+
+
+def _over(stored: tuple[Any, ...], shape: tuple[int, int], arrays: Adapter) -> PackedArray:
+    """Return the array of parts that need no look at their contents."""
+    dtype, parts = dtype_name(stored[0].dtype), dict(zip(_PARTS, stored, strict=True))
+    return PackedArray(arrays.packed_storage("gap4", dtype, shape, parts))
 
 
 # Parts that were validated, by identity: the copy that was made of each, None where it is used
-# itself. Nothing here refers to a caller's array, so that it dies when the caller drops it.
-_validated: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
+# itself; and where an alias of the values can be had, the array over that. Nothing here refers to
+# an array object of the caller's, so that it dies when the caller drops it.
+_validated: dict[tuple[int, ...], tuple[tuple[Any, Any, Any], PackedArray | None]] = {}
 
 
 def _remember(key: tuple[int, ...], given: tuple[Any, ...], array: PackedArray) -> None:
-    _, deltas, row_indices = given
-    _, positions, row_offsets = array._storage.parts().values()
-    _validated[key] = (
+    values, deltas, row_indices = given
+    stored, arrays = array._storage.parts(), array._storage.arrays
+    copies = (
         None,
-        None if array._storage.arrays.is_frozen(deltas) else positions,
-        None if array._storage.arrays.is_frozen(row_indices) else row_offsets,
+        None if arrays.is_frozen(deltas) else stored["positions"],
+        None if arrays.is_frozen(row_indices) else stored["row_offsets"],
     )
+    alias = arrays.alias(values)
+    kept = None if alias is None else _over((alias, *copies[1:]), array.shape, arrays)
+    _validated[key] = copies, kept
     for part in given:
         weakref.finalize(part, _validated.pop, key, None).atexit = False

@@ -2,10 +2,12 @@
 """Packed arrays over tensors: products, gradients, layers, compilation, MACKO's interface."""
 
 import copy
+import gc
 import pickle
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import gossamer
@@ -421,3 +423,33 @@ def test_a_compiler_may_read_the_parts_where_they_are():
     torch.testing.assert_close(compiled(torch.ones(40)), torch.ones(40))
     parts = P._storage.parts().values()
     assert sorted(static, key=str) == sorted(((x.dtype, x.shape) for x in parts), key=str)
+
+
+def test_macko_parts_are_described_once_and_followed():
+    W, x = weight(), operand(70)
+    compressed = gossamer.macko.compress(W)
+    values = compressed[0]
+    first = gossamer.macko.to_packed(compressed)
+    assert gossamer.macko.to_packed(compressed) is gossamer.macko.to_packed(compressed)
+    torch.testing.assert_close(gossamer.macko.multiply(compressed, x), first @ x)
+    values.mul_(2)
+    torch.testing.assert_close(gossamer.macko.multiply(compressed, x), first @ x)
+    torch.testing.assert_close(first @ x, 2 * W @ x)
+    values.data = 3 * values  # as Module.to does it
+    torch.testing.assert_close(gossamer.macko.multiply(compressed, x), 6 * W @ x)
+    values.requires_grad_()
+    gossamer.macko.multiply(compressed, x).sum().backward()
+    assert values.grad is not None
+    alive = weakref.ref(values)
+    del values, compressed, first
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_write_between_product_and_gradient_is_an_error():
+    P, x = gossamer.compress(weight(), "bitmap"), operand(70).requires_grad_()
+    layer = gossamer.nn.PackedLinear(gossamer.compress(weight(), "bitmap"))
+    for product, values in ((P @ x, P.data), (layer(x), layer.values)):
+        values.mul_(2)
+        with pytest.raises(RuntimeError, match="written to after a product"):
+            product.sum().backward()

@@ -15,6 +15,14 @@
 namespace gossamer::python {
 namespace {
 
+void gather(const ArrayView& values, const ArrayView& map, const ArrayView& out,
+            cuda::Stream stream) {
+  const std::int64_t count = map.shape[0];
+  cuda::gather(values.dtype, device_vector(values, values.shape[0], values.dtype, "values"),
+               map.dtype, device_vector(map, count, map.dtype, "map"), count,
+               device_vector(out, count, values.dtype, "out"), stream);
+}
+
 void bind_patterns(nb::module_& m) {
   nb::class_<DeviceCsrPattern>(m, "CsrPattern",
                                "Row offsets and column indices in device memory, whose contents "
@@ -53,13 +61,17 @@ void bind_patterns(nb::module_& m) {
           "matmul",
           [](const DeviceCsrPattern& self, const ArrayView& values, const ArrayView& x,
              const ArrayView& y, bool conjugate, std::optional<cuda::Workspace> workspace,
-             cuda::Stream stream) {
-            cuda::matmul(self.with_values(values), self.schedule, x, y, conjugate,
+             cuda::Stream stream, const std::optional<ArrayView>& map,
+             const std::optional<ArrayView>& moved) {
+            if (map) gather(values, *map, moved.value(), stream);
+            cuda::matmul(self.with_values(map ? *moved : values), self.schedule, x, y, conjugate,
                          workspace.value_or(cuda::Workspace{}), stream);
           },
           nb::arg("values"), nb::arg("x"), nb::arg("y"), nb::arg("conjugate"),
-          nb::arg("workspace").none(), nb::arg("stream"),
-          "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them.")
+          nb::arg("workspace").none(), nb::arg("stream"), nb::arg("map").none() = nb::none(),
+          nb::arg("moved").none() = nb::none(),
+          "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them. With a map "
+          "A's values are values[map], which are written into moved.")
       .def(
           "sddmm_workspace",
           [](const DeviceCsrPattern& self, const ArrayView& u, const ArrayView& v) {
@@ -84,16 +96,8 @@ void bind_patterns(nb::module_& m) {
 
 void bind_cuda_csr(nb::module_& m) {
   bind_patterns(m);
-  m.def(
-      "gather",
-      [](const ArrayView& values, const ArrayView& map, const ArrayView& out, cuda::Stream stream) {
-        const std::int64_t count = map.shape[0];
-        cuda::gather(values.dtype, device_vector(values, values.shape[0], values.dtype, "values"),
-                     map.dtype, device_vector(map, count, map.dtype, "map"), count,
-                     device_vector(out, count, values.dtype, "out"), stream);
-      },
-      nb::arg("values"), nb::arg("map"), nb::arg("out"), nb::arg("stream"),
-      "Write values[map[i]], or zero where map[i] is -1.");
+  m.def("gather", &gather, nb::arg("values"), nb::arg("map"), nb::arg("out"), nb::arg("stream"),
+        "Write values[map[i]], or zero where map[i] is -1.");
   m.def(
       "spgemm_masked",
       [](const DeviceCsrPattern& a, const ArrayView& a_values, const DeviceCsrPattern& b,

@@ -71,6 +71,18 @@ class Adapter(ABC):
     def is_frozen(self, x: Array) -> bool:
         """Whether nobody can write to x, so that what follows from its values may be cached."""
 
+    def alias(self, x: Array) -> Array | None:
+        """Return another object over x's memory that does not keep the object x alive.
+
+        None where the framework has none, or where gradients are to reach x. Who has an alias has
+        copies of all else that x belongs to: arrays that have one are never frozen.
+        """
+        return None
+
+    def is_alias(self, alias: Array, x: Array) -> bool:
+        """Whether an alias that was made of x still is one."""
+        return False
+
     def is_tracing(self) -> bool:
         """Whether the framework records Python code now, so that arrays have no contents."""
         return False

@@ -64,12 +64,14 @@ class DifferentiableAdapter(Adapter):
             a = a.tocsr()
         pattern, values, transpose = a._stored()
         values = self.conj(values) if conjugate else values
+        transpose = transpose != swapped
         values, x = self._operands(values, x)
-        outputs, inputs = a.shape[:: -1 if swapped else 1]
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(outputs, inputs, tuple(x.shape), swapped))
-        return self.ops.matmul(values, x, pattern, transpose != swapped, swapped)
+        shape = x.shape
+        inputs = pattern.rows if transpose else pattern.cols
+        if not shape or shape[-1 if swapped or len(shape) == 1 else -2] != inputs:
+            outputs = pattern.cols if transpose else pattern.rows
+            raise ValueError(misfit(outputs, inputs, tuple(shape), swapped))
+        return self.ops.matmul(values, x, pattern, transpose, swapped)
 
     def _operands(self, values: Array, x: Any) -> tuple[Array, Array]:
         """Values of A and a checked x, in the dtype that they meet in."""

@@ -8,6 +8,7 @@ bfloat16 may come as ml_dtypes' type or as its bits; strides may be any. Results
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,18 +49,30 @@ def matmul(
     """Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
     if out is None:
         out = np.empty(matmul_shape(x.shape, pattern, transpose, swapped), x.dtype)
-    values = _vector(values)
-    if transpose and x.ndim == 1 and pattern.adds_rows:
-        pattern.multiply_transposed(values, bits(x), bits(out))
-        return out
-    if transpose:
-        pattern, index_map = pattern.transpose()
-        moved = np.empty_like(values)
-        _engine.gather(values, index_map, moved)
-        values = moved
     x, y = folded(bits(x), swapped), folded(bits(out), swapped)
-    pattern.multiply(values, x, y, swapped=swapped)
+    multiply(_vector(values), x, y, pattern, transpose, swapped, np.empty_like)
     return out
+
+
+def multiply(
+    values: Any,
+    x: Any,
+    y: Any,
+    pattern: Pattern,
+    transpose: bool,
+    swapped: bool,
+    empty_like: Callable[[Any], Any],
+) -> None:
+    """Write `matmul` of arrays that the engine takes as they are, of any framework, into y."""
+    if not transpose:
+        pattern.multiply(values, x, y, False, swapped)
+    elif x.ndim == 1 and pattern.adds_rows:
+        pattern.multiply_transposed(values, x, y)
+    else:
+        transposed, index_map = pattern.transpose()
+        moved = empty_like(values)
+        _engine.gather(values, index_map, moved)
+        transposed.multiply(moved, x, y, False, swapped)
 
 
 def folded(x: Any, swapped: bool) -> Any:

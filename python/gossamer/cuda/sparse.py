@@ -109,16 +109,28 @@ def matmul(
 ) -> None:
     """Write Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
     device = memory.device(values)
-    if transpose:
-        pattern, index_map = _device_pattern(memory, pattern, device).transpose()
-        moved = memory.empty((pattern.nnz,), memory.dtype_name(values), device)
-        _gather(memory, values, index_map, moved)
-        values = moved
-    matrix: PreparedPattern = on_device(memory, pattern, device)
     x, y = memory.view(within_rank(x), swapped), memory.view(within_rank(out), swapped)
-    kept, workspace = _workspace(memory, matrix.handle.matmul_workspace(x, y), device)
-    matrix.handle.matmul(memory.view(values), x, y, False, workspace, memory.stream(device))
+    if transpose:
+        matrix, index_map = _transposed(memory, pattern, device)
+        moved = memory.empty((pattern.nnz,), memory.dtype_name(values), device)
+        gathered: tuple[Any, ...] = index_map, memory.view(moved)
+    else:
+        matrix, gathered = on_device(memory, pattern, device), ()
+    handle = matrix.handle
+    kept, workspace = _workspace(memory, handle.matmul_workspace(x, y), device)
+    handle.matmul(memory.view(values), x, y, False, workspace, memory.stream(device), *gathered)
     del kept
+
+
+def _transposed(memory: Memory, pattern: Pattern, device: int) -> tuple[PreparedPattern, Any]:
+    """Transpose of a pattern on the GPU, and the index map of its values as the engine takes it."""
+    key = memory, device, "transpose"
+    found: tuple[PreparedPattern, Any] | None = pattern.prepared.get(key)
+    if found is None:
+        transpose, index_map = _device_pattern(memory, pattern, device).transpose()
+        found = on_device(memory, transpose, device), memory.view(index_map)
+        pattern.prepared[key] = found
+    return found
 
 
 def sddmm(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -12,8 +13,15 @@ from torch import nn
 
 from ..arrays.torch import adapter
 from ..arrays.torch.cuda import device_product, new_device_matrix, stand_for
-from ..arrays.torch.library import is_direct
-from ..arrays.torch.packed import DENSE_TYPES, VALUE_TYPES, HostMatrix, packed_matmul
+from ..arrays.torch.library import has_gradient, runs_eagerly
+from ..arrays.torch.packed import (
+    DENSE_TYPES,
+    VALUE_TYPES,
+    TensorStorage,
+    device_matmul,
+    fixed_product,
+    packed_matmul,
+)
 from ..cuda.packed import DeviceMatrix
 from ..cuda.tuning import PROMPT_VECTORS
 from ..packed import PackedArray, compress
@@ -146,7 +154,10 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         y = self._product(x)
         if cast is not None:
             y = y.to(cast)
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+        bias = self.bias
+        if bias is None:
+            return y
+        return y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
         if self.format == "dense":
@@ -154,12 +165,13 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
             values, scales = self._buffers["values"], self._buffers["scales"]
-            if x.dtype in DENSE_TYPES and is_direct((x, values, scales)):
+            fixed = values, scales
+            if x.dtype in DENSE_TYPES and runs_eagerly((x, *fixed)) and not has_gradient(fixed):
                 if x.is_cuda:
                     return self._product_on_device(x)
                 if x.is_cpu:
-                    host: HostMatrix = self._matrix_of(HostMatrix)
-                    return host.matmul_rows(x)
+                    host: TensorStorage = self._matrix_of(_host_matrix)
+                    return fixed_product(x, host.product, host.matmul, values, False, True)
         return packed_matmul(
             self.values,
             self.positions,
@@ -188,7 +200,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def _product_on_device(self, x: torch.Tensor) -> torch.Tensor:
         """Product on a GPU, after which the packed arrays are given up if they can be."""
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
-        y = device_product(matrix, x, False, True, lays_out_for=PROMPT_VECTORS)
+        multiply = partial(device_product, matrix, lays_out_for=PROMPT_VECTORS)
+        y = fixed_product(x, multiply, partial(device_matmul, matrix), None, False, True)
         if self._buffers["row_offsets"].numel():
             with _exchange:
                 self._give_up_packed(matrix)
@@ -298,6 +311,19 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             unexpected_keys,
             error_msgs,
         )
+
+
+def _host_matrix(
+    values: torch.Tensor,
+    positions: torch.Tensor,
+    row_offsets: torch.Tensor,
+    scales: torch.Tensor | None,
+    format: str,
+    rows: int,
+    cols: int,
+) -> TensorStorage:
+    dtype = VALUE_TYPES[values.dtype]
+    return TensorStorage(format, dtype, (rows, cols), values, positions, row_offsets, scales)
 
 
 def _as_buffers(parts: Mapping[str, Any]) -> dict[str, Any]:

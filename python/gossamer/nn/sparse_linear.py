@@ -126,7 +126,9 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
             dtype = dtype or DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
             values, x = values.to(dtype), x.to(dtype)
         y = operations.matmul(values, x, self._pattern, False, True)
-        return y if bias is None else y + bias.to(y.dtype)
+        if bias is None:
+            return y
+        return y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""

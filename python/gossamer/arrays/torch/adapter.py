@@ -84,6 +84,13 @@ class TorchAdapter(DifferentiableAdapter):
     def copy(self, x: torch.Tensor) -> torch.Tensor:
         return x.clone()
 
+    def alias(self, x: torch.Tensor) -> torch.Tensor | None:
+        return None if x.requires_grad else x.detach()
+
+    def is_alias(self, alias: torch.Tensor, x: torch.Tensor) -> bool:
+        is_same = alias.data_ptr() == x.data_ptr() and alias.dtype is x.dtype
+        return is_same and alias.shape == x.shape and not x.requires_grad
+
     def is_tracing(self) -> bool:
         return bool(torch.compiler.is_compiling())
 

@@ -129,6 +129,20 @@ def stand_for(matrix: DeviceMatrix, values: torch.Tensor) -> None:
     _standing_for[values.untyped_storage()._cdata] = matrix
 
 
+def stand_in(matrix: DeviceMatrix) -> Parts:
+    """Return empty arrays that stand for a matrix in the registered operation, for one call."""
+    device = _device(matrix.device)
+    values = torch.empty(0, dtype=_DTYPES[matrix.dtype], device=device)
+    stand_for(matrix, values)
+    positions = torch.empty(0, dtype=torch.uint8, device=device)
+    return Parts(values, positions, positions, matrix.scales)
+
+
+def version_of(values: torch.Tensor) -> int:
+    """Return a number that another write to the values changes."""
+    return 0 if values.is_inference() else values._version
+
+
 def device_matrix(
     format: str,
     shape: tuple[int, int],
@@ -148,7 +162,7 @@ def device_matrix(
             )
         return matrix
     key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
-    version = 0 if values.is_inference() else values._version
+    version = version_of(values)
     found = _matrices.get(key)
     if found is not None and found[1] == version and not found[0].expired():
         return found[2]

@@ -97,11 +97,6 @@ def runs_eagerly(tensors: Sequence[torch.Tensor | None]) -> bool:
     )
 
 
-def is_direct(tensors: Sequence[torch.Tensor | None]) -> bool:
-    """Whether an operation on these tensors is its kernel and nothing else."""
-    return runs_eagerly(tensors) and not has_gradient(tensors)
-
-
 class Operation:
     """A registered operation whose result is linear in each of its tensors.
 
@@ -174,11 +169,16 @@ class Operation:
         if forward_mode or torch._C._are_functorch_transforms_active():
             return self._function.apply(*arguments)
         tensors = arguments[: self.tensors]
-        kernel = self._kernels.get(tensors[0].device.type)
+        first = tensors[0]
+        kernel = self._kernels.get("cpu" if first.is_cpu else "cuda" if first.is_cuda else "")
         if kernel is None or not is_plain(tensors):
             return self.overload(*arguments)
         # The dispatcher would come to the same, in twice the time.
-        if has_gradient(tensors):
+        return self.by(kernel, *arguments)
+
+    def by(self, kernel: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
+        """Compute the result of tensors that `runs_eagerly` by a kernel, differentiably."""
+        if has_gradient(arguments[: self.tensors]):
             return self._tracked(kernel, *arguments)
         return kernel(*arguments)
 

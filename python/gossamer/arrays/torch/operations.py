@@ -92,10 +92,10 @@ def _matmul_cpu(
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = _product_like(x, pattern, transpose, swapped)
-    if transpose or x.ndim > (2 if swapped else MAX_RANK) or not values.is_contiguous():
+    if x.ndim > (2 if swapped else MAX_RANK) or not values.is_contiguous():
         kernels.matmul(bits(values), bits(x), pattern, transpose, swapped, bits(y))
     else:
-        pattern.multiply(values, x, y, False, swapped)
+        kernels.multiply(values, x, y, pattern, transpose, swapped, torch.empty_like)
     return y
 
 

@@ -41,6 +41,8 @@ def operands(
 
     Raises TypeError if it was given more, such as ``out`` or ``alpha``.
     """
+    if len(args) == 2 and not keywords:
+        return args
     others = {name: given for name, given in keywords.items() if given is not None}
     named = [others.pop(name) for name in _OPERAND_NAMES if name in others]
     found = (*args, *named)

@@ -8,6 +8,8 @@ registered beside this one under that device's dispatch key.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ from ...structure import Pattern
 from .. import kernels
 from ..adapter import Adapter
 from .adapter import adapter
-from .cuda import device_matrix, device_product, memory
+from .cuda import device_matrix, device_product, memory, stand_in, version_of
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
 from .library import Operation, runs_eagerly
@@ -41,6 +43,9 @@ VALUE_TYPES = {
     torch.uint8: "float8_e4m3",
 }
 
+
+#: A product with x; then whether the matrix is transposed, and whether x and the result are.
+Product = Callable[[torch.Tensor, bool, bool], torch.Tensor]
 
 #: Types of the dense operand.
 DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -98,21 +103,6 @@ def _multiply(
     if x.ndim > kernels.MAX_RANK:
         x, y = x.reshape(-1, *x.shape[-2:]), y.view(-1, *y.shape[-2:])
     _engine.packed_matmul(matrix, x, y, transpose, swapped)
-
-
-class HostMatrix:
-    """A packed matrix in the memory of the CPU, described to the engine once for many products."""
-
-    def __init__(self, values: torch.Tensor, *rest: Any) -> None:
-        self._matrix = _host_matrix(values, *rest)
-        self._rows = rest[-2]
-        self._dtypes = {dtype: result_dtype(values, dtype) for dtype in DENSE_TYPES}
-
-    def matmul_rows(self, x: torch.Tensor) -> torch.Tensor:
-        """Product with every vector along the last axis of x, a plain tensor of `DENSE_TYPES`."""
-        y = x.new_empty((*x.shape[:-1], self._rows), dtype=self._dtypes[x.dtype])
-        _multiply(self._matrix, x, y, False, True)
-        return y
 
 
 def _adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> torch.Tensor:
@@ -216,19 +206,70 @@ _packed_sddmm = Operation(
 _packed_sddmm.register_kernel("cuda", _sddmm_cuda)
 
 
-class _EagerProduct(torch.autograd.Function):  # type: ignore[misc]
+class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
     """The product of a matrix that is fixed: the quickest way to a gradient by x alone."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, matrix: TensorStorage, transpose: bool, swapped: bool
+        ctx: Any,
+        x: torch.Tensor,
+        multiply: Product,
+        matmul: Product,
+        values: torch.Tensor | None,
+        transpose: bool,
+        swapped: bool,
     ) -> torch.Tensor:
-        ctx.dtype, ctx.matrix, ctx.flags = x.dtype, matrix, (not transpose, swapped)
-        return matrix.product(x, transpose, swapped)
+        ctx.matmul, ctx.dtype, ctx.flags = matmul, x.dtype, (not transpose, swapped)
+        ctx.values, ctx.version = values, None if values is None else version_of(values)
+        return multiply(x, transpose, swapped)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        return ctx.matrix.matmul(gradient, *ctx.flags).to(ctx.dtype), None, None, None
+        if ctx.values is not None and version_of(ctx.values) != ctx.version:
+            raise RuntimeError(
+                "the values of a packed matrix were written to after a product whose gradient is "
+                "asked for; call backward() before"
+            )
+        by_x = ctx.matmul(gradient, *ctx.flags).to(ctx.dtype)
+        return by_x, None, None, None, None, None
+
+
+# Function.apply, without the look at torch.func that the callers have had.
+_fixed_product = super(torch.autograd.Function, _FixedProduct).apply
+
+
+def fixed_product(
+    x: torch.Tensor,
+    multiply: Product,
+    matmul: Product,
+    values: torch.Tensor | None,
+    transpose: bool,
+    swapped: bool,
+) -> torch.Tensor:
+    """Product of a fixed matrix with x, which nothing but the reverse mode looks at.
+
+    Parameters
+    ----------
+    multiply, matmul
+        Called with x and the flags: compute it of a plain tensor, and of every other one.
+    values
+        `backward` fails if they were written to; None if no write reaches the matrix.
+    """
+    if x.requires_grad and torch.is_grad_enabled():
+        y: torch.Tensor = _fixed_product(x, multiply, matmul, values, transpose, swapped)
+        return y
+    return multiply(x, transpose, swapped)
+
+
+def device_matmul(
+    matrix: DeviceMatrix, x: torch.Tensor, transpose: bool, swapped: bool
+) -> torch.Tensor:
+    """P X or Pᵀ X on a GPU, differentiable by x whatever looks at that."""
+    if runs_eagerly((x,)):
+        multiply, again = partial(device_product, matrix), partial(device_matmul, matrix)
+        return fixed_product(x, multiply, again, None, transpose, swapped)
+    parts = stand_in(matrix)
+    return packed_matmul(*parts, x, matrix.format, matrix.rows, matrix.cols, transpose, swapped)
 
 
 class TensorStorage(Storage):
@@ -280,7 +321,7 @@ class TensorStorage(Storage):
 
     def _on_device(self) -> DeviceMatrix:
         """What products on a GPU need of the matrix, anew after a write to its values."""
-        version = 0 if self.values.is_inference() else self.values._version
+        version = version_of(self.values)
         if self._device is None or self._device[0] != version:
             shape = self.rows, self.cols
             parts = self.values, self.positions, self.row_offsets, self.scales
@@ -296,25 +337,19 @@ class TensorStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> torch.Tensor:
         x = self.operand(x, transpose, swapped)
-        is_tracked = self.values.requires_grad or (
-            self.scales is not None and self.scales.requires_grad
-        )
-        if (x.is_cpu or x.is_cuda) and not is_tracked and runs_eagerly([x, self.values]):
-            if x.requires_grad and torch.is_grad_enabled():
-                return _EagerProduct.apply(x, self, transpose, swapped)
-            return self.product(x, transpose, swapped)
-        return packed_matmul(
-            self.values,
-            self.positions,
-            self.row_offsets,
-            self.scales,
-            x,
-            self.format,
-            self.rows,
-            self.cols,
-            transpose,
-            swapped,
-        )
+        values, scales = self.values, self.scales
+        is_eager = (x.is_cpu or x.is_cuda) and runs_eagerly((x, values))
+        if is_eager and not values.requires_grad and (scales is None or not scales.requires_grad):
+            return fixed_product(x, self.product, self.matmul, values, transpose, swapped)
+        parts = values, self.positions, self.row_offsets, scales
+        flags = transpose, swapped
+        arguments = *parts, x, self.format, self.rows, self.cols, *flags
+        return packed_matmul.by(self._kernel, *arguments) if is_eager else packed_matmul(*arguments)
+
+    def _kernel(self, *arguments: Any) -> torch.Tensor:
+        """Compute the registered operation of this very matrix, by what is kept for it."""
+        x, *_, transpose, swapped = arguments[4:]
+        return self.product(x, transpose, swapped)
 
     def product(self, x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
         """Compute `matmul` of a plain tensor; nothing follows it."""
