@@ -39,7 +39,9 @@ sanitize() { # NAME TOOL [OPTION...] -- [ARGUMENT OF THE TESTS...]
   check "$name" compute-sanitizer --report-api-errors no --error-exitcode 1 --tool "${options[@]}" "$program" "${@:2}"
 }
 sanitize memcheck memcheck --
-sanitize racecheck racecheck --
+sanitize racecheck racecheck -- --test-case-exclude="products by *"
+sanitize racecheck-products racecheck -- --test-case="products by *" --test-case-exclude="*rings*"
+sanitize racecheck-rings racecheck -- --test-case="products by *rings*"
 sanitize initcheck initcheck --
 # Packed products have more barriers than it follows by itself; following many makes each launch slow.
 sanitize synccheck synccheck -- --test-case-exclude="products by *"
