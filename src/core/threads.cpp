@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -52,26 +54,36 @@ thread_local bool inside_task = false;
 
 /// Threads that wait for one job at a time.
 ///
-/// A job is a ticket (epoch, next task). A thread takes a task by advancing the ticket of the epoch
-/// whose job it has read; the epoch is odd while the owner writes a new job, so that no thread that
-/// comes late can take a task of a job it has not read. The owner waits for tasks, never for idle
-/// threads.
+/// The tasks of a job are shared out evenly, so that the same threads touch the same memory in one
+/// product after the other, and what they wrote is in their own caches. A thread that is done helps
+/// the next one.
+///
+/// A share is a ticket (epoch, next task). A thread takes a task by advancing the ticket of the
+/// epoch whose job it has read; the epoch is odd while the owner writes a new job, so that no
+/// thread that comes late can take a task of a job it has not read. The owner waits for tasks,
+/// never for idle threads.
 class ThreadPool {
  public:
   void run(std::int64_t count, void (*task)(void*, std::int64_t), void* context, int threads) {
     start_workers(threads - 1);
-    const std::uint64_t epoch = (ticket_.load(std::memory_order_relaxed) >> 32) + 2;
-    ticket_.store((epoch - 1) << 32, std::memory_order_seq_cst);
+    epoch_ += 2;
+    for (std::uint64_t s = 0, last = shares_.load(std::memory_order_relaxed); s < last; ++s) {
+      tickets_[s].next.store((epoch_ - 1) << 32, std::memory_order_seq_cst);
+    }
+    const std::uint64_t shares = std::min<std::uint64_t>(threads, tickets_.size());
     task_.store(task, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     count_.store(static_cast<std::uint32_t>(count), std::memory_order_relaxed);
+    shares_.store(shares, std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
     helpers_.store(threads - 1, std::memory_order_relaxed);
     error_ = nullptr;
-    ticket_.store(epoch << 32, std::memory_order_seq_cst);
+    for (std::uint64_t s = 0; s < shares; ++s) {
+      tickets_[s].next.store(epoch_ << 32 | begin_of(s, count, shares), std::memory_order_seq_cst);
+    }
     generation_.fetch_add(1, std::memory_order_seq_cst);
     generation_.notify_all();
-    take_tasks();
+    take_tasks(0);
     await(done_, [&](std::uint32_t done) { return done == static_cast<std::uint32_t>(count); });
     if (error_) std::rethrow_exception(error_);
   }
@@ -90,21 +102,43 @@ class ThreadPool {
     for (;;) {
       await(generation_, [&](std::uint32_t now) { return now != generation; });
       generation = generation_.load(std::memory_order_acquire);
-      if (index < helpers_.load(std::memory_order_relaxed)) take_tasks();
+      if (index < helpers_.load(std::memory_order_relaxed)) {
+        take_tasks(static_cast<std::uint64_t>(index) + 1);
+      }
     }
   }
 
-  void take_tasks() {
-    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  /// The next task of a share, and the epoch of its job.
+  struct alignas(64) Ticket {
+    std::atomic<std::uint64_t> next{1ULL << 32};
+  };
+
+  /// The first task of a share.
+  static std::uint64_t begin_of(std::uint64_t share, std::uint64_t count, std::uint64_t shares) {
+    return count * share / shares;
+  }
+
+  /// Takes the tasks of the thread's own share, then those that other threads left.
+  void take_tasks(std::uint64_t thread) {
+    for (std::uint64_t passed = 0; passed < shares_.load(std::memory_order_relaxed); ++passed) {
+      take_share(thread + passed);
+    }
+  }
+
+  void take_share(std::uint64_t thread) {
+    const std::uint64_t share = thread % shares_.load(std::memory_order_relaxed);
+    std::atomic<std::uint64_t>& next_ticket = tickets_[share].next;
+    std::uint64_t ticket = next_ticket.load(std::memory_order_acquire);
     for (;;) {
       if ((ticket >> 32) & 1) return;
       auto* const task = task_.load(std::memory_order_relaxed);
       void* const context = context_.load(std::memory_order_relaxed);
       const std::uint32_t count = count_.load(std::memory_order_relaxed);
+      const std::uint64_t shares = shares_.load(std::memory_order_relaxed);
       const std::uint32_t next = static_cast<std::uint32_t>(ticket);
-      if (next >= count) return;
-      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
-                                         std::memory_order_acquire)) {
+      if (next >= begin_of(share + 1, count, shares)) return;
+      if (!next_ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                             std::memory_order_acquire)) {
         continue;
       }
       try {
@@ -114,11 +148,13 @@ class ThreadPool {
         if (!error_) error_ = std::current_exception();
       }
       if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) done_.notify_one();
-      ticket = ticket_.load(std::memory_order_acquire);
+      ticket = next_ticket.load(std::memory_order_acquire);
     }
   }
 
-  std::atomic<std::uint64_t> ticket_{0};
+  std::uint64_t epoch_ = 0;
+  std::array<Ticket, 64> tickets_;  ///< odd, but for the shares of a job
+  std::atomic<std::uint64_t> shares_{1};
   std::atomic<void (*)(void*, std::int64_t)> task_{nullptr};
   std::atomic<void*> context_{nullptr};
   std::atomic<std::uint32_t> count_{0};

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -160,6 +161,8 @@ void check_product(const Case& c, PackedFormat format, PackedDType dtype, bool t
     const std::vector<X> again = multiply(repeat % 2 == 1);
     REQUIRE(std::memcmp(again.data(), y.data(), y.size() * sizeof(X)) == 0);
   }
+  const auto is_zero = [](std::uint8_t byte) { return byte == 0; };
+  CHECK(std::ranges::all_of(workspace.host(), is_zero));
 }
 
 }  // namespace
@@ -251,6 +254,36 @@ TEST_CASE("products by bitmap tiles with more units than rings have stages fill 
   const Case wide{2000, 6152, 0.9};
   check_product<float16>(wide, PackedFormat::bitmap, PackedDType::float16, true, 9);
   check_product<bfloat16>(wide, PackedFormat::bitmap, PackedDType::bfloat16, true, 33);
+}
+
+TEST_CASE("products by bitmap tiles whose blocks share rows send each other every sum") {
+  // On 132 multiprocessors: eight blocks, two blocks, and one to three blocks with other rows.
+  for (const Case& c : {Case{300, 500, 0.5}, Case{2500, 128, 0.5}, Case{1900, 640, 0.5}}) {
+    CAPTURE(c.rows);
+    check_product<float16>(c, PackedFormat::bitmap, PackedDType::float16, true, 64);
+    check_product<bfloat16>(c, PackedFormat::bitmap, PackedDType::bfloat16, true, 20);
+  }
+}
+
+TEST_CASE("products by bitmap tiles hand NaN of every sign and payload on") {
+  const Case c{300, 500, 0.5};
+  const PackedMatrix host(random_matrix<float>(c, 7).view(), c.rows, c.cols, PackedFormat::bitmap,
+                          PackedDType::float16);
+  const DevicePacked packed(host);
+  std::unique_ptr<DeviceMemory<std::uint8_t>> memory;
+  const auto arrangement = arrange(true, packed, memory);
+  DeviceMemory<std::uint8_t> workspace(arrangement->workspace_bytes(64));
+  workspace.clear();
+  const DeviceMemory<std::uint16_t> y(static_cast<std::size_t>(64 * c.rows));
+  for (const std::uint16_t bits : {0x7e00, 0xfe00, 0x7fff, 0xffff}) {
+    const DeviceMemory<std::uint16_t> x(
+        std::vector<std::uint16_t>(static_cast<std::size_t>(64 * c.cols), bits));
+    arrangement->matmul(ArrayView::contiguous(x.data(), DType::float16, {64, c.cols}),
+                        ArrayView::contiguous(y.data(), DType::float16, {64, c.rows}),
+                        workspace.workspace(), stream);
+    const auto is_nan = [](std::uint16_t half) { return (half & 0x7fff) > 0x7c00; };
+    CHECK(std::ranges::all_of(y.host(), is_nan));
+  }
 }
 
 TEST_CASE("a battery matrix with infinities and NaN packs to the host's bytes") {

@@ -110,13 +110,13 @@ def test_bench_resumes_with_every_number_of_threads(tmp_path):
     assert second["commit"] == results["commit"]
 
 
-@pytest.mark.parametrize("benchmark", ["csr", "packed"])
-def test_bench_does_not_resume_on_another_processor(benchmark, tmp_path):
+@pytest.mark.parametrize("suite", ["csr", "packed"])  # pytest-benchmark has a fixture "benchmark"
+def test_bench_does_not_resume_on_another_processor(suite, tmp_path):
     json_file = tmp_path / "out.json"
-    quick = {"benchmark": benchmark, "quick": True, "threads": [1], "cases": []}
+    quick = {"benchmark": suite, "quick": True, "threads": [1], "cases": []}
     json_file.write_text(json.dumps(quick | {"machine": {"cpu": "another"}}))
     options = ["--quick", "--threads", "1", "--resume", "--json", str(json_file)]
-    refused = invoke("bench", benchmark, *options)
+    refused = invoke("bench", suite, *options)
     assert refused.exit_code == 2
     assert "cpu was 'another'" in " ".join(refused.stderr.replace("│", " ").split())
 

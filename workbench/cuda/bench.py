@@ -63,10 +63,9 @@ class Product:
         return dense
 
     def reserve(self, vectors):
-        """A workspace of that size whose zeroed part is zero and whose rest is poison."""
+        """A workspace of that size, zero as products leave it."""
         nbytes = LIBRARY.product_workspace(self.handle, ctypes.c_int64(vectors))
-        self.workspace = torch.full((nbytes,), 0xFF, dtype=torch.uint8, device="cuda")
-        self.workspace[: 1 << 17] = 0
+        self.workspace = torch.zeros(nbytes, dtype=torch.uint8, device="cuda")
 
     def launch(self, x, y, overlap=False, copy=0):
         ok = LIBRARY.product_launch(

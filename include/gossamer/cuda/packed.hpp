@@ -42,9 +42,6 @@ void unpack(const PackedView& packed, const ArrayView& dense, Stream stream, boo
 
 // ---- Products -----------------------------------------------------------------------------------
 
-/// Bytes at the front of a product's workspace that are zero before it and after it.
-inline constexpr std::size_t zeroed_workspace = std::size_t{1} << 18;
-
 /// A packed matrix laid out for a kernel of products, in memory that the caller owns.
 ///
 /// Made in two phases: a factory below counts and plans, then fill writes `bytes` bytes. Both
@@ -66,17 +63,17 @@ class Arrangement {
   /// kept.
   virtual void unpack(const ArrayView& dense, Stream stream, bool scaled = true) const = 0;
 
-  /// Bytes of workspace of a product with that many vectors.
+  /// Bytes of workspace of a product with that many vectors: a quarter of a MiB at most with up to
+  /// 16, then a few MiB.
   virtual std::size_t workspace_bytes(std::int64_t vectors) const = 0;
 
   /// Y = X Aᵀ: row i of Y is A times row i of X.
   ///
-  /// X is (k, n) and Y (k, m), both C-contiguous, of one of the arrangement's types. The first
-  /// zeroed_workspace bytes of the workspace are zero before the first product of a stream; every
-  /// product leaves them zero, so that all products of the stream share them. Sums run in float32
-  /// and give the same bits every time. A stored zero, a filler and a position that is not stored
-  /// contribute 0 · x: an infinite or NaN x makes NaN of results whose rows do not store its
-  /// column, too.
+  /// X is (k, n) and Y (k, m), both C-contiguous, of one of the arrangement's types. The workspace
+  /// is zero before the first product of a stream; every product leaves it zero, so that all
+  /// products of the stream share it. Sums run in float32 and give the same bits every time. A
+  /// stored zero, a filler and a position that is not stored contribute 0 · x: an infinite or NaN x
+  /// makes NaN of results whose rows do not store its column, too.
   ///
   /// overlap: the launch may begin while the kernel before it on the stream ends (programmatic
   /// dependent launch, from compute capability 9.0 on). Right behind any kernel, since fill waited

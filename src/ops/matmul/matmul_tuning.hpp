@@ -6,7 +6,7 @@
 namespace gossamer::tuning {
 
 /// Multiply-adds below which a product stays on the calling thread.
-inline constexpr std::int64_t matmul_serial_work = 32'768;
+inline constexpr std::int64_t matmul_serial_work = 16'384;
 
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.
 inline constexpr std::int64_t matmul_pieces_per_thread = 8;
@@ -45,6 +45,12 @@ inline constexpr std::int64_t matmul_streamed_result = 32 << 20;
 /// Columns of a run, and stretches of them side by side, up to which its rows are taken together.
 inline constexpr int matmul_run_columns = 512;
 inline constexpr int matmul_run_stretches = 64;
+
+/// Columns that a run's stretches must hold on the average for its rows to be taken together with
+/// several columns of X: rows then share most of what they load. One thread, float64, µs row by row
+/// and in runs: five-point stencil of 1024 rows (stretches of 1, 3 and 1) times 64 columns 29 and
+/// 36; 27 points, 4096 rows (stretches of 3) times 16 columns 120 and 98.
+inline constexpr int matmul_run_stretch = 2;
 
 /// Columns of a member, and positions a row times columns, from which strided columns are copied to
 /// be neighbours: they cost a cache line for each element that is gathered, the copies a pass over

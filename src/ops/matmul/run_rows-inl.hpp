@@ -35,12 +35,14 @@ struct Run {
   std::array<I, tuning::matmul_run_stretches> stretches;
 };
 
-/// Finds the stretches of columns side by side. Returns false if there are too many.
+/// Finds the stretches of columns side by side. Returns false if they are too many or too short.
 template <class I>
 bool find_stretches(Run<I>& run) {
+  const std::size_t most = std::min<std::size_t>(
+      run.stretches.size(), static_cast<std::size_t>(run.n / tuning::matmul_run_stretch));
   std::size_t found = 0;
   for (std::int64_t k = 0; k < run.n; ++found) {
-    if (found == run.stretches.size()) return false;
+    if (found == most) return false;
     I length = 1;
     while (k + length < run.n && run.columns[k + length] == run.columns[k] + length) ++length;
     run.stretches[found] = length;

@@ -53,10 +53,8 @@ struct Launch {
   const void* x;
   void* y;
   int vectors;
-  int blocks;         ///< at most: one a multiprocessor
-  float* partial;     ///< partial_bytes, and
-  unsigned* arrived;  ///< one for each warp of each block, zero before and after: for
-                      ///< more than few_vectors
+  int blocks;     ///< at most: one a multiprocessor
+  void* partial;  ///< partial_bytes, zeros before and after: for more than few_vectors
   bool overlap;
   int device;
   cudaStream_t stream;

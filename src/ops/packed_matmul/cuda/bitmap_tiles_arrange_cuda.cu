@@ -221,8 +221,8 @@ class BitmapTiles final : public Arrangement {
   }
 
   std::size_t workspace_bytes(std::int64_t vectors) const override {
-    if (vectors <= few_vectors) return zeroed_workspace;
-    return zeroed_workspace + partial_bytes(padded_vectors(vectors), multiprocessors_);
+    if (vectors <= few_vectors) return 0;
+    return partial_bytes(padded_vectors(vectors), multiprocessors_);
   }
 
   void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
@@ -244,18 +244,16 @@ class BitmapTiles final : public Arrangement {
       const auto part = [&](void* data, int length) {
         return static_cast<std::uint16_t*>(data) + begin * length;
       };
-      const Launch launch{
-          view_,
-          dtype_,
-          part(x.data, view_.cols),
-          part(y.data, view_.rows),
-          static_cast<int>(std::min<std::int64_t>(vectors - begin, most_vectors)),
-          multiprocessors_,
-          reinterpret_cast<float*>(static_cast<char*>(workspace.data) + zeroed_workspace),
-          static_cast<unsigned*>(workspace.data),
-          overlap,
-          stream.device,
-          native(stream)};
+      const Launch launch{view_,
+                          dtype_,
+                          part(x.data, view_.cols),
+                          part(y.data, view_.rows),
+                          static_cast<int>(std::min<std::int64_t>(vectors - begin, most_vectors)),
+                          multiprocessors_,
+                          workspace.data,
+                          overlap,
+                          stream.device,
+                          native(stream)};
       check(launch.vectors <= few_vectors ? matmul_few(launch) : matmul_many(launch),
             "packed_matmul");
     }

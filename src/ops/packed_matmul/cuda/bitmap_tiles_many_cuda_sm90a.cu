@@ -24,15 +24,10 @@ inline constexpr int warps = teams * tiles;            ///< that expand
 inline constexpr int bringing_warps = 2;               ///< of a team
 inline constexpr int threads = 32 * (warps + teams * bringing_warps);
 inline constexpr unsigned most_stages = 32 / unit_pairs;
-inline constexpr int parts_at_once = 4;  ///< of a sum, on their way
 inline constexpr unsigned shared_bytes = 224 << 10;
 
-/// Registers of a thread: warps that bring give some of theirs to those that expand, whose sums of
-/// 64 columns take twice as many as those of 32.
-template <int Tiles>
-inline constexpr int bringing_registers = Tiles == 8 ? 32 : 64;
-template <int Tiles>
-inline constexpr int expanding_registers = Tiles == 8 ? 112 : 104;
+/// Registers of a thread: warps that bring give most of theirs to those that expand.
+inline constexpr int bringing_registers = 32, expanding_registers = 112;
 
 /// Where things are in shared memory: for each team X of all stages, then for each stage of each
 /// team a unit's pairs with zeros behind them, then what the teams exchange.
@@ -161,42 +156,59 @@ __device__ __forceinline__ void sync_tile(int tile) {
   asm volatile("bar.sync %0, %1;" ::"r"(1 + tile), "n"(32 * teams) : "memory");
 }
 
-/// Counts one that sent its sums: after this warp's writes.
-__device__ __forceinline__ void count_sent(unsigned* count) {
-  __syncwarp();
-  if (threadIdx.x % 32 == 0)
-    asm volatile("red.release.gpu.global.add.u32 [%0],1;" ::"l"(count) : "memory");
+/// Sums that blocks leave for each other come without fences or counters: a word of the workspace
+/// is 0 until a sum is there, as the complement of its bits. No sum is the float whose bits are all
+/// ones: an addition's NaN is 0x7fffffff.
+__device__ __forceinline__ void send(uint4* to, const float (&sum)[4]) {
+  asm volatile("st.relaxed.gpu.global.v4.u32 [%0],{%1,%2,%3,%4};" ::"l"(to),
+               "r"(~__float_as_uint(sum[0])), "r"(~__float_as_uint(sum[1])),
+               "r"(~__float_as_uint(sum[2])), "r"(~__float_as_uint(sum[3]))
+               : "memory");
 }
-/// Waits until that many are counted: before this warp's reads that follow. Leaves zero.
-__device__ __forceinline__ void wait_for_sent(unsigned* count, unsigned expected) {
-  unsigned sent;
-  do {
-    asm volatile("ld.acquire.gpu.global.u32 %0,[%1];" : "=r"(sent) : "l"(count) : "memory");
-  } while (!__all_sync(~0u, sent == expected));
-  if (threadIdx.x % 32 == 0) *count = 0;
+__device__ __forceinline__ uint4 look(const uint4* from) {
+  uint4 v;
+  asm volatile("ld.relaxed.gpu.global.v4.u32 {%0,%1,%2,%3},[%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(from)
+               : "memory");
+  return v;
+}
+__device__ __forceinline__ bool is_there(const uint4& v) {
+  return v.x != 0 && v.y != 0 && v.z != 0 && v.w != 0;
+}
+__device__ __forceinline__ void add(float (&sum)[4], const uint4& sent) {
+  sum[0] += __uint_as_float(~sent.x), sum[1] += __uint_as_float(~sent.y);
+  sum[2] += __uint_as_float(~sent.z), sum[3] += __uint_as_float(~sent.w);
 }
 
-/// Sums of one block for the rows of one unit: written to Y, or, where another block has the first
-/// columns, to `partial` for that one. A warp has a tile's rows and the half of the vectors that is
-/// its team's.
-template <class V, int Tiles>
-__device__ void finish_rows(const float (&sum)[Tiles][4], const View& a, V* y, int batch,
-                            float4* partial, unsigned* arrived, const Shares& shares,
-                            unsigned row_unit, float4* exchange) {
-  constexpr int half = Tiles / teams;
-  unsigned thread = threadIdx.x, mine = shares.mine();
-  asm volatile("" : "+r"(thread), "+r"(mine));  // nothing of it takes registers before
-  const int warp = thread / 32, team = warp / tiles, tile = warp % tiles, lane = thread % 32;
-  float total[half][4];
-  float4* given = exchange + tile * (half * 32) + lane;
+/// Waits for those sums that a bit of `asked` stands for.
+template <int Looks, class From>
+__device__ __forceinline__ void wait_for_sums(uint4 (&v)[Looks], unsigned asked, From&& from) {
+  for (unsigned missing = asked, looked = asked; missing != 0;) {
+#pragma unroll
+    for (int i = 0; i < Looks; ++i)
+      if (looked >> i & 1) v[i] = look(from(i));
+    const unsigned before = missing;
+#pragma unroll
+    for (int i = 0; i < Looks; ++i)
+      if (__all_sync(~0u, is_there(v[i]))) missing &= ~(1u << i);
+    // Who waits for long looks at one only: else it would slow down what it waits for.
+    looked = missing == before ? missing & -missing : missing;
+  }
+}
+
+/// Adds up the sums of both teams: each takes half of the vectors. By way of shared memory.
+template <int Half, int Tiles>
+__device__ __forceinline__ void add_teams(float (&total)[Half][4], const float (&sum)[Tiles][4],
+                                          float4* given, int team, int tile) {
   const auto give = [&](int n) {
-    for (int i = 0; i < half; ++i) {
+    for (int i = 0; i < Half; ++i) {
       const float (&s)[4] = sum[n + i];
       given[32 * i] = {s[0], s[1], s[2], s[3]};
     }
   };
   const auto take = [&](int n) {
-    for (int i = 0; i < half; ++i) {
+    for (int i = 0; i < Half; ++i) {
       const float4 v = given[32 * i];
       const float (&s)[4] = sum[n + i];
       total[i][0] = s[0] + v.x, total[i][1] = s[1] + v.y;
@@ -205,54 +217,78 @@ __device__ void finish_rows(const float (&sum)[Tiles][4], const View& a, V* y, i
   };
   if (team == 1) give(0);
   sync_tile(tile);
-  if (team == 0) take(0), give(half);
+  if (team == 0) take(0), give(Half);
   sync_tile(tile);
-  if (team == 1) take(half);
+  if (team == 1) take(Half);
+}
+
+/// Sums of one block for the rows of one unit: written to Y, or, of vectors that another block adds
+/// up, to `partial` for that one. A warp has a tile's rows and the half of the vectors that is its
+/// team's.
+template <class V, int Tiles>
+__device__ void finish_rows(const float (&sum)[Tiles][4], const View& a, V* y, int batch,
+                            uint4* partial, const Shares& shares, unsigned row_unit,
+                            float4* exchange) {
+  constexpr int half = Tiles / teams, looks = 2 * half;  // for sums of others, at once
+  unsigned thread = threadIdx.x, mine = shares.mine();
+  asm volatile("" : "+r"(thread), "+r"(mine));  // nothing of it takes registers before
+  const int warp = thread / 32, team = warp / tiles, tile = warp % tiles, lane = thread % 32;
+  float total[half][4];
+  add_teams(total, sum, exchange + tile * (half * 32) + lane, team, tile);
   const unsigned begin = row_unit * a.tile_columns(), first = shares.of(begin),
-                 last = shares.of(begin + a.tile_columns() - 1);
-  const auto part = [&](unsigned share) {
-    return partial + (share * warps + warp) * (half * 32) + lane;
+                 last = shares.of(begin + a.tile_columns() - 1), own = mine - first;
+  // Where blocks share whole units of rows, each of the first ones adds up eight vectors of a team.
+  const bool spread = shares.count % row_units(a) == 0 && last - first + 1 >= half;
+  const auto part = [&](unsigned share, int n) {
+    return partial + ((share * warps + warp) * half + n) * 32 + lane;
   };
-  const auto sent = [&](unsigned share) { return arrived + share * warps + warp; };
-  if (mine != first) {
 #pragma unroll
-    for (int n = 0; n < half; ++n)
-      __stcg(part(mine) + n * 32, float4{total[n][0], total[n][1], total[n][2], total[n][3]});
-    count_sent(sent(first));
-    return;
-  }
-  if (last != mine) wait_for_sent(sent(mine), last - mine);
-  for (unsigned share = mine + 1; share <= last; share += parts_at_once) {
-    float4 v[parts_at_once][half];
+  for (int n = 0; n < half; ++n)
+    if (own != (spread ? n : 0)) send(part(mine, n), total[n]);
+  if (own >= (spread ? half : 1)) return;
+  if (spread)
 #pragma unroll
-    for (int i = 0; i < parts_at_once; ++i)
+    for (int n = 1; n < half; ++n)
+      for (int k = 0; k < 4; ++k)
+        if (own == n) total[0][k] = total[n][k];
+  for (unsigned share = first + !spread; share <= last; share += spread ? looks : looks / half) {
+    const auto share_of = [&](int i) { return share + (spread ? i : i / half); };
+    const auto from = [&](int i) { return part(share_of(i), spread ? own : i % half); };
+    uint4 v[looks];
+    unsigned asked = 0;
 #pragma unroll
-      for (int n = 0; n < half; ++n)
-        v[i][n] = share + i <= last ? __ldcg(part(share + i) + n * 32) : float4{};
+    for (int i = 0; i < looks; ++i) {
+      if (share_of(i) <= last && share_of(i) != mine) asked |= 1u << i;
+      v[i] = {~0u, ~0u, ~0u, ~0u};
+    }
+    wait_for_sums(v, asked, from);
 #pragma unroll
-    for (int i = 0; i < parts_at_once; ++i)
-#pragma unroll
-      for (int n = 0; n < half; ++n) {
-        total[n][0] += v[i][n].x, total[n][1] += v[i][n].y;
-        total[n][2] += v[i][n].z, total[n][3] += v[i][n].w;
+    for (int i = 0; i < looks; ++i) {
+      if (spread) {
+        add(total[0], v[i]);
+      } else {
+        add(total[i % half], v[i]);
       }
+      if (asked >> i & 1) __stcg(from(i), uint4{});
+    }
   }
   const int vector0 = team * (8 * half) + 2 * (lane % 4),
             row0 = row_unit * unit_rows + tile * tile_rows + lane / 4;
 #pragma unroll
-  for (int n = 0; n < half; ++n)
+  for (int n = 0; n < half; ++n) {
+    if (spread && n > 0) break;
     for (int k = 0; k < 4; ++k) {
-      const int row = row0 + k / 2 * 8, vector = 8 * n + vector0 + k % 2;
+      const int row = row0 + k / 2 * 8, vector = 8 * (spread ? own : n) + vector0 + k % 2;
       if (row < a.rows && vector < batch) y[(long)vector * a.rows + row] = V(total[n][k]);
     }
+  }
 }
 
 /// Tiles: rows of X / 8.
 template <class V, int Tiles>
 __global__ void __launch_bounds__(threads, 1)
     many_kernel(const __grid_constant__ View a, const __grid_constant__ Layout layout,
-                const V* __restrict__ x, V* __restrict__ y, float4* partial, unsigned* arrived,
-                int batch) {
+                const V* __restrict__ x, V* __restrict__ y, uint4* partial, int batch) {
   extern __shared__ __align__(1024) unsigned char shared[];
   __shared__ uint64_t barriers[teams][2 * most_stages];
   __shared__ unsigned constant_table[32 * Constants::count];
@@ -278,7 +314,7 @@ __global__ void __launch_bounds__(threads, 1)
   }
   __syncthreads();
   if (warp >= warps) {
-    set_registers<false, bringing_registers<Tiles>>();
+    set_registers<false, bringing_registers>();
     if (brings_pairs) {
       bring_pairs(a, ring, pair);  // the matrix is not of the kernel before, as X is
     } else {
@@ -287,7 +323,7 @@ __global__ void __launch_bounds__(threads, 1)
     }
     return;
   }
-  set_registers<true, expanding_registers<Tiles>>();
+  set_registers<true, expanding_registers>();
   wait_for_launches_before();
   const Constants constants(shared_address(constant_table));
   float sum[Tiles][4];
@@ -320,7 +356,7 @@ __global__ void __launch_bounds__(threads, 1)
     }
     leave();
     previous = -1;
-    finish_rows<V, Tiles>(sum, a, y, batch, partial, arrived, shares, row_unit,
+    finish_rows<V, Tiles>(sum, a, y, batch, partial, shares, row_unit,
                           reinterpret_cast<float4*>(shared + layout.exchange));
   }
 }
@@ -343,8 +379,8 @@ cudaError_t launch(const Launch& product) {
   const Layout layout(product.a, 8 * Tiles);
   return launch_overlapped(kernel, blocks(product), threads, layout.bytes, product.stream,
                            product.overlap, product.a, layout, static_cast<const V*>(product.x),
-                           static_cast<V*>(product.y), reinterpret_cast<float4*>(product.partial),
-                           product.arrived, product.vectors);
+                           static_cast<V*>(product.y), reinterpret_cast<uint4*>(product.partial),
+                           product.vectors);
 }
 
 template <class V>

@@ -295,10 +295,7 @@ class DeltaRows final : public Arrangement {
     check_launch("unpack");
   }
 
-  std::size_t workspace_bytes(std::int64_t) const override {
-    static_assert(partial_bytes(max_blocks) <= zeroed_workspace);
-    return zeroed_workspace;
-  }
+  std::size_t workspace_bytes(std::int64_t) const override { return delta_rows::workspace_bytes; }
 
   void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
               bool overlap) const override {
@@ -309,7 +306,7 @@ class DeltaRows final : public Arrangement {
     const std::size_t item = item_size(x.dtype);
     const bool has_overlap = device_properties(stream.device).compute_capability >= 90;
     const std::int64_t at_once = visit_width(bits_, [&](auto bits) {
-      return has_vectors<bits> ? zeroed_workspace / partial_bytes(view_.blocks) : 1;
+      return has_vectors<bits> ? delta_rows::workspace_bytes / partial_bytes(view_.blocks) : 1;
     });
     for (std::int64_t i = 0; i < vectors; i += at_once) {
       const Launch launch{view_,

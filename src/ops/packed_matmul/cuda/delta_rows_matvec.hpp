@@ -22,6 +22,10 @@ inline constexpr bool has_vectors = Bits != 3;
 /// Bytes of the sums that blocks send each other, for one vector.
 constexpr std::size_t partial_bytes(int blocks) { return 16 * sizeof(std::uint64_t) * blocks; }
 
+/// Bytes of the workspace of a product: a launch takes as many vectors as fit.
+inline constexpr std::size_t workspace_bytes = std::size_t{1} << 18;
+static_assert(partial_bytes(max_blocks) <= workspace_bytes);
+
 /// One product with a vector or a few, the rows of X: each by a grid of its own in one launch.
 struct Launch {
   const View& a;
