@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed language models on a GPU: what a decoder keeps, and its steps as one graph."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+if not torch.cuda.is_available():
+    pytest.skip("PyTorch sees no GPU", allow_module_level=True)
+
+import gossamer.hf  # noqa: E402
+from gossamer.hf.generation import Decoder  # noqa: E402
+from gossamer.hf.layout import packed_layers  # noqa: E402
+from gossamer.prune import plan_pruning, prune_model  # noqa: E402
+from language_models import tiny_model, tiny_windows  # noqa: E402
+
+
+def packed_model():
+    model = tiny_model()
+    prune_model(model, plan_pruning(model, 0.5), "magnitude")
+    model.cuda()
+    assert gossamer.hf.pack_model(model)
+    return model
+
+
+def test_captured_steps_take_the_tokens_of_eager_ones():
+    prompt = tiny_windows(1, 6)[0]
+    eager = gossamer.hf.generate(packed_model(), prompt, 8).tokens
+    assert gossamer.hf.generate(packed_model(), prompt, 8, compiled=True).tokens == eager
+
+
+def test_a_decoder_gives_up_packed_arrays_and_has_its_whole_cache_on_the_gpu():
+    model = packed_model()
+    decoder = Decoder(model, 16, compiled=True)
+    decoder.read(tiny_windows(1, 6).cuda())
+    assert all(layer.row_offsets.numel() == 0 for layer in packed_layers(model).values())
+    parts = [part for layer in decoder.cache.layers for part in (layer.keys, layer.values)]
+    assert parts
+    assert all(part.is_cuda for part in parts)
