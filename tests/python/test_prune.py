@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pruning needs PyTorch")
 transformers = pytest.importorskip("transformers", reason="the models are those of transformers")
+from gossamer.nn import PackedLinear  # noqa: E402
 from gossamer.prune import METHODS, calibration_windows, plan_pruning, prune_model  # noqa: E402
 from gossamer.prune.magnitude import zero_lowest_of_rows, zero_smallest  # noqa: E402
 from gossamer.prune.sparsegpt import prune_and_compensate  # noqa: E402
@@ -59,6 +60,14 @@ def test_plan_refuses_models_without_linear_layers():
     config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=32)
     with pytest.raises(ValueError, match="GPT2LMHeadModel without a list of blocks"):
         plan_pruning(transformers.GPT2LMHeadModel(config), 0.5)
+
+
+def test_plan_refuses_packed_models():
+    model = tiny_model()
+    down = model.model.layers[0].mlp.down_proj
+    model.model.layers[0].mlp.down_proj = PackedLinear.from_linear(down, "bitmap")
+    with pytest.raises(ValueError, match="the model is packed; prune the one it was made from"):
+        plan_pruning(model, 0.5)
 
 
 def test_plan_refuses_shared_weights():

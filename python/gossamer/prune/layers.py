@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from ..nn import PackedLinear
+
 
 @dataclass(frozen=True)
 class Target:
@@ -73,13 +75,15 @@ def plan_pruning(
     Raises
     ------
     ValueError
-        If the model has no list of blocks with linear layers, a pattern matches none of them, a
-        share is out of range, or two layers share their weights.
+        If the model is packed, has no list of blocks with linear layers, a pattern matches none of
+        them, a share is out of range, or two layers share their weights.
     """
     shares = {"*": sparsity, **(sparsity_of or {})}
     for pattern, share in shares.items():
         if not 0 <= share <= 1:
             raise ValueError(f"sparsity of {pattern!r} is {share}, expected a share from 0 to 1")
+    if any(isinstance(module, PackedLinear) for module in model.modules()):
+        raise ValueError("the model is packed; prune the one it was made from")
     prefix, blocks = _decoder_blocks(model)
     layers = [
         {f"{prefix}.{i}.{name}": layer for name, layer in linear_layers(block).items()}
