@@ -92,7 +92,9 @@ _COPIED_COLUMNS, _COPIED_PER_ROW = 16, 16
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
-    sample_product(within_rank(bits(u)), within_rank(bits(v)), pattern, bits(out), np.ascontiguousarray)
+    sample_product(
+        within_rank(bits(u)), within_rank(bits(v)), pattern, bits(out), np.ascontiguousarray
+    )
     return out
 
 

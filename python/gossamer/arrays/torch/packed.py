@@ -218,10 +218,11 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
         values: torch.Tensor | None,
         transpose: bool,
         swapped: bool,
+        bias: torch.Tensor | None,
     ) -> torch.Tensor:
         ctx.matmul, ctx.dtype, ctx.flags = matmul, x.dtype, (not transpose, swapped)
         ctx.values, ctx.version = values, None if values is None else version_of(values)
-        return multiply(x, transpose, swapped)
+        return plus_bias(multiply(x, transpose, swapped), bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
@@ -231,7 +232,7 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
                 "asked for; call backward() before"
             )
         by_x = ctx.matmul(gradient, *ctx.flags).to(ctx.dtype)
-        return by_x, None, None, None, None, None
+        return by_x, *[None] * 6
 
 
 # Function.apply, without the look at torch.func that the callers have had.
@@ -245,8 +246,9 @@ def fixed_product(
     values: torch.Tensor | None,
     transpose: bool,
     swapped: bool,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Product of a fixed matrix with x, which nothing but the reverse mode looks at.
+    """Product of a fixed matrix with x, which nothing but the reverse mode looks at, plus a bias.
 
     Parameters
     ----------
@@ -256,9 +258,16 @@ def fixed_product(
         `backward` fails if they were written to; None if no write reaches the matrix.
     """
     if x.requires_grad and torch.is_grad_enabled():
-        y: torch.Tensor = _fixed_product(x, multiply, matmul, values, transpose, swapped)
+        y: torch.Tensor = _fixed_product(x, multiply, matmul, values, transpose, swapped, bias)
         return y
-    return multiply(x, transpose, swapped)
+    return plus_bias(multiply(x, transpose, swapped), bias)
+
+
+def plus_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Return y + bias in y's dtype."""
+    if bias is None:
+        return y
+    return y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 def device_matmul(
