@@ -92,12 +92,20 @@ _COPIED_COLUMNS, _COPIED_PER_ROW = 16, 16
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
-    u, v = within_rank(bits(u)), within_rank(bits(v))
-    is_dense = pattern.nnz >= _COPIED_PER_ROW * max(pattern.rows, pattern.cols)
-    if u.ndim > 1 and is_dense and u.shape[-1] >= _COPIED_COLUMNS:
-        u, v = np.ascontiguousarray(u), np.ascontiguousarray(v)
-    _engine.sddmm(pattern.handle, u, v, bits(out))
+    sample_product(
+        within_rank(bits(u)), within_rank(bits(v)), pattern, bits(out), np.ascontiguousarray
+    )
     return out
+
+
+def sample_product(
+    u: Any, v: Any, pattern: Pattern, values: Any, contiguous: Callable[[Any], Any]
+) -> None:
+    """Write `sddmm` of arrays that the engine takes as they are, of any framework, into values."""
+    is_dense = pattern.nnz >= _COPIED_PER_ROW * max(pattern.rows, pattern.cols)
+    if is_dense and u.ndim > 1 and u.shape[-1] >= _COPIED_COLUMNS:
+        u, v = contiguous(u), contiguous(v)
+    _engine.sddmm(pattern.handle, u, v, values)
 
 
 def check_sddmm(pattern: Pattern, u: tuple[int, ...], v: tuple[int, ...]) -> None:

@@ -51,6 +51,10 @@ class Memory(ABC):
         """Return an uninitialized C-contiguous array."""
 
     @abstractmethod
+    def empty_like(self, x: DeviceArray) -> DeviceArray:
+        """Return an uninitialized array of x's shape, dtype and device; x is C-contiguous."""
+
+    @abstractmethod
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> DeviceArray:
         """Return a C-contiguous array of zeros."""
 

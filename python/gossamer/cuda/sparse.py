@@ -112,7 +112,7 @@ def matmul(
     x, y = memory.view(within_rank(x), swapped), memory.view(within_rank(out), swapped)
     if transpose:
         matrix, index_map = _transposed(memory, pattern, device)
-        moved = memory.empty((pattern.nnz,), memory.dtype_name(values), device)
+        moved = memory.empty_like(values)
         gathered: tuple[Any, ...] = index_map, memory.view(moved)
     else:
         matrix, gathered = on_device(memory, pattern, device), ()

@@ -21,6 +21,7 @@ from ..arrays.torch.packed import (
     device_matmul,
     fixed_product,
     packed_matmul,
+    plus_bias,
 )
 from ..cuda.packed import DeviceMatrix
 from ..cuda.tuning import PROMPT_VECTORS
@@ -145,34 +146,30 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         Its dtype is that of `gossamer.PackedArray`'s products; under autocast the autocast one.
         """
         cast = autocast_dtype(x, "PackedLinear")
-        if cast is not None:
-            x = x.to(cast)
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(
                 f"PackedLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
-        y = self._product(x)
-        if cast is not None:
-            y = y.to(cast)
-        bias = self.bias
-        if bias is None:
-            return y
-        return y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
+        if cast is None:
+            return self._product(x, self.bias)
+        return plus_bias(self._product(x.to(cast), None).to(cast), self.bias)
 
-    def _product(self, x: torch.Tensor) -> torch.Tensor:
+    def _product(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Return x Wᵀ + b of a checked x."""
         if self.format == "dense":
-            return nn.functional.linear(x.to(self.values.dtype), self.values)
+            y = nn.functional.linear(x.to(self.values.dtype), self.values)
+            return plus_bias(y, bias)
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
             values, scales = self._buffers["values"], self._buffers["scales"]
-            fixed = values, scales
+            fixed = values, scales, bias
             if x.dtype in DENSE_TYPES and runs_eagerly((x, *fixed)) and not has_gradient(fixed):
                 if x.is_cuda:
-                    return self._product_on_device(x)
+                    return self._product_on_device(x, bias)
                 if x.is_cpu:
                     host: TensorStorage = self._matrix_of(_host_matrix)
-                    return fixed_product(x, host.product, host.matmul, values, False, True)
-        return packed_matmul(
+                    return fixed_product(x, host.product, host.matmul, values, False, True, bias)
+        y = packed_matmul(
             self.values,
             self.positions,
             self.row_offsets,
@@ -184,6 +181,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             False,
             True,
         )
+        return plus_bias(y, bias)
 
     def _matrix_of(self, kind: Callable[..., Any]) -> Any:
         """What products need of the buffers, made by `kind` unless it is there."""
@@ -197,11 +195,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                     made = self._matrix = kind(*buffers.values(), self.format, *shape), values
         return made[0]
 
-    def _product_on_device(self, x: torch.Tensor) -> torch.Tensor:
+    def _product_on_device(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Product on a GPU, after which the packed arrays are given up if they can be."""
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
         multiply = partial(device_product, matrix, lays_out_for=PROMPT_VECTORS)
-        y = fixed_product(x, multiply, partial(device_matmul, matrix), None, False, True)
+        y = fixed_product(x, multiply, partial(device_matmul, matrix), None, False, True, bias)
         if self._buffers["row_offsets"].numel():
             with _exchange:
                 self._give_up_packed(matrix)

@@ -12,6 +12,7 @@ from torch import nn
 from .. import construct
 from ..arrays.torch import adapter, operations
 from ..arrays.torch.host import DTYPES, NAMES, to_tensor
+from ..arrays.torch.packed import plus_bias
 from ..containers import CSRArray, SparseArray
 from ..dtypes import promote
 from ..structure import Pattern
@@ -126,9 +127,7 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
             dtype = dtype or DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
             values, x = values.to(dtype), x.to(dtype)
         y = operations.matmul(values, x, self._pattern, False, True)
-        if bias is None:
-            return y
-        return y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
+        return plus_bias(y, bias)
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""

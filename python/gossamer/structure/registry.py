@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
+import weakref
 from itertools import count
 from typing import Any
-from weakref import WeakValueDictionary
 
 
 def _first_number() -> int:
@@ -29,7 +29,8 @@ def _renumber() -> None:
 if hasattr(os, "register_at_fork"):  # a child would go on where its siblings do
     os.register_at_fork(after_in_child=_renumber)
 
-_alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
+# References to what lives; a WeakValueDictionary takes three times as long to look up.
+_alive: dict[int, weakref.ref[Any]] = {}
 _pinned: dict[int, Any] = {}
 _by_content: dict[tuple[Any, ...], Any] = {}
 
@@ -37,7 +38,8 @@ _by_content: dict[tuple[Any, ...], Any] = {}
 def register(structure: Any) -> int:
     """Return a number by which `structure_of` finds the structure for as long as it lives."""
     number = next(_numbers)
-    _alive[number] = structure
+    alive = _alive  # there is no global left when an interpreter ends
+    alive[number] = weakref.ref(structure, lambda _: alive.pop(number, None))
     return number
 
 
@@ -49,13 +51,14 @@ def structure_of(number: int) -> Any:
     RuntimeError
         If it is no longer alive.
     """
-    try:
-        return _alive[number]
-    except KeyError:
+    reference = _alive.get(number)
+    structure = None if reference is None else reference()
+    if structure is None:
         raise RuntimeError(
             f"structure {number} is no longer alive; keep the sparse array for as long as what was "
             f"compiled for it is called"
-        ) from None
+        )
+    return structure
 
 
 # A structure is a constant of what torch.compile records.

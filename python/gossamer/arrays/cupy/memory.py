@@ -55,6 +55,10 @@ class CuPyMemory(Memory):
         with cupy.cuda.Device(device):
             return cupy.empty(shape, device_dtype(dtype))
 
+    def empty_like(self, x: cupy.ndarray) -> cupy.ndarray:
+        with x.device:
+            return cupy.empty_like(x)
+
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> cupy.ndarray:
         with cupy.cuda.Device(device):
             return cupy.zeros(shape, device_dtype(dtype))

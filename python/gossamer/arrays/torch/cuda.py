@@ -70,6 +70,9 @@ class TorchMemory(Memory):
     def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
         return torch.empty(shape, dtype=_DTYPES[dtype], device=_device(device))
 
+    def empty_like(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.empty_like(x)
+
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
         return torch.zeros(shape, dtype=_DTYPES[dtype], device=torch.device("cuda", device))
 

@@ -102,7 +102,10 @@ def _matmul_cpu(
 def _sddmm_cpu(u: torch.Tensor, v: torch.Tensor, number: int) -> torch.Tensor:
     pattern = structure_of(number)
     values = u.new_empty((pattern.nnz,))
-    kernels.sddmm(bits(u), bits(v), pattern, bits(values))
+    if u.ndim > MAX_RANK:
+        kernels.sddmm(bits(u), bits(v), pattern, bits(values))
+    else:
+        kernels.sample_product(u, v, pattern, values, torch.Tensor.contiguous)
     return values
 
 

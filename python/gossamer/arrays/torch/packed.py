@@ -218,20 +218,22 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
         values: torch.Tensor | None,
         transpose: bool,
         swapped: bool,
+        bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        ctx.matmul, ctx.dtype, ctx.flags = matmul, x.dtype, (not transpose, swapped)
-        ctx.values, ctx.version = values, None if values is None else version_of(values)
-        return multiply(x, transpose, swapped)
+        version = None if values is None else version_of(values)
+        ctx.product = matmul, x.dtype, not transpose, swapped, values, version
+        return _add_bias(multiply(x, transpose, swapped), bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        if ctx.values is not None and version_of(ctx.values) != ctx.version:
+        matmul, dtype, transpose, swapped, values, version = ctx.product
+        if values is not None and version_of(values) != version:
             raise RuntimeError(
                 "the values of a packed matrix were written to after a product whose gradient is "
                 "asked for; call backward() before"
             )
-        by_x = ctx.matmul(gradient, *ctx.flags).to(ctx.dtype)
-        return by_x, None, None, None, None, None
+        by_x = matmul(gradient, transpose, swapped).to(dtype)
+        return by_x, *[None] * 6
 
 
 # Function.apply, without the look at torch.func that the callers have had.
@@ -245,8 +247,9 @@ def fixed_product(
     values: torch.Tensor | None,
     transpose: bool,
     swapped: bool,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Product of a fixed matrix with x, which nothing but the reverse mode looks at.
+    """Product of a fixed matrix with x, which nothing but the reverse mode looks at, plus a bias.
 
     Parameters
     ----------
@@ -256,9 +259,19 @@ def fixed_product(
         `backward` fails if they were written to; None if no write reaches the matrix.
     """
     if x.requires_grad and torch.is_grad_enabled():
-        y: torch.Tensor = _fixed_product(x, multiply, matmul, values, transpose, swapped)
+        y: torch.Tensor = _fixed_product(x, multiply, matmul, values, transpose, swapped, bias)
         return y
-    return multiply(x, transpose, swapped)
+    return _add_bias(multiply(x, transpose, swapped), bias)
+
+
+def plus_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Return y + bias in y's dtype."""
+    return y if bias is None else y + bias.to(y.dtype)
+
+
+def _add_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Compute `plus_bias` in y itself, a product of ours that nothing follows yet."""
+    return y if bias is None else y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 def device_matmul(
@@ -275,7 +288,7 @@ def device_matmul(
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
-    __slots__ = ("_device", "_host", "positions", "row_offsets")
+    __slots__ = ("_device", "_host", "_result_dtypes", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -290,6 +303,7 @@ class TensorStorage(Storage):
         super().__init__(format, dtype_name, shape, values, scales)
         self.positions = positions
         self.row_offsets = row_offsets
+        self._result_dtypes = {dtype: result_dtype(values, dtype) for dtype in DENSE_TYPES}
         self._host: PackedStorage | None = None
         self._device: tuple[int, DeviceMatrix] | None = None
 
@@ -355,6 +369,7 @@ class TensorStorage(Storage):
         """Compute `matmul` of a plain tensor; nothing follows it."""
         if x.is_cuda:
             return device_product(self._on_device(), x, transpose, swapped)
-        y = _result(self.values, x, self.rows, self.cols, transpose, swapped)
+        shape = kernels.product_shape(x.shape, (self.rows, self.cols), transpose, swapped)
+        y = x.new_empty(shape, dtype=self._result_dtypes[x.dtype])
         _multiply(self.host.handle, x, y, transpose, swapped)
         return y

@@ -150,9 +150,9 @@ def require_gpu() -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Seven digits of every number: ratios agree to a millionth, and files stay small."""
+    """Eight digits of every number: written ratios agree to a millionth, and files stay small."""
     if isinstance(value, float):
-        return float(f"{value:.7g}")
+        return float(f"{value:.8g}")
     if isinstance(value, dict):
         return {name: _rounded(element) for name, element in value.items()}
     return [_rounded(element) for element in value] if isinstance(value, (list, tuple)) else value
