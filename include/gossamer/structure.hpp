@@ -86,6 +86,28 @@ void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, 
 /// elements.
 void fill_distinct(const CsrView& sorted, const void* indptr, void* indices, void* values);
 
+/// begin, begin + step, ... as far as end, which is left out; a negative step counts down.
+struct IndexRange {
+  std::int64_t begin, end, step;
+};
+
+/// Positions of some rows, in any order, a row as often as it is named.
+///
+/// rows: `count` row numbers, not checked. indptr: count + 1 offsets, where each of these rows
+/// begins in the result, read. indices and map: indptr[count] elements, written.
+void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
+                 const void* indptr, void* indices, void* map);
+
+/// First phase of selecting a range of columns, as Python's slices name them: counts what it holds.
+/// indptr: rows + 1 elements, written. Returns the number of positions.
+/// Throws InvalidArgument for a step of 0 or a range that leaves the columns.
+std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns, void* indptr);
+
+/// Second phase: the numbers of the columns within the range, and where each position was. Each row
+/// keeps its order, which a negative step turns around. indices and map: written.
+void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const void* indptr,
+                  void* indices, void* map);
+
 /// First phase of a sum of two canonical patterns of equal shape and index dtype: counts the union.
 /// indptr: rows + 1 elements, written. Returns the number of positions.
 /// Throws InvalidArgument for shapes or index dtypes that differ, or when the count does not fit

@@ -220,6 +220,54 @@ void bind_order(nb::module_& m) {
       "Write the distinct columns, and the sum of each one's duplicates into out.");
 }
 
+void bind_selection(nb::module_& m) {
+  m.def(
+      "select_rows",
+      [](const PyCsrPattern& pattern, const InputArray& rows, const InputArray& indptr,
+         const OutputArray& indices, const OutputArray& map) {
+        const CsrPattern& p = pattern.view;
+        const std::int64_t count = static_cast<std::int64_t>(rows.size());
+        const std::int64_t nnz = static_cast<std::int64_t>(indices.size());
+        const void* const numbers = vector_data(rows, count, DType::int64, "rows");
+        const void* const offsets = vector_data(indptr, count + 1, p.index_dtype, "indptr");
+        void* const columns = vector_data(indices, nnz, p.index_dtype, "indices");
+        void* const map_data = vector_data(map, nnz, p.index_dtype, "map");
+        run_engine(count + nnz, [&] {
+          select_rows(p, static_cast<const std::int64_t*>(numbers), count, offsets, columns,
+                      map_data);
+        });
+      },
+      nb::arg("pattern"), nb::arg("rows"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map"),
+      "Write the columns of some rows, which begin at indptr, and their index map.");
+  m.def(
+      "count_columns",
+      [](const PyCsrPattern& pattern, std::int64_t begin, std::int64_t end, std::int64_t step,
+         const OutputArray& indptr) {
+        const CsrPattern& p = pattern.view;
+        void* const offsets = row_offsets(indptr, p.rows, p.index_dtype);
+        std::int64_t count = 0;
+        run_engine(p.nnz + p.rows, [&] { count = count_columns(p, {begin, end, step}, offsets); });
+        return count;
+      },
+      nb::arg("pattern"), nb::arg("begin"), nb::arg("end"), nb::arg("step"), nb::arg("indptr"),
+      "Write the row offsets of a range of columns; return its number of positions.");
+  m.def(
+      "fill_columns",
+      [](const PyCsrPattern& pattern, std::int64_t begin, std::int64_t end, std::int64_t step,
+         const InputArray& indptr, const OutputArray& indices, const OutputArray& map) {
+        const CsrPattern& p = pattern.view;
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, p);
+        void* const columns = vector_data(indices, count, p.index_dtype, "indices");
+        void* const map_data = vector_data(map, count, p.index_dtype, "map");
+        run_engine(p.nnz + p.rows,
+                   [&] { fill_columns(p, {begin, end, step}, offsets, columns, map_data); });
+      },
+      nb::arg("pattern"), nb::arg("begin"), nb::arg("end"), nb::arg("step"), nb::arg("indptr"),
+      nb::arg("indices"), nb::arg("map"),
+      "Write a range's columns, numbered within it, and their index map.");
+}
+
 void bind_union(nb::module_& m) {
   m.def(
       "count_union",
@@ -316,6 +364,7 @@ void bind_structure(nb::module_& m) {
   bind_transpose(m);
   bind_conversions(m);
   bind_order(m);
+  bind_selection(m);
   bind_union(m);
   bind_dense(m);
 }

@@ -115,14 +115,15 @@ def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
     if isinstance(rows, range) and rows == range(csr.shape[0]):
         return csr
     pattern, stored = csr._pattern.select_rows(rows)
-    return type(csr)(pattern, csr._arrays.take(csr.data, stored), csr._arrays)
+    move = csr._arrays.take if isinstance(stored, slice) else csr._arrays.gather
+    return type(csr)(pattern, move(csr.data, stored), csr._arrays)
 
 
 def _columns(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
-    if not isinstance(picked, tuple) or picked[2] < 0:
+    if not isinstance(picked, tuple):
         return _rows(csr.tocsc().T, picked).T.tocsr()
     cols = range(*picked)
     if cols == range(csr.shape[1]):
         return csr
     pattern, stored = csr._pattern.select_columns(cols)
-    return type(csr)(pattern, csr._arrays.take(csr.data, stored), csr._arrays)
+    return type(csr)(pattern, csr._arrays.gather(csr.data, stored), csr._arrays)

@@ -281,6 +281,56 @@ void check_union(const BatteryMatrix& m, std::int64_t shift) {
   }
 }
 
+template <class I>
+void check_selection(const BatteryMatrix& m) {
+  const OwnedCoo<I> coo(m);
+  Positions<I> stored(m.rows, coo.pattern().nnz);
+  reference::coo_to_csr(coo.pattern(), false, stored.indptr.data(), stored.indices.data(),
+                        stored.map.data());
+  const CsrPattern pattern = stored.pattern(m.rows, m.cols);
+  // Every third row from the last, and the last one twice.
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = m.rows - 1; i >= 0; i -= 3) rows.push_back(i);
+  if (m.rows > 0) rows.push_back(m.rows - 1);
+  Positions<I> expected(static_cast<std::int64_t>(rows.size()), 0);
+  expected.indptr[0] = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t row = static_cast<std::size_t>(rows[i]);
+    expected.indptr[i + 1] = expected.indptr[i] + stored.indptr[row + 1] - stored.indptr[row];
+  }
+  expected.indices.resize(static_cast<std::size_t>(expected.indptr.back()));
+  expected.map = expected.indices;
+  const std::int64_t count = static_cast<std::int64_t>(rows.size());
+  reference::select_rows(pattern, rows.data(), count, expected.indptr.data(),
+                         expected.indices.data(), expected.map.data());
+  for_each_setting([&] {
+    Positions<I> got = expected;
+    std::fill(got.indices.begin(), got.indices.end(), I(-7));
+    std::fill(got.map.begin(), got.map.end(), I(-7));
+    select_rows(pattern, rows.data(), count, got.indptr.data(), got.indices.data(), got.map.data());
+    CHECK(got == expected);
+  });
+  for (const IndexRange& columns :
+       {IndexRange{0, m.cols, 1}, IndexRange{m.cols / 3, m.cols - m.cols / 4, 1},
+        IndexRange{m.cols / 5, m.cols, 3}, IndexRange{m.cols - 1, -1, -1},
+        IndexRange{m.cols / 2, m.cols / 7, -2}, IndexRange{m.cols / 2, m.cols / 3, 1}}) {
+    if (columns.begin < 0 || (columns.step < 0 && columns.begin >= m.cols)) continue;
+    INFO("columns " << columns.begin << " to " << columns.end << " by " << columns.step);
+    Positions<I> kept(m.rows, 0);
+    const std::int64_t nnz = reference::count_columns(pattern, columns, kept.indptr.data());
+    kept.indices.resize(static_cast<std::size_t>(nnz));
+    kept.map.resize(static_cast<std::size_t>(nnz));
+    reference::fill_columns(pattern, columns, kept.indptr.data(), kept.indices.data(),
+                            kept.map.data());
+    for_each_setting([&] {
+      Positions<I> got(m.rows, nnz);
+      CHECK(count_columns(pattern, columns, got.indptr.data()) == nnz);
+      fill_columns(pattern, columns, got.indptr.data(), got.indices.data(), got.map.data());
+      CHECK(got == kept);
+    });
+  }
+}
+
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() &&
@@ -394,6 +444,21 @@ TEST_CASE("union") {
     INFO("matrix " << m.name);
     for (std::int64_t shift : {0, 1}) check_union<std::int32_t>(m, shift);
     check_union<std::int64_t>(m, 2);
+  }
+}
+
+TEST_CASE("selected rows and columns") {
+  for (const BatteryMatrix& m : matrices()) {
+    INFO("matrix " << m.name);
+    check_selection<std::int32_t>(m);
+    check_selection<std::int64_t>(m);
+  }
+  const Positions<std::int32_t> empty(1, 0);
+  Positions<std::int32_t> got(1, 0);
+  const CsrPattern pattern = empty.pattern(1, 4);
+  for (const IndexRange& wrong : {IndexRange{0, 4, 0}, IndexRange{5, 5, 1}, IndexRange{4, -1, -1},
+                                  IndexRange{0, 5, 1}, IndexRange{-1, 4, 1}}) {
+    CHECK_THROWS_AS(count_columns(pattern, wrong, got.indptr.data()), InvalidArgument);
   }
 }
 

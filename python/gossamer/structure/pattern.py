@@ -264,28 +264,27 @@ class Pattern:
             start, stop = (int(self.indptr[i]) for i in (rows.start, max(rows.start, rows.stop)))
             indptr = self.indptr[rows.start : rows.start + len(rows) + 1] - self.indptr[rows.start]
             positions: slice | Indices = slice(start, stop)
+            indices = self.indices[positions]
         else:
-            picked = np.asarray(rows, dtype=np.int64)
-            starts = self.indptr[picked]
-            lengths = self.indptr[picked + 1] - starts
-            indptr = _offsets(lengths, index_dtype(0, 0, int(lengths.sum()), self.index_dtype))
-            positions = range_map(starts.astype(indptr.dtype), lengths)
-        indices = self.indices[positions].astype(indptr.dtype, copy=False)
+            picked = (
+                np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
+            )
+            lengths = np.diff(self.indptr)[picked]
+            dtype = index_dtype(0, 0, int(lengths.sum(dtype=np.int64)), self.index_dtype)
+            indptr = _offsets(lengths, dtype)
+            indices, positions = np.empty(indptr[-1], dtype), np.empty(indptr[-1], dtype)
+            _engine.select_rows(self.astype(dtype).handle, picked, indptr, indices, positions)
         pattern = Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical)
         return pattern, positions
 
     def select_columns(self, cols: range) -> tuple[Pattern, Indices]:
-        """Pattern of some columns, in ascending order, and where their values are."""
-        taken = (self.indices >= cols.start) & (self.indices < cols.stop)
-        if cols.step > 1:
-            taken &= (self.indices - cols.start) % cols.step == 0
-        indptr = _offsets(taken, self.index_dtype)[self.indptr]
-        positions = np.flatnonzero(taken).astype(self.index_dtype)
-        indices = (self.indices[positions] - cols.start) // cols.step
-        indices = indices.astype(self.index_dtype, copy=False)
-        return Pattern(
-            self.rows, len(cols), indptr, indices, self.sorted, self.canonical
-        ), positions
+        """Pattern of a range of columns, and where their values are."""
+        bounds, indptr = (cols.start, cols.stop, cols.step), self._empty(self.rows + 1)
+        nnz = _engine.count_columns(self.handle, *bounds, indptr)
+        indices, positions = self._empty(nnz), self._empty(nnz)
+        _engine.fill_columns(self.handle, *bounds, indptr, indices, positions)
+        flags = self.sorted, self.canonical
+        return Pattern(self.rows, len(cols), indptr, indices, *flags), positions
 
     def astype(self, index_dtype: Any) -> Pattern:
         """Return the same positions in another index dtype, which must hold them."""

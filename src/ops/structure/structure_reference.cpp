@@ -162,6 +162,71 @@ void fill_distinct(const CsrPattern& sorted, const void*, void* indices, void* s
   });
 }
 
+void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
+                 const void*, void* indices, void* map) {
+  with_index(pattern.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* indptr = static_cast<const I*>(pattern.indptr);
+    std::int64_t next = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (I p = indptr[rows[i]]; p < indptr[rows[i] + 1]; ++p) {
+        static_cast<I*>(indices)[next] = static_cast<const I*>(pattern.indices)[p];
+        static_cast<I*>(map)[next++] = p;
+      }
+    }
+  });
+}
+
+namespace {
+
+/// The number of each column that a range holds.
+std::map<std::int64_t, std::int64_t> numbers_of(const IndexRange& range) {
+  std::map<std::int64_t, std::int64_t> numbers;
+  for (std::int64_t column = range.begin; range.step > 0 ? column < range.end : column > range.end;
+       column += range.step) {
+    numbers.emplace(column, static_cast<std::int64_t>(numbers.size()));
+  }
+  return numbers;
+}
+
+}  // namespace
+
+std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns, void* indptr) {
+  const auto numbers = numbers_of(columns);
+  std::int64_t count = 0;
+  with_index(pattern.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    std::vector<Position> kept;
+    for (const Position& position : positions<I>(pattern)) {
+      if (numbers.contains(position.second)) kept.push_back(position);
+    }
+    write_offsets<I>(kept, pattern.rows, indptr);
+    count = static_cast<std::int64_t>(kept.size());
+  });
+  return count;
+}
+
+void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const void*, void* indices,
+                  void* map) {
+  const auto numbers = numbers_of(columns);
+  with_index(pattern.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* indptr = static_cast<const I*>(pattern.indptr);
+    std::int64_t next = 0;
+    for (std::int64_t i = 0; i < pattern.rows; ++i) {
+      std::vector<I> order;
+      for (I p = indptr[i]; p < indptr[i + 1]; ++p) order.push_back(p);
+      if (columns.step < 0) std::reverse(order.begin(), order.end());
+      for (const I p : order) {
+        const auto number = numbers.find(static_cast<const I*>(pattern.indices)[p]);
+        if (number == numbers.end()) continue;
+        static_cast<I*>(indices)[next] = static_cast<I>(number->second);
+        static_cast<I*>(map)[next++] = p;
+      }
+    }
+  });
+}
+
 std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr) {
   std::int64_t count = 0;
   with_index(a.index_dtype, [&](auto index) {

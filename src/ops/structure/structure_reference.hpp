@@ -16,6 +16,11 @@ void csr_to_coo(const CsrPattern& pattern, void* row);
 void sort_indices(const CsrPattern& pattern, void* indices, void* map);
 std::int64_t count_distinct(const CsrPattern& sorted, void* indptr);
 void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, void* segments);
+void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
+                 const void* indptr, void* indices, void* map);
+std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns, void* indptr);
+void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const void* indptr,
+                  void* indices, void* map);
 std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr);
 void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
                 void* from_a, void* from_b);
