@@ -115,8 +115,11 @@ def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
     if isinstance(rows, range) and rows == range(csr.shape[0]):
         return csr
     pattern, stored = csr._pattern.select_rows(rows)
-    move = csr._arrays.take if isinstance(stored, slice) else csr._arrays.gather
-    return type(csr)(pattern, move(csr.data, stored), csr._arrays)
+    if isinstance(stored, slice):
+        data = csr._arrays.take(csr.data, stored)
+    else:
+        data = csr._arrays.gather(csr.data, stored)
+    return type(csr)(pattern, data, csr._arrays)
 
 
 def _columns(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
