@@ -131,3 +131,19 @@ def scale(a: S, factor: Any, divide: bool) -> S:
     data = a.data / factor if divide else a.data * factor
     check_value_dtype(a._arrays.dtype_name(data.dtype), "the result")
     return a._with_data(a._arrays.freeze(data))
+
+
+def power(a: SparseArray, n: Any) -> SparseArray:
+    """Raise the elements of a canonical matrix to a power; see `SparseArray.power`."""
+    if isinstance(n, bool) or not isinstance(n, int | float | np.integer | np.floating):
+        raise TypeError(
+            f"A ** n: n is {type(n).__name__}, expected a real number; the matrix product is A @ A"
+        )
+    if not n > 0:
+        raise ValueError(
+            f"A ** n: n = {n}, expected a positive number, since elements that are not stored "
+            f"would become ones or infinite; take the power of A.todense()"
+        )
+    arrays = a._arrays
+    exponent = n.item() if isinstance(n, np.generic) else n
+    return a._with_data(arrays.freeze(arrays.astype(a.data**exponent, arrays.dtype_name(a.dtype))))

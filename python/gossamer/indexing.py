@@ -21,17 +21,41 @@ Picked = tuple[int, int, int] | list[Any] | Array
 
 def getitem(a: SparseArray, key: Any) -> Any:
     """A[i, j] is a scalar; else a container in A's format, of what rows and columns name."""
-    row_key, col_key = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
+    row_key, col_key = _axes(key)
+    if getattr(row_key, "ndim", 0) == 2 and getattr(col_key, "ndim", 0) == 2:  # numpy.ix_
+        by_row = getitem(a, (_flat(row_key, 1, "row"), slice(None)))
+        return getitem(by_row, (slice(None), _flat(col_key, 0, "column")))
     rows = _picked(row_key, a.shape[0], "row")
     cols = _picked(col_key, a.shape[1], "column")
     if isinstance(rows, int) and isinstance(cols, int):
         return _element(a, rows, cols)
     if not isinstance(rows, int | tuple) and not isinstance(cols, int | tuple):
         raise TypeError(
-            "A[...]: rows and columns are both given by number; write A[rows][:, columns] for the "
-            "submatrix, and A.to_scipy()[rows, columns] for single elements"
+            "A[...]: rows and columns are both given by number; write A[numpy.ix_(rows, columns)] "
+            "for the submatrix, and A.to_scipy()[rows, columns] for single elements"
         )
     return _submatrix(a, *((i, i + 1, 1) if isinstance(i, int) else i for i in (rows, cols)))
+
+
+def _axes(key: Any) -> tuple[Any, Any]:
+    """Return what is asked of the rows and of the columns; an ellipsis is the axes not named."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    ellipses = [i for i, k in enumerate(keys) if k is Ellipsis]
+    named = len(keys) - len(ellipses)
+    if named > 2 or len(ellipses) > 1:
+        raise IndexError(f"A[...]: too many indices: {len(keys)} for the 2 axes of a matrix")
+    at = ellipses[0] if ellipses else len(keys)
+    keys[at : at + 1] = [slice(None)] * (2 - named)
+    return keys[0], keys[1]
+
+
+def _flat(key: Any, axis: int, name: str) -> Any:
+    """Return the numbers in an index that `numpy.ix_` made, which has one element along an axis."""
+    if key.shape[axis] != 1:
+        raise IndexError(
+            f"A[...]: the {name} index has shape {tuple(key.shape)}, expected one axis"
+        )
+    return key.reshape(-1)
 
 
 def _picked(key: Any, length: int, axis: str) -> int | Picked:
@@ -39,7 +63,7 @@ def _picked(key: Any, length: int, axis: str) -> int | Picked:
     if isinstance(key, slice):
         return key.indices(length)
     adapter = adapter_of(key)
-    if isinstance(key, list) or (adapter is not None and key.ndim > 0):
+    if isinstance(key, list | range) or (adapter is not None and key.ndim > 0):
         if adapter is not None and adapter.is_tracing():
             raise RuntimeError(
                 f"A[...]: the {axis} index is an array inside torch.compile, which knows no "
@@ -115,8 +139,11 @@ def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
     if isinstance(rows, range) and rows == range(csr.shape[0]):
         return csr
     pattern, stored = csr._pattern.select_rows(rows)
-    move = csr._arrays.take if isinstance(stored, slice) else csr._arrays.gather
-    return type(csr)(pattern, move(csr.data, stored), csr._arrays)
+    if isinstance(stored, slice):
+        data = csr._arrays.take(csr.data, stored)
+    else:
+        data = csr._arrays.gather(csr.data, stored)
+    return type(csr)(pattern, data, csr._arrays)
 
 
 def _columns(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:

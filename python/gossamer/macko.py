@@ -18,6 +18,7 @@ from .arrays import Adapter, adapter_of, host_adapter
 from .packed import PackedArray
 from .packed.construct import packed_array
 from .packed.dtypes import dtype_name
+from .scipy_names import suggests
 
 #: Values, deltas, row indices, rows, columns.
 Compressed = tuple[Any, Any, Any, int, int]
@@ -147,3 +148,6 @@ def _remember(key: tuple[int, ...], given: tuple[Any, ...], array: PackedArray) 
     _validated[key] = copies, kept
     for part in given:
         weakref.finalize(part, _validated.pop, key, None).atexit = False
+
+
+__getattr__ = suggests(__name__, ("compress", "multiply", "parts", "to_packed"))

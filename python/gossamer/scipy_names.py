@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 _BY_SCIPY = "A.to_scipy().{name}(...), and gossamer.from_scipy of a sparse result"
 _CHANGED = "S = A.to_scipy(copy=True); S.{name}(...); gossamer.from_scipy(S)"
@@ -32,7 +33,6 @@ _METHODS = {
     "indices": "A.tocsr().indices",
     "indptr": "A.tocsr().indptr",
     "nonzero": "A.tocoo(canonical=True).coords, which lists stored zeros too",
-    "power": "A.with_data(A.data ** n), A canonical",
     "real": "A.with_data(A.data.real)",
     "row": "A.tocoo().row",
     "size": "A.nnz, or the product of A.shape",
@@ -77,6 +77,15 @@ def method_advice(owner: type, name: str) -> str:
 def function_advice(name: str, names: Iterable[str]) -> str:
     """Message for an attribute that the module has not, whose names are these."""
     return _advice("module 'gossamer'", name, _FUNCTIONS, names)
+
+
+def suggests(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
+    """Return a module's ``__getattr__``, which suggests the one of its names that was meant."""
+
+    def missing(name: str) -> NoReturn:
+        raise AttributeError(_advice(f"module {module!r}", name, {}, names))
+
+    return missing
 
 
 def packed_advice(owner: type, name: str) -> str:

@@ -283,3 +283,15 @@ def test_moduli(format):
     modulus = abs(A)
     assert (modulus.format, modulus.dtype) == (format, np.float64)
     np.testing.assert_allclose(modulus.todense(), abs(A.todense()), rtol=1e-13)
+
+
+@every_dtype
+@every_format
+@pytest.mark.parametrize("n", [2, 3.0])
+def test_powers_are_of_the_elements(dtype, format, n):
+    A = build(named("duplicates"), dtype, format)
+    power = A**n
+    assert (power.format, power.dtype) == (format, A.dtype)
+    canonical = A.tocsr(canonical=True)
+    expected = canonical.with_data(cast(canonical.data**n, dtype)).todense()
+    np.testing.assert_array_equal(power.todense(), expected)

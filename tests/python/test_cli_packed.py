@@ -62,6 +62,15 @@ def test_info_lists_our_files(tmp_path):
     assert "in sum" in table
 
 
+def test_info_lists_several_files(tmp_path):
+    names = [str(tmp_path / f"{letter}.npz") for letter in "ab"]
+    for name in names:
+        gossamer.io.save_npz(name, gossamer.fromdense(matrix()))
+    result = invoke("info", *names, "--json")
+    assert [entry["file"] for entry in json.loads(result.stdout)] == names
+    assert invoke("info", *names).stdout.count("in sum") == 2
+
+
 @pytest.mark.parametrize(
     ("density", "floor"),
     [(0.5, 18.0), (0.3, 18.9), (0.2, 19.6), (0.1, 20.7), (0.05, 21.7), (1, 16)],

@@ -459,3 +459,23 @@ def test_lists_have_no_dtype():
     P = gossamer.compress(np.eye(3, dtype=np.float32), "bitmap")
     for listed in ([1, 2, 3], (1.0, 2.0, 3.0)):
         np.testing.assert_array_equal(P @ listed, np.array([1, 2, 3], np.float32))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda P: P + P,
+        lambda P: 2 * P,
+        lambda P: P**2,
+        lambda P: -P,
+        abs,
+        lambda P: P > 0,
+        lambda P: P[0],
+        lambda P: np.ones(P.shape) - P,
+        list,
+    ],
+)
+def test_what_a_packed_array_is_not_tells_the_way(use):
+    P = gossamer.compress(np.eye(4, dtype=np.float32), "bitmap")
+    with pytest.raises(TypeError, match=r"packed arrays have products alone; .* use P.tocsr\(\)"):
+        use(P)

@@ -167,6 +167,9 @@ def test_diagonals_in_scipys_ways():
         (lambda A: A.tolil(), AttributeError, r"use A.to_scipy\(\).tolil"),
         (lambda A: A.indeces, AttributeError, r"'indeces'; did you mean 'indices'\?$"),
         (lambda A: A._indeces, AttributeError, r"has no attribute '_indeces'$"),
+        (lambda A: gossamer.io.save_np, AttributeError, "'save_np'; did you mean 'save_npz'"),
+        (lambda A: gossamer.macko.compres, AttributeError, "did you mean 'compress'"),
+        (lambda A: A.to_scipy() @ A, TypeError, r"write gossamer.from_scipy\(S\) @ A$"),
         (lambda A: gossamer.csr_aray, AttributeError, r"'csr_aray'; did you mean 'csr_array'\?$"),
         (
             lambda A: gossamer.compress(A.astype("float32")).todense,
@@ -225,7 +228,6 @@ MADE = {
     "reshape": "(7, 5)",
     "getcol": "2",
     "getrow": "1",
-    "power": "2",
     "getformat": "",
 }
 ATTRIBUTES = ("A", "col", "coords", "imag", "indices", "indptr", "real", "row", "size")

@@ -217,3 +217,19 @@ def test_tensors_are_described_by_the_known_version_of_the_exchange_api(version)
 
     other = torch.empty(0).as_subclass(Other)
     assert gossamer._engine.has_exchange_api(other) == (version == 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_autocast_leaves_products_of_containers_alone(dtype):
+    W = torch.eye(4)
+    x = torch.ones(4, dtype=dtype)
+    for A in (gossamer.fromdense(W), gossamer.compress(W, "bitmap")):
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (A @ x).dtype is torch.float32
+            torch.testing.assert_close(A @ x, torch.ones(4))
+
+
+def test_functions_that_containers_have_not_tell_the_way():
+    for A in (gossamer.fromdense(torch.eye(4)), gossamer.compress(torch.eye(4), "bitmap")):
+        with pytest.raises(TypeError, match=r"PyTorch's abs does not take a .*; give it A.data"):
+            torch.abs(A)

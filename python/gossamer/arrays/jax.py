@@ -27,7 +27,7 @@ from ..packed.dense import DenseStorage
 from ..packed.dtypes import has_scales
 from ..packed.foreign import ForeignStorage, TrackedStorage
 from ..packed.storage import PackedStorage
-from ..structure import Pattern, Selection
+from ..structure import Pattern, Selection, check_values
 from . import adapter_of, kernels, xla
 from .adapter import Array
 from .differentiable import DifferentiableAdapter
@@ -261,6 +261,11 @@ def _matmul(values: Any, x: Any, pattern: Pattern, transpose: bool, swapped: boo
     return kernels.matmul(values, x, pattern, False, swapped)
 
 
+def _matmul_shape(values: Any, x: Any, pattern: Pattern, *flags: bool) -> tuple[int, ...]:
+    check_values(values, pattern.nnz)
+    return kernels.matmul_shape(x.shape, pattern, *flags)
+
+
 def _batched_matmul(
     operand: int, values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: bool
 ) -> Array | None:
@@ -287,7 +292,7 @@ def _batched_verified(operand: int, values: Array, x: Array, matrix: Any) -> Arr
 matmul = _Operation(
     2,
     _matmul,
-    lambda values, x, *static: kernels.matmul_shape(x.shape, *static),
+    _matmul_shape,
     gradients.matmul,
     _batched_matmul,
 )

@@ -18,15 +18,18 @@ class TorchOperators:
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Call the operator's method of the container; every other function is not supported.
+        """Call the operator's method of the container.
 
-        Raises TypeError for keywords beside the operands, such as ``out``.
+        Raises TypeError for every other function, and for keywords beside the operands, as ``out``.
         """
         from .torch.operators import operands, operator_name
 
         name = operator_name(func)
         if name is None:
-            return NotImplemented
+            raise TypeError(
+                f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}; give "
+                f"it A.data and the result to A.with_data, or give it the dense matrix"
+            )
         left, right = operands(func, args, kwargs or {})
         if name.startswith("r"):
             left, right, name = right, left, name[1:]

@@ -77,29 +77,34 @@ class Entry:
 
 
 def info(
-    file: Annotated[
-        Path,
-        typer.Argument(callback=input_file, help=f"File ending in {', '.join(_ENDINGS)}."),
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            callback=lambda paths: [input_file(path) for path in paths],
+            help=f"Files ending in {', '.join(_ENDINGS)}.",
+        ),
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """List the arrays of a file: format, shape, density, memory.
+    """List the arrays of files: format, shape, density, memory.
 
     Reads what Gossamer, SciPy, compressed-tensors (sparse-bitmask) and MACKO write, the files of
     packed language models, and plain safetensors and MatrixMarket files. Everything is validated.
     """
     try:
-        entries = list(read_entries(file))
+        entries = {file: list(read_entries(file)) for file in files}
     except (ImportError, OSError, TypeError, ValueError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(2) from None
     if as_json:
-        typer.echo(json.dumps([_record(entry) for entry in entries], indent=1))
+        records = [_record(file, entry) for file in entries for entry in entries[file]]
+        typer.echo(json.dumps(records, indent=1))
         return
     console = Console()
     if not console.is_terminal:
         console.width = 1000  # as wide as the table is
-    console.print(_table(file, entries))
+    for file in entries:
+        console.print(_table(file, entries[file]))
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
@@ -171,11 +176,15 @@ def _entry(name: str, array: Any) -> Entry:
     )
 
 
-def _record(entry: Entry) -> dict[str, Any]:
-    return asdict(entry) | {
-        name: getattr(entry, name)
-        for name in ("density", "dense_bytes", "bits_per_nonzero", "entropy_floor")
-    }
+def _record(file: Path, entry: Entry) -> dict[str, Any]:
+    return (
+        {"file": str(file)}
+        | asdict(entry)
+        | {
+            name: getattr(entry, name)
+            for name in ("density", "dense_bytes", "bits_per_nonzero", "entropy_floor")
+        }
+    )
 
 
 def _table(path: Path, entries: list[Entry]) -> Table:

@@ -208,7 +208,8 @@ class SparseArray(TorchOperators, SparseFormat):
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
             f"a {type(self).__name__} does not become a NumPy array by itself: use A.todense(), or "
-            f"A.to_scipy() for SciPy's functions and operators"
+            f"A.to_scipy() for SciPy's functions; where a SciPy array S stands on the left, as in "
+            f"S @ A, write gossamer.from_scipy(S) @ A"
         )
 
     def __copy__(self: Self) -> Self:
@@ -303,9 +304,28 @@ class SparseArray(TorchOperators, SparseFormat):
 
     def __abs__(self) -> SparseArray:
         """Modulus of every element, real and canonical."""
+        a = self._canonical()
+        return a._with_data(a._arrays.freeze(abs(a._data)))
+
+    def __pow__(self, exponent: Any) -> SparseArray:
+        return self.power(exponent)
+
+    def power(self, n: float) -> SparseArray:
+        """Raise every element to a power, a positive number; canonical.
+
+        Raises
+        ------
+        TypeError
+            If n is no real number.
+        ValueError
+            If it is not positive: elements that are not stored would not stay zero.
+        """
+        return arithmetic.power(self._canonical(), n)
+
+    def _canonical(self) -> SparseArray:
         convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
         a: SparseArray = convert[self.format](canonical=True)
-        return a._with_data(a._arrays.freeze(abs(a._data)))
+        return a
 
     def conj(self: Self) -> Self:
         """Complex conjugate; itself where it is real."""
@@ -408,3 +428,5 @@ class SparseArray(TorchOperators, SparseFormat):
             "elementwise comparison of sparse arrays is not supported; compare A.todense(), or "
             "A.data, A.indices and A.indptr"
         )
+
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files: safetensors and its checkpoint layouts, MatrixMarket, SciPy's ``.npz``."""
 
+from ..scipy_names import suggests
 from .compressed_tensors import read_compressed_tensors, write_compressed_tensors
 from .macko_checkpoint import read_macko_checkpoint
 from .matrix_market import read_matrix_market, write_matrix_market
@@ -18,3 +19,5 @@ __all__ = [
     "write_compressed_tensors",
     "write_matrix_market",
 ]
+
+__getattr__ = suggests(__name__, __all__)

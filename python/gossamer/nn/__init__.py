@@ -2,9 +2,12 @@
 """Layers of PyTorch over sparse and packed weights."""
 
 from ..optional import needed_by
+from ..scipy_names import suggests
 
 with needed_by("gossamer.nn"):
     from .packed_linear import PackedLinear, pack_linears
     from .sparse_linear import SparseLinear
 
 __all__ = ["PackedLinear", "SparseLinear", "pack_linears"]
+
+__getattr__ = suggests(__name__, __all__)

@@ -304,6 +304,15 @@ class PackedArray(TorchOperators):
     def __bool__(self) -> NoReturn:
         raise ValueError("the truth value of a packed array is ambiguous; use P.nnz > 0")
 
+    def __getitem__(self, *others: Any) -> NoReturn:
+        raise TypeError(
+            "packed arrays have products alone; for elements and arithmetic use P.tocsr(), and "
+            "gossamer.compress to pack what is made of it, or P.decompress()"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __getitem__
+    __pow__ = __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__
+
 
 def multiply(packed: PackedArray, x: Any) -> Any:
     """``packed @ x``.
