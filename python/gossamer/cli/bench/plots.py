@@ -24,6 +24,7 @@ _OPERATION_LABELS = {
     "batched_vectors": "batch of vectors",
     "batched_matrices": "batch of matrices",
     "spgemm": "sparse × sparse",
+    "galerkin": "R (A P)",
     "coo_to_csr": "COO to CSR",
 }
 
