@@ -17,6 +17,7 @@ from commands import invoke, refusal
 from gossamer.cli import machine, matrices, options
 from gossamer.cli.bench.bars import evaluate_bars, geometric_mean, geometric_means
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
+from gossamer.cli.bench.plots import _operation_label
 from gossamer.cli.bench.peers import open_libraries
 from gossamer.cli.timing import Effort, first_call, interleave
 from matplotlib.figure import Figure
@@ -325,6 +326,11 @@ def test_matrix_set_covers_every_family_with_unique_names():
 
 
 # Operations and their check
+
+
+def test_the_plot_has_a_name_for_every_operation():
+    labels = [_operation_label(operation.name) for operation in OPERATIONS]
+    assert len(set(labels)) == len(OPERATIONS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
