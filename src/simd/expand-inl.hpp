@@ -221,8 +221,9 @@ struct BlockExpansion<float8_e4m3> {
     return word / 8 * 16 + word % 8 + lane / 32 * 8;
   }
 
-  static HWY_INLINE void expand_block(const float8_e4m3* HWY_RESTRICT values, std::uint64_t bits,
-                                      FloatVec* HWY_RESTRICT out) {
+  /// The block as bfloat16, 32 of them each, in that order.
+  static HWY_INLINE void expand_block_words(const float8_e4m3* HWY_RESTRICT values,
+                                            std::uint64_t bits, __m512i* HWY_RESTRICT words) {
     const auto table = [](const std::uint8_t* from) HWY_ATTR { return _mm512_load_si512(from); };
     const __m512i bytes = _mm512_maskz_expand_epi8(bits, _mm512_loadu_si512(values));
     const __m512i lower = _mm512_permutex2var_epi8(table(float8_tables.lower), bytes,
@@ -232,8 +233,16 @@ struct BlockExpansion<float8_e4m3> {
     // magnitude | (bytes & sign)
     const __m512i upper = _mm512_ternarylogic_epi32(
         magnitude, bytes, _mm512_set1_epi8(static_cast<char>(0x80)), 0xf8);
-    widen_words(_mm512_unpacklo_epi8(lower, upper), out);
-    widen_words(_mm512_unpackhi_epi8(lower, upper), out + 2);
+    words[0] = _mm512_unpacklo_epi8(lower, upper);
+    words[1] = _mm512_unpackhi_epi8(lower, upper);
+  }
+
+  static HWY_INLINE void expand_block(const float8_e4m3* HWY_RESTRICT values, std::uint64_t bits,
+                                      FloatVec* HWY_RESTRICT out) {
+    __m512i words[2];
+    expand_block_words(values, bits, words);
+    widen_words(words[0], out);
+    widen_words(words[1], out + 2);
   }
 };
 

@@ -3,6 +3,12 @@
 
 #include <hwy/highway.h>
 
+#if GOSSAMER_HAS_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -16,10 +22,13 @@ namespace {
 
 using simd::Target;
 
-constexpr std::array<std::string_view, 4> target_names = {"avx3_dl", "avx3", "avx2", "portable"};
+constexpr std::array<std::string_view, 5> target_names = {"amx", "avx3_dl", "avx3", "avx2",
+                                                          "portable"};
 
 constexpr bool is_compiled(Target target) {
   switch (target) {
+    case Target::amx:
+      return GOSSAMER_HAS_AMX;
     case Target::avx3_dl:
       return (HWY_TARGETS & HWY_AVX3_DL) != 0;
     case Target::avx3:
@@ -32,6 +41,21 @@ constexpr bool is_compiled(Target target) {
   return false;
 }
 
+/// Whether the processor multiplies bfloat16 tiles and the system lets this process: it keeps their
+/// registers only for those that asked, which this does.
+bool tiles_are_permitted() {
+#if GOSSAMER_HAS_AMX
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+  if ((d & amx_bf16) == 0 || (d & amx_tile) == 0) return false;
+  constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM of Linux 5.16
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
 bool runs_here(Target target) {
   if (!is_compiled(target)) return false;
 #if HWY_ARCH_X86 && defined(__GNUC__)
@@ -41,12 +65,16 @@ bool runs_here(Target target) {
   const bool avx3 = avx2 && __builtin_cpu_supports("avx512f") &&
                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+  const bool avx3_dl =
+      avx3 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bitalg") &&
+      __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("vpclmulqdq") &&
+      __builtin_cpu_supports("gfni");
   switch (target) {
+    case Target::amx:
+      return avx3_dl && tiles_are_permitted();
     case Target::avx3_dl:
-      return avx3 && __builtin_cpu_supports("avx512vbmi") &&
-             __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni") &&
-             __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
-             __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("gfni");
+      return avx3_dl;
     case Target::avx3:
       return avx3;
     case Target::avx2:

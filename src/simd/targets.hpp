@@ -21,10 +21,18 @@
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
 #endif
 
+// Tiles are asked of Linux, and multiply what avx3_dl has expanded.
+#if defined(__x86_64__) && defined(__linux__) && !defined(GOSSAMER_SANITIZED)
+#define GOSSAMER_HAS_AMX 1
+#else
+#define GOSSAMER_HAS_AMX 0
+#endif
+
 namespace gossamer::simd {
 
-/// Compiled code paths, best first. `portable` is Highway's scalar or baseline path.
-enum class Target : int { avx3_dl, avx3, avx2, portable };
+/// Compiled code paths, best first. `amx` is avx3_dl with products of bfloat16 tiles, where these
+/// pay; `portable` is Highway's scalar or baseline path.
+enum class Target : int { amx, avx3_dl, avx3, avx2, portable };
 
 /// The path that kernels take now.
 Target current_target();
@@ -32,12 +40,13 @@ Target current_target();
 }  // namespace gossamer::simd
 
 /// The function `name` of the current target, from namespace gossamer.
-#define GOSSAMER_SIMD_FUNCTION(name)                                                      \
-  ([]() -> decltype(&HWY_STATIC_DISPATCH(name)) {                                         \
-    static constexpr decltype(&HWY_STATIC_DISPATCH(name)) paths[] = {                     \
-        HWY_CHOOSE_AVX3_DL(name), HWY_CHOOSE_AVX3(name), HWY_CHOOSE_AVX2(name), nullptr}; \
-    const auto path = paths[static_cast<int>(::gossamer::simd::current_target())];        \
-    return path != nullptr ? path : &HWY_STATIC_DISPATCH(name);                           \
+#define GOSSAMER_SIMD_FUNCTION(name)                                               \
+  ([]() -> decltype(&HWY_STATIC_DISPATCH(name)) {                                  \
+    static constexpr decltype(&HWY_STATIC_DISPATCH(name)) paths[] = {              \
+        HWY_CHOOSE_AVX3_DL(name), HWY_CHOOSE_AVX3_DL(name), HWY_CHOOSE_AVX3(name), \
+        HWY_CHOOSE_AVX2(name), nullptr};                                           \
+    const auto path = paths[static_cast<int>(::gossamer::simd::current_target())]; \
+    return path != nullptr ? path : &HWY_STATIC_DISPATCH(name);                    \
   }())
 
 #endif  // GOSSAMER_SIMD_TARGETS_HPP

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "error_bound.hpp"
+#include "every_target.hpp"
 #include "gossamer/errors.hpp"
 #include "gossamer/simd.hpp"
 #include "gossamer/threads.hpp"
@@ -161,14 +162,40 @@ TEST_CASE("many columns of X meet every panel") {
       set_simd_target(target);
       INFO("rows " << rows << ", target " << target);
       for (const PackedFormat format : {PackedFormat::bitmap, PackedFormat::gap4}) {
-        const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format,
-                                  PackedDType::float32);
-        for (const std::int64_t columns : {17, 33, 48}) {
-          check_product<float>(packed, dense, columns, false);
+        for (const PackedDType dtype : {PackedDType::float32, PackedDType::bfloat16}) {
+          const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format, dtype);
+          for (const std::int64_t columns : {17, 33, 48}) {
+            check_product<float>(packed, dense, columns, false);
+          }
+          check_product<float16>(packed, dense, 33, false);
+          check_product<bfloat16>(packed, dense, 33, false);
         }
       }
     }
     set_simd_target(before);
+  }
+}
+
+TEST_CASE("many columns of X meet values that bfloat16 tiles would take for zero or infinite") {
+  // Products are normal float32, their parts, or those of X, are not.
+  for (const auto& [weight, element] :
+       {std::pair{0x1p-127f, 1.0f}, std::pair{0x1p-110f, 0x1.5555p3f},
+        std::pair{0x1p100f, 0x1.5555p-110f}, std::pair{1.0f, 0x1.555556p-120f}}) {
+    DenseMatrix<float> dense(40, 130);
+    for (std::size_t k = 0; k < dense.data.size(); k += 2) dense.data[k] = weight;
+    const PackedMatrix packed(dense.view(), 40, 130, PackedFormat::bitmap, PackedDType::bfloat16);
+    Operand<float> x(130, 40, 0), y(40, 40, 0);
+    for (float& value : x.data) value = element;
+    for_each_target([&] {
+      INFO("weight " << weight << ", element " << element << ", target " << simd_target());
+      packed_matmul(packed.view, x.view, y.view);
+      ExactSum<float> sum;
+      for (std::int64_t j = 0; j < 65; ++j) sum.add(weight, element);
+      for (const float value : y.data) {
+        if (&value >= y.data.data() + 40 * 40) break;
+        CHECK(within_bound(value, sum));
+      }
+    });
   }
 }
 
@@ -223,9 +250,12 @@ TEST_CASE("infinities and NaN in X reach no row that is decoded with a zero ther
     for (std::int64_t j = (i + 1) % 2; j < 300; j += 2) dense.at(i, j) = 1;
   }
   const std::string before = simd_target();
-  for (const float weight : {1.0f, inf}) {  // the first row is finite without X's, or is not
+  // The first row is finite without X's, or is not.
+  for (const auto& [weight, dtype] :
+       {std::pair{1.0f, PackedDType::float32}, std::pair{inf, PackedDType::float32},
+        std::pair{1.0f, PackedDType::bfloat16}, std::pair{inf, PackedDType::bfloat16}}) {
     dense.at(0, 1) = weight;
-    const PackedMatrix packed(dense.view(), 14, 300, PackedFormat::bitmap, PackedDType::float32);
+    const PackedMatrix packed(dense.view(), 14, 300, PackedFormat::bitmap, dtype);
     for (const std::string& target : supported_simd_targets()) {
       set_simd_target(target);
       for (const std::int64_t columns : {32, 40}) {  // read in place, and from a copy

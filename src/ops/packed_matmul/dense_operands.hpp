@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "ops/packed_matmul/aligned_floats.hpp"
@@ -38,6 +39,22 @@ std::vector<std::size_t> not_finite_columns(const PackedMatmulOperand& x,
 /// lanes[j], or in plain order without `lanes`.
 LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
                      std::int64_t width, const std::uint8_t* lanes);
+
+/// Some rows of X as floats: element (j, c) at data[j * row_stride + c * column_stride].
+struct BlockOfX {
+  const float* data;
+  std::int64_t row_stride, column_stride;
+};
+
+/// Rows of X in a BlockOfX, and of P's columns in a block of VectorsOfX.
+inline constexpr std::int64_t x_block_rows = 64;
+
+/// Calls put(j, rows, block) on all threads with each x_block_rows rows of columns
+/// [first, first + count) of X from row j on, not finite elements as zero. Returns the columns that
+/// have some.
+std::vector<std::size_t> load_blocks(
+    const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+    const std::function<void(std::int64_t j, std::int64_t rows, const BlockOfX& block)>& put);
 
 /// Rounds sums[r * width + c] into rows [begin, end) of columns [first, first + count) of Y.
 void store_sums(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,

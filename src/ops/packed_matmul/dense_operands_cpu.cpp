@@ -60,8 +60,7 @@ HWY_AFTER_NAMESPACE();
 namespace gossamer {
 namespace {
 
-/// Rows of X that are loaded together: a block of VectorsOfX.
-constexpr std::int64_t block_rows = 64;
+constexpr std::int64_t block_rows = x_block_rows;
 
 /// Elements that a task loads.
 constexpr std::int64_t elements_a_task = 16'384;
@@ -82,12 +81,6 @@ std::vector<Run> runs_of(const PackedMatmulOperand& x, std::size_t first, std::s
   }
   return runs;
 }
-
-/// Some rows of X as floats: element (j, c) at data[j * row_stride + c * column_stride].
-struct Block {
-  const float* data;
-  std::int64_t row_stride, column_stride;
-};
 
 /// Notes which columns hold an infinity or NaN in rows [begin, end).
 void note_not_finite(const PackedMatmulOperand& x, std::size_t first, std::int64_t begin,
@@ -111,11 +104,18 @@ std::vector<std::size_t> positions(const std::vector<std::uint8_t>& found, std::
   return columns;
 }
 
-/// Calls put(j, rows, block) with each block_rows rows of X from row j on. Returns the columns that
-/// hold infinities or NaN.
-template <class Put>
-std::vector<std::size_t> load_blocks(const PackedMatmulOperand& x, std::size_t first,
-                                     std::size_t count, Put&& put) {
+/// Floats for a kernel, all zero where some will not be written.
+AlignedFloats operand_floats(std::int64_t length, bool padded) {
+  AlignedFloats data = aligned_floats(length);
+  if (padded) std::fill(data.get(), data.get() + length, 0.0f);
+  return data;
+}
+
+}  // namespace
+
+std::vector<std::size_t> load_blocks(
+    const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+    const std::function<void(std::int64_t, std::int64_t, const BlockOfX&)>& put) {
   const auto load_finite = GOSSAMER_SIMD_FUNCTION(LoadFinite);
   const auto item = static_cast<std::int64_t>(item_size(x.dtype));
   const auto width = static_cast<std::int64_t>(count);
@@ -141,26 +141,17 @@ std::vector<std::size_t> load_blocks(const PackedMatmulOperand& x, std::size_t f
                                         static_cast<std::int64_t>(run.count), to, row_stride);
       }
       if (any) note_not_finite(x, first, j, j + rows, found);
-      put(j, rows, Block{elements.data(), row_stride, column_stride});
+      put(j, rows, BlockOfX{elements.data(), row_stride, column_stride});
     }
   });
   return positions(found, first);
 }
 
-/// Floats for a kernel, all zero where some will not be written.
-AlignedFloats operand_floats(std::int64_t length, bool padded) {
-  AlignedFloats data = aligned_floats(length);
-  if (padded) std::fill(data.get(), data.get() + length, 0.0f);
-  return data;
-}
-
-}  // namespace
-
 LoadedX load_rows(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
                   std::int64_t width) {
   const auto columns = static_cast<std::int64_t>(count);
   LoadedX loaded{operand_floats(x.rows * width, columns < width), {}};
-  const auto put = [&](std::int64_t j, std::int64_t rows, const Block& block) {
+  const auto put = [&](std::int64_t j, std::int64_t rows, const BlockOfX& block) {
     float* to = loaded.data.get() + j * width;
     for (std::int64_t r = 0; r < rows; ++r, to += width) {
       const float* from = block.data + r * block.row_stride;
@@ -193,7 +184,7 @@ std::vector<std::size_t> not_finite_columns(const PackedMatmulOperand& x,
   });
   if (!shown) return {};
   // Row 0 may show infinities of its own: X is looked at as fast as it is loaded.
-  return load_blocks(x, first, count, [](std::int64_t, std::int64_t, const Block&) {});
+  return load_blocks(x, first, count, [](std::int64_t, std::int64_t, const BlockOfX&) {});
 }
 
 LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
@@ -201,7 +192,7 @@ LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_
   const auto columns = static_cast<std::int64_t>(count);
   const std::int64_t length = (x.rows + block_rows - 1) / block_rows * block_rows;
   LoadedX loaded{operand_floats(length * width, columns < width || x.rows < length), {}};
-  const auto put = [&](std::int64_t j, std::int64_t rows, const Block& block) {
+  const auto put = [&](std::int64_t j, std::int64_t rows, const BlockOfX& block) {
     for (std::int64_t c = 0; c < columns; ++c) {
       float* to = loaded.data.get() + j * width + c * block_rows;
       const float* from = block.data + c * block.column_stride;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the kernel of a product, and splits the rows among threads.
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 
@@ -10,7 +11,9 @@
 #include "ops/packed_matmul/dense_operands.hpp"
 #include "ops/packed_matmul/packed_matmul.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
+#include "ops/packed_matmul/packed_matmul_tiles.hpp"
 #include "ops/packed_matmul/packed_matmul_tuning.hpp"
+#include "simd/targets.hpp"
 
 namespace gossamer {
 namespace {
@@ -83,15 +86,15 @@ std::int64_t row_at(const PackedView& packed, double share, std::int64_t tile) {
 
 /// Calls rows(begin, end, sums) for pieces of the rows on all threads, at most `rows_at_once` of
 /// them, and stores their sums. Pieces begin at multiples of `tile` rows, and sums have room for
-/// such a multiple.
+/// such a multiple; `rows_worth` are worth one.
 template <class Rows>
 void multiply_rows(const PackedMatmulOperands& op, std::size_t first, std::size_t count,
-                   std::int64_t width, std::int64_t rows_at_once, std::int64_t tile, Rows&& rows) {
+                   std::int64_t width, std::int64_t rows_at_once, std::int64_t tile,
+                   std::int64_t rows_worth, Rows&& rows) {
   const PackedView& packed = op.packed;
   const std::int64_t work = (packed.slots + packed.rows) * width;
   const std::int64_t threads = work < tuning::packed_serial_work ? 1 : num_threads();
-  const std::int64_t worth =
-      std::min(work / tuning::packed_piece_work, packed.rows / (tile * tuning::packed_piece_tiles));
+  const std::int64_t worth = std::min(work / tuning::packed_piece_work, packed.rows / rows_worth);
   const std::int64_t rounds =
       threads == 1
           ? 1
@@ -155,7 +158,7 @@ std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::s
   const VectorsOfX vectors{x.data.get(), width};
   const auto kernel = bitmap ? bitmap_rows : gap_rows;
   const std::int64_t rows_at_once = tuning::packed_sums_at_once / (width * widest_vector);
-  multiply_rows(op, first, count, width, rows_at_once, 1,
+  multiply_rows(op, first, count, width, rows_at_once, 1, tuning::packed_piece_tiles,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   kernel(packed, vectors, begin, end, sums);
                 });
@@ -176,6 +179,7 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
                         });
   } else {
     multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width, 1,
+                  tuning::packed_piece_tiles,
                   [&](std::int64_t begin, std::int64_t end, float* sums) {
                     columns_rows(packed, rows, begin, end, sums);
                   });
@@ -192,10 +196,29 @@ std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::si
   if (in_place == nullptr) loaded = load_rows(op.x, first, count, width);
   const RowsOfX x{in_place != nullptr ? in_place : loaded.data.get(), width};
   multiply_rows(op, first, count, width, tuning::packed_panel_sums / width, panel_tile_rows,
+                tuning::packed_piece_tiles * panel_tile_rows,
                 [&](std::int64_t begin, std::int64_t end, float* sums) {
                   panel_rows(op.packed, x, begin, end, sums);
                 });
   return in_place != nullptr ? not_finite_columns(op.x, op.y, first, count) : loaded.not_finite;
+}
+
+/// X as tiles, or as multiply_panels has it where tiles cannot hold it or P.
+std::vector<std::size_t> multiply_tiles(const PackedMatmulOperands& op, std::size_t first,
+                                        std::size_t count) {
+  if constexpr (GOSSAMER_HAS_AMX) {
+    const LoadedTiles x = load_tiles(op.packed, op.x, first, count);
+    std::atomic<bool> in_range = x.in_range;
+    if (in_range) {
+      multiply_rows(op, first, count, x.x.width, tuning::packed_tile_rows, tile_pair_rows,
+                    tuning::packed_tile_piece_rows,
+                    [&](std::int64_t begin, std::int64_t end, float* sums) {
+                      if (!tile_products(op.packed, x.x, begin, end, sums)) in_range = false;
+                    });
+    }
+    if (in_range) return x.not_finite;
+  }
+  return multiply_panels(op, first, count);
 }
 
 std::vector<std::size_t> multiply_vector_transposed(const PackedMatmulOperands& op) {
@@ -212,15 +235,19 @@ void packed_matmul_cpu(const PackedMatmulOperands& op) {
   const std::size_t columns = op.x.columns.size();
   const bool bitmap = op.packed.format == PackedFormat::bitmap;
   const std::size_t few = bitmap ? tuning::packed_expanded_columns : 1;
-  const bool panels = static_cast<double>(op.packed.slots) >=
-                      tuning::packed_panel_density * static_cast<double>(op.packed.rows) *
-                          static_cast<double>(op.packed.cols);
+  const double density =
+      static_cast<double>(op.packed.slots) /
+      (static_cast<double>(op.packed.rows) * static_cast<double>(op.packed.cols));
+  const bool panels = density >= tuning::packed_panel_density;
+  const bool tiles =
+      panels && simd::current_target() == simd::Target::amx && fits_tiles(op.packed.dtype);
   for (std::size_t first = 0; first < columns;) {
     const std::size_t left = columns - first;
     const std::size_t count = std::min<std::size_t>(left, tuning::packed_columns_at_once);
     const std::vector<std::size_t> not_finite =
         op.transpose && columns == 1   ? multiply_vector_transposed(op)
         : !op.transpose && left <= few ? multiply_vectors(op, first, count)
+        : !op.transpose && tiles       ? multiply_tiles(op, first, count)
         : !op.transpose && panels      ? multiply_panels(op, first, count)
                                        : multiply_columns(op, first, count);
     for (const std::size_t column : not_finite) multiply_walking(op, column);

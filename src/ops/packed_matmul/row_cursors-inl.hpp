@@ -45,11 +45,8 @@ class RowCursors {
   HWY_INLINE void expand_row(std::int64_t r, std::int64_t first, std::int64_t limit,
                              float* HWY_RESTRICT elements) {
 #if HWY_TARGET != HWY_SCALAR
-    // Whole vectors are read: the array's last rows go the other way.
-    if (packed_.format == PackedFormat::bitmap &&
-        row_offset(packed_, begin_ + r + 1) + float_lanes <= packed_.slots) {
-      const std::uint8_t* bits =
-          packed_.positions + (begin_ + r) * bitmap::row_bytes(packed_.cols) + first / 8;
+    if (reads_whole(r, float_lanes)) {
+      const std::uint8_t* bits = this->bits(r, first);
       const V* values = this->values(r);
       for (std::int64_t j = 0; j < limit - first; j += float_lanes) {
         std::uint32_t mask = 0;
@@ -57,9 +54,7 @@ class RowCursors {
         hn::StoreU(expand(load_values(values), mask), FloatTag(), elements + j);
         values += std::popcount(mask);
       }
-      __builtin_prefetch(bits + (limit - first) / 8, 0, 2);
-      cursors_[static_cast<std::size_t>(r)] = {values - static_cast<const V*>(packed_.values),
-                                               limit};
+      leave(r, values, limit);
       return;
     }
 #endif
@@ -68,6 +63,25 @@ class RowCursors {
     for (std::int64_t k = 0; k < slots.count; ++k) {
       elements[slots.columns[k] - first] = slots.values[k];
     }
+  }
+
+  /// Whether the r-th row is a bitmap's, and `count` values can be read from anywhere in it: the
+  /// array's last rows go another way.
+  HWY_INLINE bool reads_whole(std::int64_t r, std::int64_t count) const {
+    return packed_.format == PackedFormat::bitmap &&
+           row_offset(packed_, begin_ + r + 1) + count <= packed_.slots;
+  }
+
+  /// The bits of the r-th row of a bitmap from a column on.
+  HWY_INLINE const std::uint8_t* bits(std::int64_t r, std::int64_t column) const {
+    return packed_.positions + (begin_ + r) * bitmap::row_bytes(packed_.cols) + column / 8;
+  }
+
+  /// Leaves the r-th row of a bitmap at a column, whose values begin at `values`.
+  HWY_INLINE void leave(std::int64_t r, const V* values, std::int64_t column) {
+    __builtin_prefetch(bits(r, column), 0, 2);
+    cursors_[static_cast<std::size_t>(r)] = {values - static_cast<const V*>(packed_.values),
+                                             column};
   }
 
   /// Where the stored values of the r-th row go on.
