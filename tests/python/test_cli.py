@@ -17,8 +17,8 @@ from commands import invoke, refusal
 from gossamer.cli import machine, matrices, options
 from gossamer.cli.bench.bars import evaluate_bars, geometric_mean, geometric_means
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
-from gossamer.cli.bench.plots import _operation_label
 from gossamer.cli.bench.peers import open_libraries
+from gossamer.cli.bench.plots import _operation_label
 from gossamer.cli.timing import Effort, first_call, interleave
 from matplotlib.figure import Figure
 from scipy import sparse
