@@ -77,6 +77,14 @@ class Storage(ABC):
             self._slots = Slots(self.format, (self.rows, self.cols), **host)
         return self._slots
 
+    def kept_slots(self, identity: int) -> Selection | None:
+        """Return `Slots.kept`; the argument is ``id(self)``."""
+        return self.slots.kept
+
+    # It is a constant of what torch.compile records, which holds for this very matrix: the compiler
+    # looks at the identity before it runs what it recorded.
+    kept_slots._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
     @property
     def data(self) -> Any:
         """Values as an array of the framework."""
@@ -84,7 +92,7 @@ class Storage(ABC):
 
     def with_values(self, values: Any) -> Storage:
         """Return the same positions with other values of the framework, which it may track."""
-        kept = None if self.format == "dense" else kept_slots(self)
+        kept = None if self.format == "dense" else self.kept_slots(id(self))
         if kept is not None:
             values = self.arrays.select(values, kept)
         dtype, shape = self.arrays.dtype_name(values.dtype), (self.rows, self.cols)
@@ -188,15 +196,6 @@ def packed_parts(storage: Any) -> dict[str, Any]:
         "row_offsets": storage.row_offsets,
     }
     return parts if storage.scales is None else {**parts, "scales": storage.scales}
-
-
-def kept_slots(storage: Storage) -> Selection | None:
-    """Return `Slots.kept`."""
-    return storage.slots.kept
-
-
-# It is a constant of what torch.compile records.
-kept_slots._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def to_host(part: Any) -> Any:

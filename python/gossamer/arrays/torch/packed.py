@@ -9,7 +9,7 @@ registered beside this one under that device's dispatch key.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -51,9 +51,10 @@ Product = Callable[[torch.Tensor, bool, bool], torch.Tensor]
 DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def result_dtype(values: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
-    """Dtype of a packed product with an operand of that dtype."""
-    name = VALUE_TYPES[values.dtype]
+@cache
+def result_dtype(values: torch.dtype, dtype: torch.dtype) -> torch.dtype:
+    """Dtype of a product of packed values with an operand, both of these dtypes."""
+    name = VALUE_TYPES[values]
     return dtype if has_scales(name) else DTYPES[promote(name, NAMES[dtype])]
 
 
@@ -61,7 +62,7 @@ def _result(
     values: torch.Tensor, x: torch.Tensor, rows: int, cols: int, transpose: bool, swapped: bool
 ) -> torch.Tensor:
     shape = kernels.product_shape(x.shape, (rows, cols), transpose, swapped)
-    return x.new_empty(shape, dtype=result_dtype(values, x.dtype))
+    return x.new_empty(shape, dtype=result_dtype(values.dtype, x.dtype))
 
 
 def _cpu(
@@ -288,7 +289,7 @@ def device_matmul(
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
-    __slots__ = ("_device", "_host", "_result_dtypes", "positions", "row_offsets")
+    __slots__ = ("_device", "_host", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -303,7 +304,6 @@ class TensorStorage(Storage):
         super().__init__(format, dtype_name, shape, values, scales)
         self.positions = positions
         self.row_offsets = row_offsets
-        self._result_dtypes = {dtype: result_dtype(values, dtype) for dtype in DENSE_TYPES}
         self._host: PackedStorage | None = None
         self._device: tuple[int, DeviceMatrix] | None = None
 
@@ -370,6 +370,6 @@ class TensorStorage(Storage):
         if x.is_cuda:
             return device_product(self._on_device(), x, transpose, swapped)
         shape = kernels.product_shape(x.shape, (self.rows, self.cols), transpose, swapped)
-        y = x.new_empty(shape, dtype=self._result_dtypes[x.dtype])
+        y = x.new_empty(shape, dtype=result_dtype(self.values.dtype, x.dtype))
         _multiply(self.host.handle, x, y, transpose, swapped)
         return y
