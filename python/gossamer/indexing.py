@@ -61,7 +61,9 @@ def _flat(key: Any, axis: int, name: str) -> Any:
 def _picked(key: Any, length: int, axis: str) -> int | Picked:
     """Rows or columns that an index, a slice, or an array of integers or booleans names."""
     if isinstance(key, slice):
-        return key.indices(length)
+        start, stop, step = key.indices(length)
+        # Steps beyond the axis take its first element, like those to its end, which are no big ints.
+        return start, stop, max(-length - 1, min(step, length + 1))
     adapter = adapter_of(key)
     if isinstance(key, list | range) or (adapter is not None and key.ndim > 0):
         if adapter is not None and adapter.is_tracing():

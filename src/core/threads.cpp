@@ -73,8 +73,9 @@ class ThreadPool {
     const std::uint64_t shares = std::min<std::uint64_t>(threads, tickets_.size());
     task_.store(task, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
-    count_.store(static_cast<std::uint32_t>(count), std::memory_order_relaxed);
-    shares_.store(shares, std::memory_order_relaxed);
+    // Who reads these knows that the tickets before are void.
+    count_.store(static_cast<std::uint32_t>(count), std::memory_order_release);
+    shares_.store(shares, std::memory_order_release);
     done_.store(0, std::memory_order_relaxed);
     helpers_.store(threads - 1, std::memory_order_relaxed);
     error_ = nullptr;
@@ -133,8 +134,8 @@ class ThreadPool {
       if ((ticket >> 32) & 1) return;
       auto* const task = task_.load(std::memory_order_relaxed);
       void* const context = context_.load(std::memory_order_relaxed);
-      const std::uint32_t count = count_.load(std::memory_order_relaxed);
-      const std::uint64_t shares = shares_.load(std::memory_order_relaxed);
+      const std::uint32_t count = count_.load(std::memory_order_acquire);
+      const std::uint64_t shares = shares_.load(std::memory_order_acquire);
       const std::uint32_t next = static_cast<std::uint32_t>(ticket);
       if (next >= begin_of(share + 1, count, shares)) return;
       if (!next_ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,

@@ -313,7 +313,9 @@ void check_selection(const BatteryMatrix& m) {
   for (const IndexRange& columns :
        {IndexRange{0, m.cols, 1}, IndexRange{m.cols / 3, m.cols - m.cols / 4, 1},
         IndexRange{m.cols / 5, m.cols, 3}, IndexRange{m.cols - 1, -1, -1},
-        IndexRange{m.cols / 2, m.cols / 7, -2}, IndexRange{m.cols / 2, m.cols / 3, 1}}) {
+        IndexRange{m.cols / 2, m.cols / 7, -2}, IndexRange{m.cols / 2, m.cols / 3, 1},
+        IndexRange{0, m.cols, std::int64_t{1} << 32},
+        IndexRange{m.cols - 1, -1, -(std::int64_t{1} << 32) - 1}}) {
     if (columns.begin < 0 || (columns.step < 0 && columns.begin >= m.cols)) continue;
     INFO("columns " << columns.begin << " to " << columns.end << " by " << columns.step);
     Positions<I> kept(m.rows, 0);

@@ -64,6 +64,15 @@ def test_slices(name, format):
             np.testing.assert_allclose(part.todense(), expected(D, (rows, cols)), rtol=1e-13)
 
 
+@pytest.mark.parametrize("step", [2**32, 2**32 + 1, -(2**32) - 1, 2**70, -(2**70)])
+@every_format
+def test_steps_beyond_any_index(format, step):
+    A = build(named("banded"), np.float64, format)
+    D = A.todense()
+    np.testing.assert_array_equal(A[::step].todense(), D[::step])
+    np.testing.assert_array_equal(A[:, 2::step].todense(), D[:, 2::step])
+
+
 def test_consecutive_rows_share_the_values():
     A = build(named("banded"), np.float64)
     assert np.shares_memory(A[10:20].data, A.data)

@@ -79,8 +79,10 @@ void matmul_cpu(const MatmulOperands& op) {
   if (pattern.rows == 0 || columns == 0) return;
   const auto rows = GOSSAMER_SIMD_FUNCTION(MatmulRows);
   const std::int64_t cost = pattern.nnz + pattern.rows;
+  const std::int64_t serial =
+      columns == 1 ? tuning::matmul_serial_vector_work : tuning::matmul_serial_work / columns;
   std::int64_t pieces = 1;
-  if (num_threads() > 1 && cost >= tuning::matmul_serial_work / columns) {
+  if (num_threads() > 1 && cost >= serial) {
     pieces = num_threads() * tuning::matmul_pieces_per_thread;
   }
   if (columns > tuning::matmul_single_pass_columns) {

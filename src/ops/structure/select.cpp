@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Some rows or columns of a pattern, in one pass over what is kept.
 #include <algorithm>
+#include <cstdlib>
 #include <type_traits>
 
 #include "core/message.hpp"
@@ -24,9 +25,12 @@ class ColumnNumbers {
   explicit ColumnNumbers(const IndexRange& range)
       : begin_(static_cast<I>(range.begin)),
         backwards_(range.step < 0),
-        stride_(static_cast<U>(backwards_ ? -range.step : range.step)),
         extent_(static_cast<U>(std::max<std::int64_t>(
-            0, backwards_ ? range.begin - range.end : range.end - range.begin))) {}
+            0, backwards_ ? range.begin - range.end : range.end - range.begin))) {
+    // A step beyond the range, which I may not hold, leaves its first column like one to its end.
+    const std::int64_t longest = std::max<std::int64_t>(1, static_cast<std::int64_t>(extent_));
+    stride_ = static_cast<U>(std::abs(std::clamp(range.step, -longest, longest)));
+  }
 
   bool backwards() const { return backwards_; }
 
@@ -45,7 +49,7 @@ class ColumnNumbers {
  private:
   I begin_;
   bool backwards_;
-  U stride_, extent_;
+  U extent_, stride_;
 };
 
 void check_range(const CsrPattern& pattern, const IndexRange& range) {

@@ -5,7 +5,8 @@
 // brings pairs, by the copy engine, another one X, and eight warps expand a tile each into A
 // fragments, which wgmma multiplies by X in shared memory. At the end of its rows warps that have
 // the same tiles of both teams add up, half of the vectors each. Of blocks that share rows the one
-// that has their first columns adds up, in the order of the columns.
+// that has their first columns adds up, or, where they share whole units, up to four of them a part
+// each, in the order of the columns.
 #include <algorithm>
 
 #include "cuda/async_copy.cuh"
