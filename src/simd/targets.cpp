@@ -5,8 +5,6 @@
 
 #if GOSSAMER_HAS_AMX
 #include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 #include <array>
@@ -41,16 +39,13 @@ constexpr bool is_compiled(Target target) {
   return false;
 }
 
-/// Whether the processor multiplies bfloat16 tiles and the system lets this process: it keeps their
-/// registers only for those that asked, which this does.
-bool tiles_are_permitted() {
+/// Whether the processor multiplies bfloat16 tiles.
+bool has_tiles() {
 #if GOSSAMER_HAS_AMX
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
   const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
-  if ((d & amx_bf16) == 0 || (d & amx_tile) == 0) return false;
-  constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM of Linux 5.16
-  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  return (d & amx_bf16) != 0 && (d & amx_tile) != 0;
 #else
   return false;
 #endif
@@ -72,7 +67,7 @@ bool runs_here(Target target) {
       __builtin_cpu_supports("gfni");
   switch (target) {
     case Target::amx:
-      return avx3_dl && tiles_are_permitted();
+      return avx3_dl && has_tiles();
     case Target::avx3_dl:
       return avx3_dl;
     case Target::avx3:

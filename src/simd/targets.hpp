@@ -21,8 +21,11 @@
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
 #endif
 
-// Tiles are asked of Linux, and multiply what avx3_dl has expanded.
-#if defined(__x86_64__) && defined(__linux__) && !defined(GOSSAMER_SANITIZED)
+#include <hwy/detect_targets.h>  // reads the above
+
+// Tiles are asked of Linux and multiply what avx3_dl has expanded, if the compiler knows them.
+#if defined(__x86_64__) && defined(__linux__) && (HWY_TARGETS & HWY_AVX3_DL) && \
+    (HWY_COMPILER_GCC_ACTUAL >= 1100 || HWY_COMPILER_CLANG >= 1200)
 #define GOSSAMER_HAS_AMX 1
 #else
 #define GOSSAMER_HAS_AMX 0
@@ -31,7 +34,7 @@
 namespace gossamer::simd {
 
 /// Compiled code paths, best first. `amx` is avx3_dl with products of bfloat16 tiles, where these
-/// pay; `portable` is Highway's scalar or baseline path.
+/// pay and the system permits them; `portable` is Highway's scalar or baseline path.
 enum class Target : int { amx, avx3_dl, avx3, avx2, portable };
 
 /// The path that kernels take now.

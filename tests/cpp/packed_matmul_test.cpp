@@ -13,6 +13,7 @@
 #include "gossamer/errors.hpp"
 #include "gossamer/simd.hpp"
 #include "gossamer/threads.hpp"
+#include "guarded_bytes.hpp"
 #include "packed_matrix.hpp"
 
 namespace gossamer::testing {
@@ -198,6 +199,57 @@ TEST_CASE("many columns of X meet values that bfloat16 tiles would take for zero
     });
   }
 }
+
+TEST_CASE("one value out of the range of bfloat16 tiles reaches no other row") {
+  // Many more rows than tiles take at once, so that some are left when it is met.
+  DenseMatrix<float> dense(1500, 130);
+  std::mt19937 random(4);
+  for (float& x : dense.data) x = random() % 2 == 0 ? static_cast<float>(random() % 100) : 0.0f;
+  for (const std::int64_t row : {0, 700, 1499}) {
+    const float before = std::exchange(dense.at(row, 5), 0x1p-100f);
+    const PackedMatrix packed(dense.view(), 1500, 130, PackedFormat::bitmap, PackedDType::bfloat16);
+    for_each_target([&] { check_product<float>(packed, dense, 32, false); });
+    dense.at(row, 5) = before;
+  }
+}
+
+#if GOSSAMER_HAS_GUARD_PAGES
+TEST_CASE("many columns of X read nothing beyond a packed array") {
+  // The last block of 64 columns needs both, or one, of a row's last two words of a bitmap; the
+  // last row is full, half full or empty.
+  for (const std::int64_t cols : {20, 300, 323}) {
+    for (const unsigned last_row : {1u, 2u, 100'000u}) {
+      DenseMatrix<float> dense(37, cols);
+      std::mt19937 random(6);
+      for (std::int64_t i = 0; i < 37; ++i) {
+        for (std::int64_t j = 0; j < cols; ++j) {
+          if (random() % (i == 36 ? last_row : 2) == 0) {
+            dense.at(i, j) = 1 + static_cast<float>(random() % 100);
+          }
+        }
+      }
+      for (const PackedFormat format : packed_formats) {
+        for (const PackedDType dtype : packed_dtypes) {
+          PackedMatrix packed(dense.view(), 37, cols, format, dtype);
+          DenseMatrix<float> unpacked(37, cols);
+          unpack(packed.view, unpacked.view());
+          const GuardedBytes values(packed.values.data(), packed.values.size());
+          const GuardedBytes positions(packed.positions.data(), packed.positions.size());
+          const GuardedBytes row_offsets(packed.row_offsets.data(),
+                                         packed.row_offsets.size() * sizeof(std::int32_t));
+          const GuardedBytes scales(packed.scales.data(), packed.scales.size() * sizeof(float));
+          packed.view.values = values.data();
+          packed.view.positions = static_cast<const std::uint8_t*>(positions.data());
+          packed.view.row_offsets = row_offsets.data();
+          if (has_scales(dtype)) packed.view.scales = static_cast<const float*>(scales.data());
+          INFO("columns of P " << cols);
+          for_each_target([&] { check_product<float>(packed, unpacked, 32, false); });
+        }
+      }
+    }
+  }
+}
+#endif
 
 TEST_CASE("infinities and NaN in X reach exactly the rows that store their column") {
   // Row 0 stores column 1, row 1 stores column 280 behind fillers, row 2 an infinity, row 3

@@ -203,20 +203,25 @@ std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::si
   return in_place != nullptr ? not_finite_columns(op.x, op.y, first, count) : loaded.not_finite;
 }
 
-/// X as tiles, or as multiply_panels has it where tiles cannot hold it or P.
+/// X as tiles, or as multiply_panels has it where tiles cannot hold it or P, or the system refuses
+/// them.
 std::vector<std::size_t> multiply_tiles(const PackedMatmulOperands& op, std::size_t first,
                                         std::size_t count) {
   if constexpr (GOSSAMER_HAS_AMX) {
-    const LoadedTiles x = load_tiles(op.packed, op.x, first, count);
-    std::atomic<bool> in_range = x.in_range;
-    if (in_range) {
-      multiply_rows(op, first, count, x.x.width, tuning::packed_tile_rows, tile_pair_rows,
-                    tuning::packed_tile_piece_rows,
-                    [&](std::int64_t begin, std::int64_t end, float* sums) {
-                      if (!tile_products(op.packed, x.x, begin, end, sums)) in_range = false;
-                    });
+    if (tiles_are_permitted()) {
+      const LoadedTiles x = load_tiles(op.packed, op.x, first, count);
+      std::atomic<bool> in_range = x.in_range;
+      if (in_range) {
+        multiply_rows(op, first, count, x.x.width, tuning::packed_tile_rows, tile_pair_rows,
+                      tuning::packed_tile_piece_rows,
+                      [&](std::int64_t begin, std::int64_t end, float* sums) {
+                        // Panels write all of Y again.
+                        if (!in_range.load(std::memory_order_relaxed)) return;
+                        if (!tile_products(op.packed, x.x, begin, end, sums)) in_range = false;
+                      });
+      }
+      if (in_range) return x.not_finite;
     }
-    if (in_range) return x.not_finite;
   }
   return multiply_panels(op, first, count);
 }

@@ -19,6 +19,10 @@ inline constexpr std::int64_t step_columns = 32;
 /// Elements of a tile.
 inline constexpr std::int64_t tile_words = 512;
 
+/// Whether the system lets this process use tile registers, which the first call asks for. The
+/// process keeps the permission, and from then on needs larger alternate signal stacks.
+bool tiles_are_permitted();
+
 /// X split into bfloat16 parts that add up to it, in tiles of `step_columns` of its rows by 16 of
 /// its columns: within a tile the two of each column in rows 2i and 2i + 1 lie side by side. Each
 /// 64 rows are in the order in which P's columns are expanded.

@@ -13,6 +13,11 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#if GOSSAMER_HAS_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -394,10 +399,14 @@ bool SplitBlock(const float* rows, const std::uint8_t* order, const TilesOfX& x,
 HWY_POP_ATTRIBUTES
 #endif
 
-#if HWY_ONCE
+#if HWY_ONCE && GOSSAMER_HAS_AMX
 namespace gossamer {
 
-#if GOSSAMER_HAS_AMX
+bool tiles_are_permitted() {
+  constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM of Linux 5.16
+  static const bool permitted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  return permitted;
+}
 
 LoadedTiles load_tiles(const PackedView& packed, const PackedMatmulOperand& x, std::size_t first,
                        std::size_t count) {
@@ -431,8 +440,6 @@ bool tile_products(const PackedView& packed, const TilesOfX& x, std::int64_t beg
                    std::int64_t end, float* sums) {
   return N_AVX3_DL::TileProducts(packed, x, begin, end, sums);
 }
-
-#endif
 
 }  // namespace gossamer
 #endif  // HWY_ONCE
