@@ -117,8 +117,10 @@ def _to_packed(parts: tuple[Any, Any, Any], shape: tuple[int, int], arrays: Adap
         _remember(key, given, array)
         return array
     copies, array_of_alias = found
-    if array_of_alias is not None and arrays.is_alias(array_of_alias.data, given[0]):
-        return array_of_alias
+    if array_of_alias is not None:
+        if arrays.is_alias(array_of_alias.data, given[0]):
+            return array_of_alias
+        _keep(key, given[0], copies, shape, arrays)  # the memory before is not ours to keep
     stored = tuple(part if copy is None else copy for part, copy in zip(given, copies, strict=True))
     return _over(stored, shape, arrays)
 
@@ -143,11 +145,22 @@ def _remember(key: tuple[int, ...], given: tuple[Any, ...], array: PackedArray) 
         None if arrays.is_frozen(deltas) else stored["positions"],
         None if arrays.is_frozen(row_indices) else stored["row_offsets"],
     )
-    alias = arrays.alias(values)
-    kept = None if alias is None else _over((alias, *copies[1:]), array.shape, arrays)
-    _validated[key] = copies, kept
+    _keep(key, values, copies, array.shape, arrays)
     for part in given:
         weakref.finalize(part, _validated.pop, key, None).atexit = False
+
+
+def _keep(
+    key: tuple[int, ...],
+    values: Any,
+    copies: tuple[Any, Any, Any],
+    shape: tuple[int, int],
+    arrays: Adapter,
+) -> None:
+    """Note the copies, and the array over an alias of the values if one can be had."""
+    alias = arrays.alias(values)
+    kept = None if alias is None else _over((alias, *copies[1:]), shape, arrays)
+    _validated[key] = copies, kept
 
 
 __getattr__ = suggests(__name__, ("compress", "multiply", "parts", "to_packed"))

@@ -16,6 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from gossamer import macko, nn  # noqa: E402
+from gossamer.cuda.packed import Parts  # noqa: E402
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STORED = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
@@ -300,6 +301,7 @@ def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
         nbytes = 0
 
         def __init__(self, *parts):
+            self.stand_in = Parts(*[part if part is None else part[:0] for part in parts[:4]])
             made.append(self)
             time.sleep(0.01)  # for the others to come in
 
@@ -319,6 +321,30 @@ def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
             used = set(pool.map(layer._product_on_device, [x] * threads))
             assert used == set(made[:1]) == {layer._laid_out}
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("drops", "part"), [(False, "values"), (False, "scales"), (True, "scales")]
+)
+def test_on_a_gpu_a_layer_watches_what_its_gradient_reads(monkeypatch, drops, part):
+    """The engine there is stood in for; it keeps the packed arrays, or the layer gives them up."""
+
+    class Matrix:
+        def __init__(self, *parts):
+            self.stand_in = Parts(*[part[:0] for part in parts[:3]], parts[3])
+
+        def drop_packed(self):
+            return drops
+
+    layers = sys.modules[nn.PackedLinear.__module__]
+    monkeypatch.setattr(layers, "new_device_matrix", Matrix)
+    monkeypatch.setattr(layers, "device_product", lambda matrix, x, *_, **options: x[:48].clone())
+    layer = nn.PackedLinear.from_linear(linear(48, 70), dtype="int8")
+    y = layer._product_on_device(operand(70).requires_grad_())
+    assert (layer._laid_out is not None) == drops
+    getattr(layer, part).mul_(2)
+    with pytest.raises(RuntimeError, match="written to after a product"):
+        y.sum().backward()
 
 
 def test_casts_leave_scales_and_bytes_alone():
@@ -446,21 +472,67 @@ def test_macko_parts_are_described_once_and_followed():
     values.mul_(2)
     torch.testing.assert_close(gossamer.macko.multiply(compressed, x), first @ x)
     torch.testing.assert_close(first @ x, 2 * W @ x)
+    before = weakref.ref(gossamer.macko.to_packed(compressed))
+    del first
     values.data = 3 * values  # as Module.to does it
     torch.testing.assert_close(gossamer.macko.multiply(compressed, x), 6 * W @ x)
+    gc.collect()
+    assert before() is None
+    assert gossamer.macko.to_packed(compressed) is gossamer.macko.to_packed(compressed)
     values.requires_grad_()
     gossamer.macko.multiply(compressed, x).sum().backward()
     assert values.grad is not None
     alive = weakref.ref(values)
-    del values, compressed, first
+    del values, compressed
     gc.collect()
     assert alive() is None
 
 
-def test_a_write_between_product_and_gradient_is_an_error():
-    P, x = gossamer.compress(weight(), "bitmap"), operand(70).requires_grad_()
-    layer = gossamer.nn.PackedLinear(gossamer.compress(weight(), "bitmap"))
-    for product, values in ((P @ x, P.data), (layer(x), layer.values)):
-        values.mul_(2)
+@pytest.mark.parametrize("part", ["values", "positions", "row_offsets", "scales"])
+def test_a_write_between_product_and_gradient_is_an_error(part):
+    x = operand(70).requires_grad_()
+    P = gossamer.compress(weight(), "bitmap", "int8")
+    layer = nn.PackedLinear(gossamer.compress(weight(), "bitmap", "int8"))
+    for product, written in ((P @ x, P._storage.parts()[part]), (layer(x), getattr(layer, part))):
+        written.mul_(2)
         with pytest.raises(RuntimeError, match="written to after a product"):
             product.sum().backward()
+
+
+def test_memory_that_moves_under_a_tensor_is_followed():
+    W, x = weight(), operand(70)
+    P, layer = gossamer.compress(W, "bitmap"), nn.PackedLinear(gossamer.compress(W, "bitmap"))
+    for values, product in ((P.data, lambda: P @ x), (layer.values, lambda: layer(x))):
+        torch.testing.assert_close(product(), W @ x)
+        values.data = 3 * values
+        torch.testing.assert_close(product(), 3 * W @ x)
+    storages = P._storage, layer._matrix[0]
+    before = [storage.host for storage in storages]
+    layer.share_memory()
+    for part in P._storage.parts().values():
+        part.share_memory_()
+    for product in (lambda: P @ x, lambda: layer(x)):
+        torch.testing.assert_close(product(), 3 * W @ x)
+    after = P._storage.host, layer._matrix[0].host
+    assert all(new is not old for new, old in zip(after, before, strict=True))
+
+
+def test_a_layer_that_moved_keeps_nothing_of_before():
+    layer = nn.PackedLinear.from_linear(linear(48, 70))
+    layer(operand(70))
+    before = weakref.ref(layer.values)
+    layer.half()
+    gc.collect()
+    assert before() is None
+
+
+def test_a_layer_takes_strided_values_and_a_bias_of_more_axes():
+    W, x = weight(), operand(70)
+    layer = nn.PackedLinear(gossamer.compress(W, "bitmap"), torch.zeros(48))
+    strided = torch.stack([3 * layer.values, layer.values], 1)[:, 0]
+    y = torch.func.functional_call(layer, {"values": strided}, (x,))
+    torch.testing.assert_close(y, 3 * W @ x)
+    bias = operand(3, 48)
+    torch.testing.assert_close(
+        torch.func.functional_call(layer, {"bias": bias}, (x,)), W @ x + bias
+    )

@@ -149,6 +149,11 @@ class DeviceMatrix:
         self.rows, self.cols = shape
         self.device = memory.device(parts.values)
         self.scales = parts.scales
+        # Arrays without elements that stand for the packed ones, also in registered operations.
+        values, positions, row_offsets = (
+            memory.empty((0,), memory.dtype_name(part), self.device) for part in parts[:3]
+        )
+        self.stand_in = Parts(values, positions, row_offsets, parts.scales)
         _refuse_capture(memory.stream(self.device))
         slots = _slots(memory, parts)
         self._packed = handle(memory, format, dtype, shape, parts, slots)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..arrays.torch import adapter
-from ..arrays.torch.cuda import device_product, new_device_matrix, stand_for
+from ..arrays.torch.cuda import device_product, new_device_matrix
 from ..arrays.torch.library import has_gradient, runs_eagerly
 from ..arrays.torch.packed import (
     DENSE_TYPES,
@@ -163,12 +163,14 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             # The registered operation would come to the same, in several times the time.
             values, scales = self._buffers["values"], self._buffers["scales"]
             fixed = values, scales, bias
-            if x.dtype in DENSE_TYPES and runs_eagerly((x, *fixed)) and not has_gradient(fixed):
+            is_direct = x.dtype in DENSE_TYPES and values.is_contiguous()
+            if is_direct and runs_eagerly((x, *fixed)) and not has_gradient(fixed):
                 if x.is_cuda:
                     return self._product_on_device(x, bias)
                 if x.is_cpu:
                     host: TensorStorage = self._matrix_of(_host_matrix)
-                    return fixed_product(x, host.product, host.matmul, values, False, True, bias)
+                    reads = host.reads
+                    return fixed_product(x, host.product, host.matmul, reads, False, True, bias)
         y = packed_matmul(
             self.values,
             self.positions,
@@ -198,12 +200,20 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def _product_on_device(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Product on a GPU, after which the packed arrays are given up if they can be."""
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
-        multiply = partial(device_product, matrix, lays_out_for=PROMPT_VECTORS)
-        y = fixed_product(x, multiply, partial(device_matmul, matrix), None, False, True, bias)
-        if self._buffers["row_offsets"].numel():
-            with _exchange:
-                self._give_up_packed(matrix)
-        return y
+
+        def multiply(x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
+            y = device_product(matrix, x, transpose, swapped, lays_out_for=PROMPT_VECTORS)
+            if self._buffers["row_offsets"].numel():
+                with _exchange:
+                    self._give_up_packed(matrix)
+            return y
+
+        again = partial(device_matmul, matrix, self._reads)
+        return fixed_product(x, multiply, again, self._reads, False, True, bias)
+
+    def _reads(self) -> list[torch.Tensor]:
+        """Buffers that products read; where packed arrays were given up these are empty."""
+        return [part for part in self._buffers.values() if part is not None]
 
     def _give_up_packed(self, matrix: DeviceMatrix) -> None:
         """Let a laid out matrix stand for the buffers that it was made of, if it can."""
@@ -211,12 +221,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if made is None or made[0] is not matrix or made[1] is not buffers["values"]:
             return
         if buffers["row_offsets"].numel() and matrix.drop_packed():
-            empty = {
-                name: part if part is None else part[:0].clone() for name, part in buffers.items()
-            }
-            stand_for(matrix, empty["values"])
-            self._matrix = matrix, empty["values"]
-            self._buffers = empty | {"scales": buffers["scales"]}
+            self._matrix = matrix, matrix.stand_in.values
+            self._buffers = matrix.stand_in._asdict()
 
     def _packed_buffers(self) -> dict[str, Any]:
         """The buffers with all packed arrays in them, made anew where they were given up."""
@@ -237,6 +243,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         self._buffers = {}
         try:
             super()._apply(fn, recurse)
+            if moved is not kept:
+                self._matrix = None  # which may keep the arrays before alive
             kept = moved
         finally:
             self._buffers = kept

@@ -109,7 +109,8 @@ memory = TorchMemory()
 _matrices: dict[tuple[int, ...], tuple[StorageWeakRef, int, DeviceMatrix]] = {}
 
 
-#: Matrices whose packed arrays were given up, by the storage of the tensor that stands for them.
+#: Matrices by the storage of the values of their `stand_in`, which they keep: so no other tensor
+#: has its address while they live.
 _standing_for: WeakValueDictionary[int, DeviceMatrix] = WeakValueDictionary()
 
 
@@ -124,21 +125,9 @@ def new_device_matrix(
 ) -> DeviceMatrix:
     """Return what products on a GPU need of a packed matrix, for an owner that keeps it."""
     parts = Parts(values, positions, row_offsets, scales)
-    return DeviceMatrix(memory, format, _VALUE_TYPES[values.dtype], (rows, cols), parts)
-
-
-def stand_for(matrix: DeviceMatrix, values: torch.Tensor) -> None:
-    """Let an empty tensor stand for the values of a matrix, as long as the owner keeps that."""
-    _standing_for[values.untyped_storage()._cdata] = matrix
-
-
-def stand_in(matrix: DeviceMatrix) -> Parts:
-    """Return empty arrays that stand for a matrix in the registered operation, for one call."""
-    device = _device(matrix.device)
-    values = torch.empty(0, dtype=_DTYPES[matrix.dtype], device=device)
-    stand_for(matrix, values)
-    positions = torch.empty(0, dtype=torch.uint8, device=device)
-    return Parts(values, positions, positions, matrix.scales)
+    matrix = DeviceMatrix(memory, format, _VALUE_TYPES[values.dtype], (rows, cols), parts)
+    _standing_for[matrix.stand_in.values.untyped_storage()._cdata] = matrix
+    return matrix
 
 
 def version_of(values: torch.Tensor) -> int:

@@ -8,7 +8,7 @@ registered beside this one under that device's dispatch key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from ...structure import Pattern
 from .. import kernels
 from ..adapter import Adapter
 from .adapter import adapter
-from .cuda import device_matrix, device_product, memory, stand_in, version_of
+from .cuda import device_matrix, device_product, memory, version_of
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
 from .library import Operation, runs_eagerly
@@ -46,6 +46,9 @@ VALUE_TYPES = {
 
 #: A product with x; then whether the matrix is transposed, and whether x and the result are.
 Product = Callable[[torch.Tensor, bool, bool], torch.Tensor]
+
+#: The arrays that a product reads.
+Reads = Callable[[], Iterable[torch.Tensor]]
 
 #: Types of the dense operand.
 DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -216,25 +219,31 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
         x: torch.Tensor,
         multiply: Product,
         matmul: Product,
-        values: torch.Tensor | None,
+        reads: Reads,
         transpose: bool,
         swapped: bool,
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        version = None if values is None else version_of(values)
-        ctx.product = matmul, x.dtype, not transpose, swapped, values, version
-        return _add_bias(multiply(x, transpose, swapped), bias)
+        y = _add_bias(multiply(x, transpose, swapped), bias)
+        # The product may be what gives arrays up, so only now is it known which are read again.
+        read = tuple(reads())
+        ctx.product = matmul, x.dtype, not transpose, swapped, read, _versions(read)
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        matmul, dtype, transpose, swapped, values, version = ctx.product
-        if values is not None and version_of(values) != version:
+        matmul, dtype, transpose, swapped, read, versions = ctx.product
+        if _versions(read) != versions:
             raise RuntimeError(
-                "the values of a packed matrix were written to after a product whose gradient is "
+                "the arrays of a packed matrix were written to after a product whose gradient is "
                 "asked for; call backward() before"
             )
         by_x = matmul(gradient, transpose, swapped).to(dtype)
         return by_x, *[None] * 6
+
+
+def _versions(parts: tuple[torch.Tensor, ...]) -> tuple[int, ...]:
+    return tuple([version_of(part) for part in parts])
 
 
 # Function.apply, without the look at torch.func that the callers have had.
@@ -245,7 +254,7 @@ def fixed_product(
     x: torch.Tensor,
     multiply: Product,
     matmul: Product,
-    values: torch.Tensor | None,
+    reads: Reads,
     transpose: bool,
     swapped: bool,
     bias: torch.Tensor | None = None,
@@ -256,11 +265,12 @@ def fixed_product(
     ----------
     multiply, matmul
         Called with x and the flags: compute it of a plain tensor, and of every other one.
-    values
-        `backward` fails if they were written to; None if no write reaches the matrix.
+    reads
+        Called after the product: the arrays that its gradient reads, so that `backward` fails if
+        one was written to meanwhile.
     """
     if x.requires_grad and torch.is_grad_enabled():
-        y: torch.Tensor = _fixed_product(x, multiply, matmul, values, transpose, swapped, bias)
+        y: torch.Tensor = _fixed_product(x, multiply, matmul, reads, transpose, swapped, bias)
         return y
     return _add_bias(multiply(x, transpose, swapped), bias)
 
@@ -271,19 +281,33 @@ def plus_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
 
 
 def _add_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Compute `plus_bias` in y itself, a product of ours that nothing follows yet."""
-    return y if bias is None else y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
+    """Compute `plus_bias`, in y itself, a product of ours that nothing follows yet, if it fits."""
+    if bias is None or bias.ndim > 1:
+        return plus_bias(y, bias)
+    return y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 def device_matmul(
-    matrix: DeviceMatrix, x: torch.Tensor, transpose: bool, swapped: bool
+    matrix: DeviceMatrix, reads: Reads, x: torch.Tensor, transpose: bool, swapped: bool
 ) -> torch.Tensor:
     """P X or Pᵀ X on a GPU, differentiable by x whatever looks at that."""
     if runs_eagerly((x,)):
-        multiply, again = partial(device_product, matrix), partial(device_matmul, matrix)
-        return fixed_product(x, multiply, again, None, transpose, swapped)
-    parts = stand_in(matrix)
-    return packed_matmul(*parts, x, matrix.format, matrix.rows, matrix.cols, transpose, swapped)
+        multiply, again = partial(device_product, matrix), partial(device_matmul, matrix, reads)
+        return fixed_product(x, multiply, again, reads, transpose, swapped)
+    return packed_matmul(
+        *matrix.stand_in, x, matrix.format, matrix.rows, matrix.cols, transpose, swapped
+    )
+
+
+def _places(
+    values: torch.Tensor,
+    positions: torch.Tensor,
+    row_offsets: torch.Tensor,
+    scales: torch.Tensor | None,
+) -> tuple[int, ...]:
+    """Addresses of the parts of a packed matrix."""
+    kept = 0 if scales is None else scales.data_ptr()
+    return values.data_ptr(), positions.data_ptr(), row_offsets.data_ptr(), kept
 
 
 class TensorStorage(Storage):
@@ -304,8 +328,8 @@ class TensorStorage(Storage):
         super().__init__(format, dtype_name, shape, values, scales)
         self.positions = positions
         self.row_offsets = row_offsets
-        self._host: PackedStorage | None = None
-        self._device: tuple[int, DeviceMatrix] | None = None
+        self._host: tuple[tuple[int, ...], PackedStorage] | None = None
+        self._device: tuple[tuple[int, ...], DeviceMatrix] | None = None
 
     @property
     def arrays(self) -> Adapter:
@@ -314,11 +338,18 @@ class TensorStorage(Storage):
     @property
     def host(self) -> PackedStorage:
         """The same matrix over NumPy arrays."""
-        if self._host is None:
+        # A tensor's memory may move under it: share_memory_(), an assignment to its `data`.
+        places = _places(self.values, self.positions, self.row_offsets, self.scales)
+        if self._host is None or self._host[0] != places:
             parts = {name: to_numpy(part) for name, part in self.parts().items()}
             shape = self.rows, self.cols
-            self._host = PackedStorage(self.format, self.dtype_name, shape, **parts)
-        return self._host
+            host = PackedStorage(self.format, self.dtype_name, shape, **parts)
+            self._host = places, host
+        return self._host[1]
+
+    def reads(self) -> Iterable[torch.Tensor]:
+        """Arrays that products read."""
+        return self.parts().values()
 
     def parts(self) -> dict[str, Any]:
         return packed_parts(self)
@@ -335,12 +366,11 @@ class TensorStorage(Storage):
 
     def _on_device(self) -> DeviceMatrix:
         """What products on a GPU need of the matrix, anew after a write to its values."""
-        version = version_of(self.values)
-        if self._device is None or self._device[0] != version:
-            shape = self.rows, self.cols
-            parts = self.values, self.positions, self.row_offsets, self.scales
-            matrix = device_matrix(self.format, shape, *parts)
-            self._device = version, matrix
+        parts = self.values, self.positions, self.row_offsets, self.scales
+        state = version_of(self.values), *_places(*parts)
+        if self._device is None or self._device[0] != state:
+            matrix = device_matrix(self.format, (self.rows, self.cols), *parts)
+            self._device = state, matrix
         return self._device[1]
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:
@@ -354,7 +384,7 @@ class TensorStorage(Storage):
         values, scales = self.values, self.scales
         is_eager = (x.is_cpu or x.is_cuda) and runs_eagerly((x, values))
         if is_eager and not values.requires_grad and (scales is None or not scales.requires_grad):
-            return fixed_product(x, self.product, self.matmul, values, transpose, swapped)
+            return fixed_product(x, self.product, self.matmul, self.reads, transpose, swapped)
         parts = values, self.positions, self.row_offsets, scales
         flags = transpose, swapped
         arguments = *parts, x, self.format, self.rows, self.cols, *flags
