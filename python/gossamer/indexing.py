@@ -62,7 +62,7 @@ def _picked(key: Any, length: int, axis: str) -> int | Picked:
     """Rows or columns that an index, a slice, or an array of integers or booleans names."""
     if isinstance(key, slice):
         start, stop, step = key.indices(length)
-        # Steps beyond the axis take its first element, like those to its end, which are no big ints.
+        # A step beyond the axis leaves its first element, as one to its end does.
         return start, stop, max(-length - 1, min(step, length + 1))
     adapter = adapter_of(key)
     if isinstance(key, list | range) or (adapter is not None and key.ndim > 0):

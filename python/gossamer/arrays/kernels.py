@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _engine
 from ..structure import Pattern, Selection, check_values, common_index_dtype, index_dtype
-from .numpy import bits
+from .numpy import bits, sample_product
 
 #: Axes that the engine's views have at most.
 MAX_RANK = 8
@@ -82,13 +82,6 @@ def folded(x: Any, swapped: bool) -> Any:
     return within_rank(x)
 
 
-# Strided columns cost a cache line for each element that is gathered; a copy, a pass over U and V.
-# Two threads of a Xeon, float32, µs direct / by way of a copy, k columns: 4096², 41 a row, k=8 414
-# / 397, k=64 4069 / 1258; 4096², 4 a row, k=8 132 / 221, k=64 774 / 1058; 1024², 10 a row, k=8 25 /
-# 60, k=64 286 / 190.
-_COPIED_COLUMNS, _COPIED_PER_ROW = 16, 16
-
-
 def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     """Values of U Vᵀ at the positions, summed over batches."""
     out = np.empty(pattern.nnz, u.dtype) if out is None else out
@@ -96,16 +89,6 @@ def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
         within_rank(bits(u)), within_rank(bits(v)), pattern, bits(out), np.ascontiguousarray
     )
     return out
-
-
-def sample_product(
-    u: Any, v: Any, pattern: Pattern, values: Any, contiguous: Callable[[Any], Any]
-) -> None:
-    """Write `sddmm` of arrays that the engine takes as they are, of any framework, into values."""
-    is_dense = pattern.nnz >= _COPIED_PER_ROW * max(pattern.rows, pattern.cols)
-    if is_dense and u.ndim > 1 and u.shape[-1] >= _COPIED_COLUMNS:
-        u, v = contiguous(u), contiguous(v)
-    _engine.sddmm(pattern.handle, u, v, values)
 
 
 def check_sddmm(pattern: Pattern, u: tuple[int, ...], v: tuple[int, ...]) -> None:

@@ -6,11 +6,12 @@
 namespace gossamer::tuning {
 
 /// Multiply-adds below which a product stays on the calling thread. Several columns are fewer
-/// instructions for as many: 64 rows of 32 times 8 columns took 10.4 µs alone, 13.8 µs on two threads.
+/// instructions for as many: 64 rows of 32 times 8 columns took 10.4 µs alone, 13.8 µs on two
+/// threads.
 inline constexpr std::int64_t matmul_serial_work = 32'768;
 
-/// The same for one vector: 4000 rows of 4 take 17.0 (float32) and 19.9 µs (float64) alone, 14.2 and
-/// 16.1 on two threads.
+/// The same for one vector: 4000 rows of 4 take 17.0 (float32) and 19.9 µs (float64) alone, 14.2
+/// and 16.1 on two threads.
 inline constexpr std::int64_t matmul_serial_vector_work = 16'384;
 
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.

@@ -18,6 +18,7 @@ from ...structure import Pattern, Selection
 from ...structure.registry import structure_of
 from .. import kernels
 from ..kernels import MAX_RANK
+from ..numpy import sample_product
 from .host import bits
 from .library import Operation
 
@@ -105,7 +106,7 @@ def _sddmm_cpu(u: torch.Tensor, v: torch.Tensor, number: int) -> torch.Tensor:
     if u.ndim > MAX_RANK:
         kernels.sddmm(bits(u), bits(v), pattern, bits(values))
     else:
-        kernels.sample_product(u, v, pattern, values, torch.Tensor.contiguous)
+        sample_product(u, v, pattern, values, torch.Tensor.contiguous)
     return values
 
 
