@@ -47,7 +47,8 @@ def extreme(a: SparseArray, name: str, axis: int | None) -> Array:
     """Largest ("max") or smallest ("min") element, of everything or along an axis."""
     if axis not in (None, 0, 1, -1, -2):
         raise ValueError(f"{name}: axis = {axis!r}, expected None, 0 or 1")
-    if 0 in a.shape:
+    shape = a.shape[::-1] if axis in (0, -2) else a.shape
+    if shape[1] == 0 or (axis is None and shape[0] == 0):
         raise ValueError(f"{name}: A of shape {a.shape} has no elements")
     if axis is None:
         return total_extreme(a, name)

@@ -114,3 +114,25 @@ def test_half_precision_sums_do_not_overflow_on_the_way():
 def test_other_axes_are_refused(axis):
     with pytest.raises(ValueError, match="axis"):
         build(named("full"), np.float32).sum(axis=axis)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("name", ["max", "min"])
+@every_format
+def test_extremes_without_elements_are_those_of_numpy(shape, axis, name, format):
+    A, D = gossamer.csr_array(shape).asformat(format), np.zeros(shape)
+    try:
+        expected = getattr(D, name)(axis=axis)
+    except ValueError:
+        with pytest.raises(ValueError, match="no elements"):
+            getattr(A, name)(axis=axis)
+    else:
+        np.testing.assert_array_equal(getattr(A, name)(axis=axis), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_extremes_take_nan_as_it_comes():
+    A = gossamer.csr_array(np.array([[np.nan, 1], [0, -2.0]]))
+    np.testing.assert_array_equal(A.max(axis=0), [np.nan, 1])
+    np.testing.assert_array_equal(A.min(axis=1), [np.nan, -2])

@@ -115,7 +115,8 @@ class NumPyAdapter(Adapter):
         return x[positions]
 
     def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
-        np.maximum.at(x, positions, values)
+        with np.errstate(invalid="ignore"):  # NaN is a value like others
+            np.maximum.at(x, positions, values)
         return x
 
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
