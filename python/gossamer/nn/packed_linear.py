@@ -168,7 +168,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 if x.is_cuda:
                     return self._product_on_device(x, bias)
                 if x.is_cpu:
-                    host: TensorStorage = self._matrix_of(_host_matrix)
+                    host: TensorStorage = self._matrix_of(_host_storage)
                     reads = host.reads
                     return fixed_product(x, host.product, host.matmul, reads, False, True, bias)
         y = packed_matmul(
@@ -319,7 +319,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         )
 
 
-def _host_matrix(
+def _host_storage(
     values: torch.Tensor,
     positions: torch.Tensor,
     row_offsets: torch.Tensor,

@@ -399,7 +399,6 @@ class TensorStorage(Storage):
         """Compute `matmul` of a plain tensor; nothing follows it."""
         if x.is_cuda:
             return device_product(self._on_device(), x, transpose, swapped)
-        shape = kernels.product_shape(x.shape, (self.rows, self.cols), transpose, swapped)
-        y = x.new_empty(shape, dtype=result_dtype(self.values.dtype, x.dtype))
+        y = _result(self.values, x, self.rows, self.cols, transpose, swapped)
         _multiply(self.host.handle, x, y, transpose, swapped)
         return y
