@@ -61,9 +61,9 @@ def _flat(key: Any, axis: int, name: str) -> Any:
 def _picked(key: Any, length: int, axis: str) -> int | Picked:
     """Rows or columns that an index, a slice, or an array of integers or booleans names."""
     if isinstance(key, slice):
-        start, stop, step = key.indices(length)
+        picked = range(length)[key]  # what key.indices gives, which PyTorch 2.11 cannot compile
         # A step beyond the axis leaves its first element, as one to its end does.
-        return start, stop, max(-length - 1, min(step, length + 1))
+        return picked.start, picked.stop, max(-length - 1, min(picked.step, length + 1))
     adapter = adapter_of(key)
     if isinstance(key, list | range) or (adapter is not None and key.ndim > 0):
         if adapter is not None and adapter.is_tracing():

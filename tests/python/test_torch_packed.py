@@ -4,11 +4,13 @@
 import copy
 import gc
 import pickle
+import symtable
 import sys
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import gossamer
 import numpy as np
@@ -536,3 +538,11 @@ def test_a_layer_takes_strided_values_and_a_bias_of_more_axes():
     torch.testing.assert_close(
         torch.func.functional_call(layer, {"bias": bias}, (x,)), W @ x + bias
     )
+
+
+def test_super_is_compiled_as_torch_compile_reads_it():
+    # Python 3.12 and newer compile super() otherwise in modules whose top level names it.
+    for path in Path(gossamer.__file__).parent.rglob("*.py"):
+        assert (
+            "super" not in symtable.symtable(path.read_text(), str(path), "exec").get_identifiers()
+        )

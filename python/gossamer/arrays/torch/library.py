@@ -78,6 +78,15 @@ def _leave_untraced(function: Any) -> None:
         frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
 
 
+def apply_untransformed(function: Any) -> Any:
+    """``apply`` of an ``autograd.Function``, without its look at torch.func; callers have looked.
+
+    Not at a module's top level: where ``super`` is one of its names, Python 3.12 and newer compile
+    all calls of it in a way that torch.compile does not know.
+    """
+    return super(torch.autograd.Function, function).apply
+
+
 def has_gradient(tensors: Sequence[torch.Tensor | None]) -> bool:
     """Whether somebody may ask for a gradient of what is computed from these tensors now."""
     if torch.is_grad_enabled():
@@ -271,8 +280,7 @@ class Operation:
 
         _leave_untraced(Tracked.forward)
         Tracked.__name__ = Tracked.__qualname__ = name
-        # Function.apply, without the look at torch.func that the caller has had.
-        return super(torch.autograd.Function, Tracked).apply  # type: ignore[misc]
+        return apply_untransformed(Tracked)
 
     def _transformable(self, name: str) -> Any:
         """``autograd.Function`` of the operation: ``torch.library`` knows no forward mode."""

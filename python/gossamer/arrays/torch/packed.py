@@ -30,7 +30,7 @@ from .adapter import adapter
 from .cuda import device_matrix, device_product, memory, version_of
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
-from .library import Operation, runs_eagerly
+from .library import Operation, apply_untransformed, runs_eagerly
 from .threads import on_threads_of_torch
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
@@ -246,8 +246,7 @@ def _versions(parts: tuple[torch.Tensor, ...]) -> tuple[int, ...]:
     return tuple([version_of(part) for part in parts])
 
 
-# Function.apply, without the look at torch.func that the callers have had.
-_fixed_product = super(torch.autograd.Function, _FixedProduct).apply
+_fixed_product = apply_untransformed(_FixedProduct)
 
 
 def fixed_product(
