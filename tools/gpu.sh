@@ -39,7 +39,8 @@ sanitize() { # NAME TOOL [OPTION...] -- [ARGUMENT OF THE TESTS...]
   check "$name" compute-sanitizer --report-api-errors no --error-exitcode 1 --tool "${options[@]}" "$program" "${@:2}"
 }
 sanitize memcheck memcheck --
-sanitize racecheck racecheck -- --test-case-exclude="products by *"
+sanitize racecheck racecheck -- --test-case-exclude="products by *,matmul *"
+sanitize racecheck-matmul racecheck -- --test-case="matmul *"
 sanitize racecheck-products racecheck -- --test-case="products by *" --test-case-exclude="*rings*"
 sanitize racecheck-rings racecheck -- --test-case="products by *rings*"
 sanitize initcheck initcheck --

@@ -233,6 +233,7 @@ def test_demo_prints_a_table_and_draws_a_figure(tmp_path):
 
 
 def test_demo_multiplies_a_matrix_market_file(tmp_path):
+    pytest.importorskip("fast_matrix_market")
     from scipy.io import mmwrite
 
     mmwrite(tmp_path / "small.mtx", matrices.poisson_2d(20))
@@ -249,6 +250,7 @@ def test_demo_refuses_a_file_that_is_not_there():
 
 
 def test_demo_refuses_a_file_that_is_no_matrix(tmp_path):
+    pytest.importorskip("fast_matrix_market")
     file = tmp_path / "bad.mtx"
     file.write_text("not a matrix\n")
     result = invoke("demo", "--matrix", str(file), "--plot", str(tmp_path / "bad.png"))
