@@ -63,4 +63,10 @@ __device__ inline T narrowed(float value) {
   }
 }
 
+/// Eight neighbours of a dense row, loaded or stored at once where they are contiguous and aligned.
+template <class T>
+struct alignas(16) EightColumns {
+  T value[8];
+};
+
 }  // namespace gossamer::cuda

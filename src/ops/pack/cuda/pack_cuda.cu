@@ -31,16 +31,53 @@ struct Source {
   std::int64_t rows, cols, row_stride, col_stride;
   float threshold;
 
-  /// Calls body(kept, column, value) for 32 columns at a time, by all lanes together.
+  /// Calls body(column, kept, values) for 256 columns at a time, by all lanes together: a lane has
+  /// eight from `column` on, of which those whose bit is set in `kept` are stored.
   template <class Body>
   __device__ void for_each(std::int64_t row, Body&& body) const {
     const T* from = data + row * row_stride;
-    for (std::int64_t begin = 0; begin < cols; begin += 32) {
-      const std::int64_t column = begin + threadIdx.x % 32;
-      const float value = column < cols ? widened(from[column * col_stride]) : 0.0f;
-      body(column < cols && !(fabsf(value) <= threshold), static_cast<int>(column), value);
+    const bool aligned =
+        col_stride == 1 && reinterpret_cast<std::uintptr_t>(from) % alignof(EightColumns<T>) == 0;
+    for (std::int64_t begin = 0; begin < cols; begin += 256) {
+      const std::int64_t column = begin + threadIdx.x % 32 * 8, left = cols - column;
+      EightColumns<T> eight{};
+      if (aligned && left >= 8) {
+        eight = *reinterpret_cast<const EightColumns<T>*>(from + column);
+      } else {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          if (j < left) eight.value[j] = from[(column + j) * col_stride];
+        }
+      }
+      float value[8];
+      unsigned kept = 0;
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        value[j] = widened(eight.value[j]);
+        if (j < left && !(fabsf(value[j]) <= threshold)) kept |= 1u << j;
+      }
+      body(static_cast<int>(column), kept, value);
     }
   }
+};
+
+/// Gaps between stored columns that come as Source::for_each gives them. Only the first one of a
+/// lane can need fillers: the others are shorter than eight columns.
+class FirstGaps {
+ public:
+  /// Of this lane, where it keeps any; called by all lanes together.
+  __device__ int next(int column, unsigned kept) {
+    const unsigned lanes = __ballot_sync(all_lanes, kept != 0), below = lanes & lanes_below();
+    const int last = column + 31 - __clz(kept);
+    const int neighbour = __shfl_sync(all_lanes, last, 31 - __clz(below | 1));
+    const int gap = column + __ffs(kept) - 2 - (below != 0 ? neighbour : previous_);
+    const int of_all = __shfl_sync(all_lanes, last, 31 - __clz(lanes | 1));
+    if (lanes != 0) previous_ = of_all;
+    return gap;
+  }
+
+ private:
+  int previous_ = -1;  ///< stored column before the next 256
 };
 
 __device__ std::int64_t row_of_warp() {
@@ -52,23 +89,17 @@ template <class T>
 __global__ void count_rows(Source<T> source, std::int64_t* counts) {
   const std::int64_t row = row_of_warp();
   if (row >= source.rows) return;
-  int stored = 0, previous = -1;
-  int fillers[2] = {};  // of gap4 and gap8
-  source.for_each(row, [&](bool kept, int column, float) {
-    const unsigned mask = __ballot_sync(all_lanes, kept), below = mask & lanes_below();
-    const int begin = column - static_cast<int>(threadIdx.x % 32);
-    const int gap = column - 1 - (below != 0 ? begin + 31 - __clz(below) : previous);
-    stored += __popc(mask);
-    if (kept) {
-      fillers[0] += gap >> 4;
-      fillers[1] += gap >> 8;
-    }
-    if (mask != 0) previous = begin + 31 - __clz(mask);
+  int slots[3] = {};  // of bitmap, gap4 and gap8
+  FirstGaps gaps;
+  source.for_each(row, [&](int column, unsigned kept, const float (&)[8]) {
+    const int gap = gaps.next(column, kept), stored = __popc(kept);
+    slots[0] += stored;
+    slots[1] += stored + (kept != 0 ? gap >> 4 : 0);
+    slots[2] += stored + (kept != 0 ? gap >> 8 : 0);
   });
-  for (int& count : fillers) count = __reduce_add_sync(all_lanes, count);
+  for (int& count : slots) count = __reduce_add_sync(all_lanes, count);
   if (threadIdx.x % 32 == 0) {
-    counts[row + 1] = stored;
-    for (int k = 0; k < 2; ++k) counts[(k + 1) * (source.rows + 1) + row + 1] = stored + fillers[k];
+    for (int k = 0; k < 3; ++k) counts[k * (source.rows + 1) + row + 1] = slots[k];
   }
 }
 
@@ -78,10 +109,13 @@ __global__ void find_scales(Source<T> source, float largest, float* scales) {
   if (row >= source.rows) return;
   float magnitude = 0.0f;
   bool finite = true;
-  source.for_each(row, [&](bool kept, int, float value) {
-    if (!kept) return;
-    finite = finite && isfinite(value);
-    magnitude = fmaxf(magnitude, fabsf(value));
+  source.for_each(row, [&](int, unsigned kept, const float (&value)[8]) {
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      if ((kept >> j & 1) == 0) continue;
+      finite = finite && isfinite(value[j]);
+      magnitude = fmaxf(magnitude, fabsf(value[j]));
+    }
   });
   for (int k = 16; k > 0; k /= 2) {
     magnitude = fmaxf(magnitude, __shfl_xor_sync(all_lanes, magnitude, k));
@@ -99,45 +133,138 @@ __device__ V store_value(float value, float scale) {
   return narrowed<V>(sizeof(V) == 1 ? __fdiv_rn(value, scale) : value);
 }
 
-template <class V, class T>
-__global__ void pack_bitmap(Source<T> source, PackedOutput packed) {
-  const std::int64_t row = row_of_warp();
-  if (row >= source.rows) return;
-  V* to = static_cast<V*>(packed.values) + row_offset(packed.offset_dtype, packed.row_offsets, row);
-  auto* bits = reinterpret_cast<std::uint32_t*>(packed.positions) + row * ((source.cols + 31) / 32);
-  const float scale = packed.scales != nullptr ? packed.scales[row] : 1.0f;
-  source.for_each(row, [&](bool kept, int column, float value) {
-    const unsigned mask = __ballot_sync(all_lanes, kept);
-    if (kept) to[__popc(mask & lanes_below())] = store_value<V>(value, scale);
-    if (threadIdx.x % 32 == 0) bits[column / 32] = mask;
-    to += __popc(mask);
-  });
-}
+/// A row's slots on their way to memory: values, and gaps of so many bits or none. A warp leaves
+/// them in a window in shared memory and writes it when it is full, so that neighbours go together.
+/// Words of nibbles that the row shares with other rows must be zero before: they are combined.
+template <class V, int Bits>
+class SlotWindow {
+ public:
+  static constexpr int slots = 256;
+  struct Shared {
+    alignas(8) std::uint8_t gaps[Bits == 0 ? 8 : slots];
+    V values[slots];
+  };
 
-/// The positions must be zero: nibbles that share a word are combined.
+  /// begin: the row's first slot.
+  __device__ SlotWindow(Shared& window, const PackedOutput& packed, std::int64_t begin)
+      : window_(window),
+        before_(static_cast<int>(begin % 8)),
+        start_(-before_),
+        values_(static_cast<V*>(packed.values) + begin - before_),
+        positions_(packed.positions + (begin - before_) * Bits / 8) {
+    if (lane() < 8) window_.gaps[lane()] = 0;
+    __syncwarp();
+  }
+
+  /// Takes a lane's `fillers`, then its kept values, of which the first one is `gap` columns behind
+  /// the slot before; called by all lanes together.
+  __device__ void put(int fillers, int gap, unsigned kept, const V (&value)[8]) {
+    const int count = fillers + __popc(kept), end = inclusive_scan(count),
+              first = slots_ + end - count;
+    slots_ += __shfl_sync(all_lanes, end, 31);
+    while (true) {
+      int at = first - start_;
+      for (int k = max(0, -at); k < min(fillers, slots - at); ++k) {
+        set(at + k, V{}, (1 << Bits) - 1);
+      }
+      at += fillers;
+      int columns = gap - (__ffs(kept) - 1);
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        if (kept >> j & 1) {
+          if (static_cast<unsigned>(at) < slots) set(at, value[j], columns);
+          ++at;
+          columns = 0;
+        } else {
+          ++columns;
+        }
+      }
+      if (slots_ - start_ < slots) return;
+      write(slots);
+      start_ += slots;
+      values_ += slots;
+      positions_ += slots * Bits / 8;
+      before_ = 0;
+    }
+  }
+
+  /// Writes what is left; called by all lanes together.
+  __device__ void finish() {
+    const int end = slots_ - start_;
+    if (Bits == 4 && lane() < 8 && end + lane() < slots) window_.gaps[end + lane()] = 0;
+    write(end);
+  }
+
+ private:
+  __device__ static int lane() { return threadIdx.x % 32; }
+  __device__ void set(int at, V value, int gap) {
+    window_.values[at] = value;
+    if constexpr (Bits != 0) window_.gaps[at] = static_cast<std::uint8_t>(gap);
+  }
+  __device__ void write(int end) {
+    __syncwarp();
+    for (int at = lane(); at < end; at += 32) {
+      if (at < before_) continue;
+      values_[at] = window_.values[at];
+      if constexpr (Bits == 8) positions_[at] = window_.gaps[at];
+    }
+    if constexpr (Bits == 4) write_nibbles(end);
+    __syncwarp();
+  }
+  /// Eight slots a lane.
+  __device__ void write_nibbles(int end) {
+    const int at = 8 * lane();
+    if (at >= end) return;
+    const uint2 gaps = reinterpret_cast<const uint2*>(window_.gaps)[lane()];
+    const unsigned word = lower_halves(gaps.x) | lower_halves(gaps.y) << 16;
+    unsigned* to = reinterpret_cast<unsigned*>(positions_) + lane();
+    if (at < before_ || at + 8 > end) {
+      atomicOr(to, word);
+    } else {
+      *to = word;
+    }
+  }
+  /// Of four bytes.
+  __device__ static unsigned lower_halves(unsigned bytes) {
+    const unsigned pairs = (bytes | bytes >> 4) & 0x00ff00ffu;
+    return (pairs | pairs >> 8) & 0xffffu;
+  }
+
+  Shared& window_;
+  int before_;               ///< slots of the window that are other rows'
+  int start_;                ///< slot of the row where the window begins
+  int slots_ = 0;            ///< of the row so far
+  V* values_;                ///< of the window
+  std::uint8_t* positions_;  ///< likewise
+};
+
+/// Bits of a gap; 0 for a bitmap. Nibbles must be zero.
 template <class V, int Bits, class T>
-__global__ void pack_gaps(Source<T> source, PackedOutput packed) {
+__global__ void pack_rows(Source<T> source, PackedOutput packed) {
+  using Window = SlotWindow<V, Bits>;
+  __shared__ typename Window::Shared windows[rows_a_block];
   const std::int64_t row = row_of_warp();
   if (row >= source.rows) return;
-  const std::int64_t begin = row_offset(packed.offset_dtype, packed.row_offsets, row);
-  V* to = static_cast<V*>(packed.values) + begin;
   const float scale = packed.scales != nullptr ? packed.scales[row] : 1.0f;
-  BridgedDistances<1 << Bits> distances;
-  source.for_each(row, [&](bool kept, int column, float value) {
-    distances.next(kept, column);
-    for (int k = 0; k < distances.count; ++k) {
-      const bool last = k + 1 == distances.count;
-      const std::int64_t slot = distances.first + k;
-      const unsigned gap = static_cast<unsigned>(distances.slot_distance(k) - 1);
-      to[slot] = last ? store_value<V>(value, scale) : V{};
-      if constexpr (Bits == 8) {
-        packed.positions[begin + slot] = static_cast<std::uint8_t>(gap);
-      } else if (gap != 0) {
-        atomicOr(reinterpret_cast<unsigned*>(packed.positions) + ((begin + slot) >> 3),
-                 gap << (begin + slot) % 8 * 4);
+  const std::int64_t row_bytes = (source.cols + 31) / 32 * 4;
+  FirstGaps gaps;
+  Window window(windows[threadIdx.x / 32], packed,
+                row_offset(packed.offset_dtype, packed.row_offsets, row));
+  source.for_each(row, [&](int column, unsigned kept, const float (&value)[8]) {
+    V stored[8];
+#pragma unroll
+    for (int j = 0; j < 8; ++j) stored[j] = store_value<V>(value[j], scale);
+    if constexpr (Bits == 0) {
+      if (column / 8 < row_bytes) {
+        packed.positions[row * row_bytes + column / 8] = static_cast<std::uint8_t>(kept);
       }
+      window.put(0, 0, kept, stored);
+    } else {
+      const int gap = gaps.next(column, kept), fillers = kept != 0 ? gap >> Bits : 0;
+      window.put(fillers, gap & ((1 << Bits) - 1), kept, stored);
     }
   });
+  window.finish();
 }
 
 template <class Body>
@@ -223,11 +350,11 @@ void pack(const ArrayView& dense, double threshold, const PackedOutput& packed, 
       using V = typename decltype(tag)::type;
       switch (packed.format) {
         case PackedFormat::bitmap:
-          return pack_bitmap<V><<<blocks, threads, 0, native(stream)>>>(source, packed);
+          return pack_rows<V, 0><<<blocks, threads, 0, native(stream)>>>(source, packed);
         case PackedFormat::gap4:
-          return pack_gaps<V, 4><<<blocks, threads, 0, native(stream)>>>(source, packed);
+          return pack_rows<V, 4><<<blocks, threads, 0, native(stream)>>>(source, packed);
         case PackedFormat::gap8:
-          return pack_gaps<V, 8><<<blocks, threads, 0, native(stream)>>>(source, packed);
+          return pack_rows<V, 8><<<blocks, threads, 0, native(stream)>>>(source, packed);
       }
     });
     check_launch("pack");

@@ -15,12 +15,6 @@ template <class V>
 using ItemOf = std::conditional_t<sizeof(V) == 4, std::uint32_t,
                                   std::conditional_t<sizeof(V) == 2, std::uint16_t, std::uint8_t>>;
 
-/// Eight neighbours of a dense row, stored at once where they are contiguous and aligned.
-template <class T>
-struct alignas(16) EightColumns {
-  T value[8];
-};
-
 /// A bitmap's row: a lane takes eight columns of each 256, whose values follow each other.
 template <class V, class T, class Value>
 __device__ void unpack_bitmap_row(const PackedView& packed, std::int64_t row, T* to,
