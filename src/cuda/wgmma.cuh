@@ -16,9 +16,13 @@ namespace gossamer::cuda {
                : D_OPERANDS                                                                    \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 #define GOSSAMER_D4(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
-#define GOSSAMER_R16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define GOSSAMER_R8 "%0,%1,%2,%3,%4,%5,%6,%7"
+#define GOSSAMER_R16 GOSSAMER_R8 ",%8,%9,%10,%11,%12,%13,%14,%15"
 #define GOSSAMER_R32 GOSSAMER_R16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define GOSSAMER_WGMMA_ALL(TYPE)                                                                  \
+  if constexpr (Tiles == 2)                                                                       \
+    GOSSAMER_WGMMA(16, TYPE, GOSSAMER_R8, GOSSAMER_D4(0) COMMA GOSSAMER_D4(1), "%8", "%9", "%10", \
+                   "%11", "%12");                                                                 \
   if constexpr (Tiles == 4)                                                                       \
     GOSSAMER_WGMMA(32, TYPE, GOSSAMER_R16,                                                        \
                    GOSSAMER_D4(0) COMMA GOSSAMER_D4(1) COMMA GOSSAMER_D4(2) COMMA GOSSAMER_D4(3), \
@@ -30,7 +34,7 @@ namespace gossamer::cuda {
                          COMMA GOSSAMER_D4(7),                                                    \
                  "%32", "%33", "%34", "%35", "%36")
 #define COMMA ,
-/// d += a * B: 64 rows of four warps, 16 columns; B, 32 or 64 columns, by its shared-memory
+/// d += a * B: 64 rows of four warps, 16 columns; B, 16, 32 or 64 columns, by its shared-memory
 /// descriptor.
 template <class V, int Tiles>
 __device__ __forceinline__ void wgmma(float (&d)[Tiles][4], const unsigned (&a)[4], uint64_t b) {

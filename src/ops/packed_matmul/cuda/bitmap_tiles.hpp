@@ -54,7 +54,7 @@ struct Launch {
   void* y;
   int vectors;
   int blocks;     ///< at most: one a multiprocessor
-  void* partial;  ///< partial_bytes, zeros before and after: for more than few_vectors
+  void* partial;  ///< partial_bytes, zeros before and after: for matmul_many
   bool overlap;
   int device;
   cudaStream_t stream;
@@ -62,15 +62,15 @@ struct Launch {
 
 /// Rows of X that one launch takes.
 inline constexpr int most_vectors = 64;
-/// Up to these, warps share the columns of a pair's rows; beyond, blocks share units.
+/// Up to these, blocks may have rows to themselves; beyond, they share units.
 inline constexpr int few_vectors = 16;
 
 /// A unit of matmul_many has that many pairs below each other.
 inline constexpr int unit_pairs = 4, unit_rows = unit_pairs * pair_rows;
 
-/// Rows of X that the kernel's tile for that many vectors holds: 8, 16, 32 or 64.
+/// Rows of X that matmul_many's tile for that many vectors holds: 16, 32 or 64.
 constexpr int padded_vectors(std::int64_t vectors) {
-  return vectors <= 8 ? 8 : vectors <= 16 ? 16 : vectors <= 32 ? 32 : 64;
+  return vectors <= 16 ? 16 : vectors <= 32 ? 32 : 64;
 }
 
 /// Sums that blocks of matmul_many leave for each other: of one unit each.
@@ -80,7 +80,7 @@ constexpr std::size_t partial_bytes(int padded_vectors, int blocks) {
 
 /// In bitmap_tiles_few_cuda_sm90a.cu: up to few_vectors, without a workspace.
 cudaError_t matmul_few(const Launch& launch);
-/// In bitmap_tiles_many_cuda_sm90a.cu: more than few_vectors.
+/// In bitmap_tiles_many_cuda_sm90a.cu: any number of them, in tiles of padded_vectors.
 cudaError_t matmul_many(const Launch& launch);
 
 }  // namespace gossamer::cuda::bitmap_tiles

@@ -221,7 +221,7 @@ class BitmapTiles final : public Arrangement {
   }
 
   std::size_t workspace_bytes(std::int64_t vectors) const override {
-    if (vectors <= few_vectors) return 0;
+    if (takes_few(vectors)) return 0;
     return partial_bytes(padded_vectors(vectors), multiprocessors_);
   }
 
@@ -254,12 +254,17 @@ class BitmapTiles final : public Arrangement {
                           overlap,
                           stream.device,
                           native(stream)};
-      check(launch.vectors <= few_vectors ? matmul_few(launch) : matmul_many(launch),
-            "packed_matmul");
+      check(takes_few(launch.vectors) ? matmul_few(launch) : matmul_many(launch), "packed_matmul");
     }
   }
 
  private:
+  /// Whether matmul_few takes them: not where its blocks, which share no rows, would leave more
+  /// than a tenth of the multiprocessors idle in their last round.
+  bool takes_few(std::int64_t vectors) const {
+    const int rows = view_.row_pairs(), rounds = (rows + multiprocessors_ - 1) / multiprocessors_;
+    return vectors <= few_vectors && (rounds == 1 || 10 * rounds * multiprocessors_ <= 11 * rows);
+  }
   Dense dense_in(Workspace workspace) const {
     return {static_cast<const std::uint16_t*>(workspace.data), view_.rows, view_.cols};
   }

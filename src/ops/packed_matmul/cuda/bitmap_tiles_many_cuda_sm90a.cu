@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Y = X A^T for the arrangement of bitmap_tiles.hpp and 17 to 64 rows of X: one decode serves them
+// Y = X A^T for the arrangement of bitmap_tiles.hpp and up to 64 rows of X: one decode serves them
 // all. One persistent block a multiprocessor takes an even share of the units of 128 rows x 64
 // columns, and its two teams take turns at them. A team has a ring of stages of its own: a warp
 // brings pairs, by the copy engine, another one X, and eight warps expand a tile each into A
@@ -386,7 +386,14 @@ cudaError_t launch(const Launch& product) {
 
 template <class V>
 cudaError_t launch(const Launch& product) {
-  return product.vectors <= 32 ? launch<V, 4>(product) : launch<V, 8>(product);
+  switch (padded_vectors(product.vectors)) {
+    case 16:
+      return launch<V, 2>(product);
+    case 32:
+      return launch<V, 4>(product);
+    default:
+      return launch<V, 8>(product);
+  }
 }
 
 }  // namespace
