@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,14 @@ def index_arrays(
     wide = any(hasattr(x, "dtype") and arrays[name].dtype == np.int64 for name, x in given.items())
     dtype = index_dtype(*shape, nnz, at_least=np.int64 if wide else np.int32)
     return [_converted(x, dtype, argument, copy) for argument, x in arrays.items()]
+
+
+def integer(x: Any, argument: str) -> int:
+    """Return a caller's integer; TypeError for what is none."""
+    try:
+        return operator.index(x)
+    except TypeError:
+        raise TypeError(f"{argument} = {x!r}, expected an integer") from None
 
 
 def integers(x: Any, argument: str) -> Indices:
