@@ -2,16 +2,7 @@
 """Stored positions, apart from values: patterns, and the index maps by which values follow."""
 
 from .coo import CooPattern
-from .indices import (
-    Indices,
-    freeze,
-    index_arrays,
-    index_dtype,
-    integer,
-    integers,
-    is_frozen,
-    range_map,
-)
+from .indices import Indices, freeze, index_arrays, index_dtype, integer, integers, is_frozen
 from .pattern import Pattern, below, beside, common_index_dtype
 from .selection import Selection, check_values
 
@@ -30,5 +21,4 @@ __all__ = [
     "integer",
     "integers",
     "is_frozen",
-    "range_map",
 ]

@@ -113,11 +113,3 @@ def host_indices(indices: Any) -> Indices:
     memory = memory_of(indices)
     on_host: Indices = indices if memory is None else memory.to_host(indices)
     return on_host
-
-
-def range_map(starts: Indices, lengths: Indices) -> Indices:
-    """Index map of consecutive runs: starts[i], starts[i] + 1, ... for lengths[i] elements each."""
-    ends = np.cumsum(lengths, dtype=starts.dtype)
-    total = int(ends[-1]) if len(ends) else 0
-    shifts: Indices = np.repeat(starts - (ends - lengths), lengths)
-    return np.arange(total, dtype=starts.dtype) + shifts
