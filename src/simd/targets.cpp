@@ -117,6 +117,14 @@ std::atomic<Target>& chosen_target() {
 
 simd::Target simd::current_target() { return chosen_target().load(std::memory_order_relaxed); }
 
+bool simd::has_fast_gather() {
+#if HWY_ARCH_X86 && defined(__GNUC__)
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+
 std::vector<std::string> supported_simd_targets() {
   std::vector<std::string> targets;
   for (std::size_t i = 0; i < target_names.size(); ++i) {

@@ -45,6 +45,10 @@ inline constexpr std::int64_t packed_panel_sums = 49'152;
 /// once would keep the multiply-adds waiting.
 inline constexpr std::int64_t packed_panel_step = 64;
 
+/// Pieces of P's columns for each thread of a transposed product with panels: a thread that is late
+/// leaves some to the others.
+inline constexpr std::int64_t packed_transposed_pieces = 2;
+
 /// Rows that bfloat16 tiles multiply at once. 4096 x 4096, half zeros, bfloat16, 128 columns of X,
 /// one thread, fastest, ms: 32 17.9, 64 15.6, 96 13.3, 192 13.3, 384 14.2.
 inline constexpr std::int64_t packed_tile_rows = 192;
