@@ -25,7 +25,10 @@ CONSTRUCTORS = [
     (lambda: coo_array((D, (R, C)), "ab"), ValueError, "coo_array: shape = 'ab'"),
     (lambda: csr_array((D, (R, C)), (1, 3)), ValueError, "row[2] = 1 is out of range for 1 row"),
     (lambda: csr_array(np.eye(2), (3, 3)), ValueError, "shape = (3, 3), but the matrix has"),
+    (lambda: csr_array(np.eye(2), 5), ValueError, "csr_array: shape = 5, expected two integers"),
+    (lambda: csr_array((D, (R, C)), 5), ValueError, "csr_array: shape = 5, expected two integers"),
     # lengths
+    (lambda: csr_array((D, J, 5)), ValueError, "csr_array: indptr has shape (), expected one axis"),
     (lambda: csr_array((D, J, P), (3, 3)), ValueError, "indptr has 3 elements, expected 4"),
     (lambda: csc_array((D, J, P), (3, 3)), ValueError, "csc_array: indptr has 3 elements"),
     (lambda: csr_array((D[:2], J, P), SHAPE), ValueError, "indices has 3 elements and data 2"),
@@ -88,6 +91,7 @@ CONSTRUCTORS = [
     ),
     (lambda: csr_array((D, [2, 2, 1], P), SHAPE, canonical=True), ValueError, "canonical = True"),
     (lambda: coo_array((D, ([0, 0, 0], C)), SHAPE, canonical=True), ValueError, "canonical = True"),
+    (lambda: csc_array(np.eye(2), validate="no"), ValueError, "csc_array: validate = 'no'"),
     (lambda: csr_array((D, J, P), SHAPE, validate="no"), ValueError, "validate = 'no', expected"),
     # builders
     (lambda: gossamer.diags([[1.0, 2.0]], [0], (3, 3)), ValueError, "diagonals[0] has 2 elements"),

@@ -274,6 +274,8 @@ def test_truncated_and_flipped_matrix_market(tmp_path):
 
 
 def test_other_files(tmp_path):
+    with pytest.raises(TypeError, match="write_matrix_market: matrix is ndarray, expected"):
+        write_matrix_market(tmp_path / "a.mtx", np.eye(2))
     with pytest.raises(FileNotFoundError):
         read_matrix_market(tmp_path / "none.mtx")
     with pytest.raises(FileNotFoundError):

@@ -66,9 +66,15 @@ def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> No
 
     Raises
     ------
+    TypeError
+        For what is no container.
     ImportError
         Without fast_matrix_market.
     """
+    if not isinstance(matrix, SparseArray):
+        raise TypeError(
+            f"write_matrix_market: matrix is {type(matrix).__name__}, expected a sparse array"
+        )
     fmm = _fast_matrix_market()
     coo = matrix.tocoo()
     if coo.dtype.itemsize == 2:
