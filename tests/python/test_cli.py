@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -437,6 +438,13 @@ def test_interleave_lets_the_threads_of_the_contender_before_go_to_sleep():
     effort = Effort(seconds=0, rounds=2, sample_seconds=0, pause=0.02)
     interleave(contenders, dict.fromkeys(contenders, 1e-6), effort)
     assert others == [alone] * 4
+
+
+def test_results_say_which_processor_mkl_sees():
+    libraries, notes = open_libraries(["mkl"])
+    if notes:
+        pytest.skip(notes[0])
+    assert re.match(r"\d+\.\d+ for .*processors", libraries[-1].version)
 
 
 def case_of(operation, matrix="m", threads=2, scipy=1.0, mkl=1.0, fraction=None):
