@@ -44,6 +44,9 @@ Target current_target();
 /// eight floats take 12 cycles by a gather, 4 one by one.
 bool has_fast_gather();
 
+/// Overrules that, so that tests reach both ways.
+void set_fast_gather(bool fast);
+
 }  // namespace gossamer::simd
 
 /// The function `name` of the current target, from namespace gossamer.
