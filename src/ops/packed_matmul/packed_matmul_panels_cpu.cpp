@@ -52,6 +52,7 @@ class Panels {
       for (std::int64_t r = 0; r < rows_; r += block_rows_) {
         const std::int64_t end = std::min(rows_, r + block_rows_);
         for (std::int64_t i = r; i < end; ++i) {
+          cursors_.fetch_values(std::min(i + tuning::packed_rows_ahead, end - 1), lines_);
           cursors_.expand_row(i, j, j + columns, panel_.get() + (i - r) * panel_stride);
         }
         for (std::int64_t first = 0; first < columns; first += step_) {

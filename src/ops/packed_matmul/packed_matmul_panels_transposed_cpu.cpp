@@ -40,9 +40,9 @@ class TransposedPanels {
         lines_(packed.slots / packed.rows * panel_columns / packed.cols *
                    static_cast<std::int64_t>(sizeof(V)) / 64 +
                1),
-        panel_(aligned_floats(tuning::packed_panel_rows * panel_stride)),
+        panel_(aligned_floats(tuning::packed_transposed_rows * panel_stride)),
         cursors_(packed, 0, packed.rows, panel_columns) {
-    std::fill(panel_.get(), panel_.get() + tuning::packed_panel_rows * panel_stride, 0.0f);
+    std::fill(panel_.get(), panel_.get() + tuning::packed_transposed_rows * panel_stride, 0.0f);
     std::fill(sums, sums + x.count * sums_stride_, 0.0f);
     for (std::int64_t r = 0; begin > 0 && r < packed.rows; ++r) cursors_.skip(r, begin);
   }
@@ -50,8 +50,8 @@ class TransposedPanels {
   void multiply() {
     for (std::int64_t j = begin_; j < end_; j += panel_columns) {
       const std::int64_t columns = std::min(panel_columns, end_ - j);
-      for (std::int64_t r = 0; r < packed_.rows; r += tuning::packed_panel_rows) {
-        const std::int64_t rows = std::min(tuning::packed_panel_rows, packed_.rows - r);
+      for (std::int64_t r = 0; r < packed_.rows; r += tuning::packed_transposed_rows) {
+        const std::int64_t rows = std::min(tuning::packed_transposed_rows, packed_.rows - r);
         expand(j, columns, r, rows);
         for (std::int64_t first = 0; first < columns; first += tile_columns) {
           fetch_next(r + rows, first, columns);
@@ -69,6 +69,7 @@ class TransposedPanels {
   void expand(std::int64_t j, std::int64_t columns, std::int64_t first, std::int64_t rows) {
     for (std::int64_t r = 0; r < rows; ++r) {
       float* elements = panel_.get() + r * panel_stride;
+      cursors_.fetch_values(first + std::min(r + tuning::packed_rows_ahead, rows - 1), lines_);
       cursors_.expand_row(first + r, j, j + columns, elements);
       if (packed_.scales == nullptr) continue;
       for (std::int64_t k = 0; k < columns; ++k) elements[k] *= packed_.scales[first + r];
@@ -77,7 +78,7 @@ class TransposedPanels {
 
   /// A tile's share of what the next rows of the panel read: it comes from memory meanwhile.
   void fetch_next(std::int64_t next, std::int64_t first, std::int64_t columns) {
-    const std::int64_t rows = std::min(tuning::packed_panel_rows, packed_.rows - next);
+    const std::int64_t rows = std::min(tuning::packed_transposed_rows, packed_.rows - next);
     for (std::int64_t r = rows * first / columns;
          r < rows * std::min(first + tile_columns, columns) / columns; ++r) {
       for (std::int64_t line = 0; line < lines_; ++line) fetch(cursors_.values(next + r), line);
