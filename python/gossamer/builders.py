@@ -15,6 +15,7 @@ from .construct import check_shape, coo_array
 from .containers import SparseArray
 from .containers.format import check_format
 from .dtypes import check_value_dtype
+from .structure import integer
 
 
 def eye(
@@ -89,8 +90,8 @@ def diags(
                 f"diags: diagonals[{i}] has {len(values[i])} elements, expected {length} at "
                 f"offset {k} in shape {shape}"
             )
-        rows.append(np.arange(length) + max(-k, 0))
-        cols.append(np.arange(length) + max(k, 0))
+        rows.append(np.arange(length) + min(max(-k, 0), shape[0]))
+        cols.append(np.arange(length) + min(max(k, 0), shape[1]))
     entries = arrays.concatenate(values), _coords(np.concatenate(rows), np.concatenate(cols), shape)
     return coo_array(entries, shape, copy=False).tocsr(canonical=True).asformat(format)
 
@@ -157,6 +158,7 @@ def random_array(
 def _eye(function: str, shape: tuple[int, int], k: int, dtype: Any, format: str) -> SparseArray:
     check_format(function, format)
     shape = check_shape(function, shape)
+    k = integer(k, f"{function}: k")
     return diags([np.ones(1, _value_dtype(function, dtype))], [k], shape, format)
 
 

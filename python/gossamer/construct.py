@@ -66,6 +66,7 @@ def csr_array(
     >>> A @ np.array([1.0, 10.0])
     array([20.,  3.])
     """
+    _check_validate("csr_array", validate)
     if not _is_tuple_of(arg, 3):
         return _from_other("csr_array", arg, shape).tocsr()
     return _compressed("csr_array", arg, shape, sorted_indices, canonical, validate, copy)
@@ -81,6 +82,7 @@ def csc_array(
     copy: bool = True,
 ) -> CSCArray:
     """Build a CSCArray; see `csr_array`, with rows and columns exchanged."""
+    _check_validate("csc_array", validate)
     if not _is_tuple_of(arg, 3):
         return _from_other("csc_array", arg, shape).tocsc()
     return _compressed("csc_array", arg, shape, sorted_indices, canonical, validate, copy).T
@@ -107,11 +109,62 @@ def coo_array(
     shape, validate, copy
         As for `csr_array`, which says what is raised too.
     """
-    name = "coo_array"
+    _check_validate("coo_array", validate)
     if not _is_coo(arg):
-        return _from_other(name, arg, shape).tocoo()
-    _check_validate(name, validate)
-    data, (row, col) = arg
+        return _from_other("coo_array", arg, shape).tocoo()
+    return _coordinates("coo_array", arg, shape, sorted_indices, canonical, validate, copy)
+
+
+def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> SparseArray:
+    """Store the elements of a dense matrix whose modulus exceeds the threshold, and every NaN.
+
+    Parameters
+    ----------
+    dense
+        Matrix of a supported dtype, any strides.
+    threshold
+        At least 0.
+    format
+        "csr", "csc" or "coo".
+
+    Raises
+    ------
+    TypeError
+        For a dtype that is not supported.
+    ValueError
+        For another rank than 2, a negative threshold or another format.
+    """
+    check_format("fromdense", format)
+    threshold = check_threshold("fromdense", threshold)
+    return _from_dense("fromdense: dense", dense, threshold, format)
+
+
+def asarray(x: Any) -> SparseArray:
+    """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it."""
+    return _as_container("asarray: x", x)
+
+
+def restore(
+    format: str, data: Array, indices: tuple[Any, Any], shape: tuple[int, int]
+) -> SparseArray:
+    """Container from what ``SparseArray.__reduce__`` stored."""
+    if format == "coo":
+        return coo_array((data, indices), shape, copy=False)
+    build = csr_array if format == "csr" else csc_array
+    return build((data, *indices), shape, copy=False)
+
+
+def _coordinates(
+    name: str,
+    parts: tuple[Any, Any],
+    shape: tuple[int, int] | None,
+    sorted_indices: bool,
+    canonical: bool,
+    validate: str,
+    copy: bool,
+) -> COOArray:
+    """Build a COOArray, for the function of that name."""
+    data, (row, col) = parts
     arrays, data = _values(name, data)
     if shape is None:
         shape = _length_of(row, f"{name}: row"), _length_of(col, f"{name}: col")
@@ -139,50 +192,6 @@ def coo_array(
     return COOArray(pattern, data, arrays)
 
 
-def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> SparseArray:
-    """Store the elements of a dense matrix whose modulus exceeds the threshold, and every NaN.
-
-    Parameters
-    ----------
-    dense
-        Matrix of a supported dtype, any strides.
-    threshold
-        At least 0.
-    format
-        "csr", "csc" or "coo".
-
-    Raises
-    ------
-    TypeError
-        For a dtype that is not supported.
-    ValueError
-        For another rank than 2, a negative threshold or another format.
-    """
-    check_format("fromdense", format)
-    try:
-        threshold = float(threshold)
-    except (TypeError, ValueError):
-        raise TypeError(f"fromdense: threshold = {threshold!r}, expected a number") from None
-    if not threshold >= 0:
-        raise ValueError(f"fromdense: threshold = {threshold}, expected 0 or more")
-    return _from_dense("fromdense: dense", dense, threshold, format)
-
-
-def asarray(x: Any) -> SparseArray:
-    """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it."""
-    return _as_container("asarray: x", x)
-
-
-def restore(
-    format: str, data: Array, indices: tuple[Any, Any], shape: tuple[int, int]
-) -> SparseArray:
-    """Container from what ``SparseArray.__reduce__`` stored."""
-    if format == "coo":
-        return coo_array((data, indices), shape, copy=False)
-    build = csr_array if format == "csr" else csc_array
-    return build((data, *indices), shape, copy=False)
-
-
 def _compressed(
     name: str,
     parts: tuple[Any, Any, Any],
@@ -194,11 +203,11 @@ def _compressed(
 ) -> CSRArray:
     """Build a CSRArray, or the transpose of the CSC array that is described."""
     axis = "columns" if name == "csc_array" else "rows"
-    _check_validate(name, validate)
     data, indices, indptr = parts
     arrays, data = _values(name, data)
     if shape is None:
-        rows, cols = max(len(indptr) - 1, 0), _length_of(indices, f"{name}: indices")
+        rows = max(len(integers(indptr, f"{name}: indptr")) - 1, 0)
+        cols = _length_of(indices, f"{name}: indices")
     else:
         rows, cols = check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
     given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
@@ -272,7 +281,8 @@ def _from_dense(argument: str, dense: Any, threshold: float, format: str) -> Spa
 
 def _from_other(name: str, arg: Any, shape: tuple[int, int] | None) -> SparseArray:
     if _is_coo(arg):
-        matrix: SparseArray = coo_array(arg, shape).tocoo(canonical=True)
+        coo = _coordinates(name, arg, shape, False, False, "full", True)
+        matrix: SparseArray = coo.tocoo(canonical=True)
     elif _is_tuple_of(arg, 2) and all(isinstance(length, Integral) for length in arg):
         matrix = coo_array((np.empty(0), ([], [])), check_shape(name, arg))
     elif isinstance(arg, tuple):
@@ -282,7 +292,7 @@ def _from_other(name: str, arg: Any, shape: tuple[int, int] | None) -> SparseArr
         )
     else:
         matrix = _as_container(f"{name}: arg", arg)
-    if shape is not None and matrix.shape != tuple(shape):
+    if shape is not None and matrix.shape != check_shape(name, shape):
         raise ValueError(f"{name}: shape = {shape}, but the matrix has shape {matrix.shape}")
     return matrix
 
@@ -310,6 +320,17 @@ def check_shape(name: str, shape: Any) -> tuple[int, int]:
     if not (0 <= rows < 2**63 and 0 <= cols < 2**63):
         raise ValueError(f"{name}: shape = {(rows, cols)}, expected lengths from 0 to 2**63 - 1")
     return rows, cols
+
+
+def check_threshold(name: str, threshold: Any) -> float:
+    """Return the threshold that a function of that name was given, a number from 0."""
+    try:
+        number = float(threshold)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: threshold = {threshold!r}, expected a number") from None
+    if not number >= 0:
+        raise ValueError(f"{name}: threshold = {threshold}, expected 0 or more")
+    return number
 
 
 def _check_validate(name: str, validate: str) -> None:

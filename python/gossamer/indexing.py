@@ -149,10 +149,8 @@ def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
 
 
 def _columns(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
-    if not isinstance(picked, tuple):
-        return _rows(csr.tocsc().T, picked).T.tocsr()
-    cols = range(*picked)
-    if cols == range(csr.shape[1]):
+    cols = range(*picked) if isinstance(picked, tuple) else picked
+    if isinstance(cols, range) and cols == range(csr.shape[1]):
         return csr
     pattern, stored = csr._pattern.select_columns(cols)
     return type(csr)(pattern, csr._arrays.gather(csr.data, stored), csr._arrays)

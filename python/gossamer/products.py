@@ -30,6 +30,13 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
     return a._arrays.dense_operand(x, a.data, argument)
 
 
+def known(product: Any, x: Any) -> Any:
+    """Return what became of an operand x; TypeError if that was nothing."""
+    if product is None or product is NotImplemented:
+        raise TypeError(f"x is {type(x).__name__}, expected an array")
+    return product
+
+
 def matmul(a: SparseArray, x: Any, swapped: bool = False) -> Any:
     """A @ x, swapped x @ A, for x dense or sparse; NotImplemented for what is neither."""
     b = sparse_operand(x, "x")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from .arrays import Array, host_adapter
 from .containers.structural import structural
 from .dtypes import accumulator, is_complex, real_dtype
+from .structure import integer
 
 if TYPE_CHECKING:
     from .containers import SparseArray
@@ -99,10 +99,7 @@ def row_norms(a: SparseArray) -> Array:
 @structural
 def diagonal(a: SparseArray, k: int) -> Array:
     """Elements (i, i + k)."""
-    try:
-        k = operator.index(k)
-    except TypeError:
-        raise TypeError(f"diagonal: k = {k!r}, expected an integer") from None
+    k = integer(k, "diagonal: k")
     if a.format == "csc":
         return diagonal(a.T, -k)
     csr = a._csr()

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import operator
-
 from . import _engine
+from .structure import integer
 
 
 class NumThreads:
@@ -37,9 +36,15 @@ def set_num_threads(count: int) -> NumThreads:
 
     Raises
     ------
+    TypeError
+        If count is no integer.
     ValueError
-        If count is below 1.
+        If count is below 1, or above 4096.
     """
+    count = integer(count, "set_num_threads: count")
     former = _engine.num_threads()
-    _engine.set_num_threads(operator.index(count))
+    try:
+        _engine.set_num_threads(count)
+    except TypeError:  # more than its integers hold
+        raise ValueError(f"set_num_threads: count = {count} is out of range") from None
     return NumThreads(former)

@@ -58,7 +58,7 @@ void gap_columns(const PackedView& packed, std::int64_t row, std::int32_t* colum
   const std::int64_t safe = std::min(end, packed.slots - scan_reach<Bits> + 8);
   for (; slot + 8 <= safe; slot += 8, columns += 8) {
     std::int64_t advance;
-    const __m256i from_next = scan_8<Bits>(packed.positions, slot, advance);
+    const __m256i from_next = widen_columns(scan_8<Bits>(packed.positions, slot, advance));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(columns),
                         _mm256_add_epi32(from_next, _mm256_set1_epi32(static_cast<int>(next))));
     next += advance;

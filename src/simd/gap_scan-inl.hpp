@@ -23,10 +23,25 @@ namespace HWY_NAMESPACE {
 template <int Bits>
 inline constexpr std::int64_t scan_reach = Bits == 4 ? 17 : 8;
 
+/// Columns of 8 slots: bytes of a word (gap4), or 16-bit lanes (gap8).
+struct Columns8Bit {
+  std::uint64_t bytes;
+};
+struct Columns16Bit {
+  __m128i lanes;
+};
+
+HWY_INLINE __m256i widen_columns(Columns8Bit columns) {
+  return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(columns.bytes)));
+}
+HWY_INLINE __m256i widen_columns(Columns16Bit columns) {
+  return _mm256_cvtepu16_epi32(columns.lanes);
+}
+
 /// Columns of 8 slots, counted from the first column after the slot before, and how far they
 /// advance it.
 template <int Bits>
-HWY_INLINE __m256i scan_8(const std::uint8_t* gaps, std::int64_t slot, std::int64_t& advance) {
+HWY_INLINE auto scan_8(const std::uint8_t* gaps, std::int64_t slot, std::int64_t& advance) {
   if constexpr (Bits == 4) {
     std::uint64_t nibbles;
     std::memcpy(&nibbles, gaps + (slot >> 1), 8);
@@ -35,7 +50,7 @@ HWY_INLINE __m256i scan_8(const std::uint8_t* gaps, std::int64_t slot, std::int6
     constexpr std::uint64_t ones = 0x0101010101010101ull;
     const std::uint64_t ends = (_pdep_u64(nibbles, 0x0f * ones) + ones) * ones;
     advance = static_cast<std::int64_t>(ends >> 56);
-    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(ends - ones)));
+    return Columns8Bit{ends - ones};
   } else {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(gaps + slot));
     __m128i sums = _mm_cvtepu8_epi16(bytes);
@@ -44,7 +59,7 @@ HWY_INLINE __m256i scan_8(const std::uint8_t* gaps, std::int64_t slot, std::int6
     sums = _mm_add_epi16(sums, _mm_slli_si128(sums, 8));
     const __m128i lane = _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7);
     advance = _mm_cvtsi128_si64(_mm_sad_epu8(bytes, _mm_setzero_si128())) + 8;
-    return _mm256_cvtepu16_epi32(_mm_add_epi16(sums, lane));
+    return Columns16Bit{_mm_add_epi16(sums, lane)};
   }
 }
 

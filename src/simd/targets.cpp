@@ -113,9 +113,26 @@ std::atomic<Target>& chosen_target() {
   return target;
 }
 
+bool is_intel() {
+#if HWY_ARCH_X86 && defined(__GNUC__)
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+
+std::atomic<bool>& fast_gather() {
+  static std::atomic<bool> fast{is_intel()};
+  return fast;
+}
+
 }  // namespace
 
 simd::Target simd::current_target() { return chosen_target().load(std::memory_order_relaxed); }
+
+bool simd::has_fast_gather() { return fast_gather().load(std::memory_order_relaxed); }
+
+void simd::set_fast_gather(bool fast) { fast_gather().store(fast); }
 
 std::vector<std::string> supported_simd_targets() {
   std::vector<std::string> targets;

@@ -5,6 +5,7 @@
 
 #include "gossamer/simd.hpp"
 #include "gossamer/threads.hpp"
+#include "simd/targets.hpp"
 
 namespace gossamer::testing {
 
@@ -17,6 +18,17 @@ void for_each_target(Body&& body) {
     body();
   }
   set_simd_target(before);
+}
+
+/// Runs body for every instruction set, with instructions that gather and with loads instead.
+template <class Body>
+void for_each_target_and_gather(Body&& body) {
+  const bool before = simd::has_fast_gather();
+  for (const bool pay : {true, false}) {
+    simd::set_fast_gather(pay);
+    for_each_target(body);
+  }
+  simd::set_fast_gather(before);
 }
 
 /// Runs body with 1 and with 4 threads.

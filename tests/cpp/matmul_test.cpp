@@ -48,10 +48,12 @@ void check_product(const BatteryMatrix& matrix, Layout of_x, Layout of_y, std::i
       CHECK(std::memcmp(first.data(), y.data.data(), first.size() * sizeof(T)) == 0);
     });
   };
-  for_each_target([&] {
+  const auto check_both = [&] {
     check(a.view());
     if (a.rows > 0) check(a.view_with_runs());
-  });
+  };
+  const bool gathers = std::is_floating_point_v<T> && x.view.rank == 1;
+  gathers ? for_each_target_and_gather(check_both) : for_each_target(check_both);
 }
 
 template <class T, class I>
@@ -190,6 +192,55 @@ TEST_CASE("row_pieces are not widened by rows without entries") {
   for (const RowPiece& piece : pieces) {
     CHECK((piece.first == piece.last || piece.last <= 20'000));
   }
+}
+
+TEST_CASE("matmul sums a long row in parts, which do not depend on the threads") {
+  constexpr std::int64_t length = 200'000, part = 32'768;
+  BatteryMatrix matrix{"arrow", 5, length, {}, {}, {}, {}};
+  std::mt19937 random(3);
+  std::normal_distribution<double> normal;
+  const auto add = [&](std::int64_t row, std::int64_t column) {
+    matrix.row.push_back(row);
+    matrix.col.push_back(column);
+    matrix.real.push_back(normal(random));
+    matrix.imag.push_back(normal(random));
+  };
+  add(0, 7);
+  for (std::int64_t row : {1, 3}) {
+    for (std::int64_t column = 0; column < length; ++column) add(row, column);
+  }
+  add(4, 9);
+  const auto check = [&]<class T>(T) {
+    for (std::int64_t columns : {1, 3})
+      check_product<T, std::int32_t>(matrix, Layout::rows, columns);
+    check_product<T, std::int64_t>(matrix, Layout::batch, 2);
+
+    // Row 3 is the sum of products with its parts, each a matrix of its own.
+    OwnedCsr<T, std::int32_t> a(matrix);
+    std::vector<T> x(static_cast<std::size_t>(length)), y(5);
+    for (T& value : x) value = make_value<T>(normal(random), normal(random));
+    const ArrayView x_view = ArrayView::contiguous(x.data(), dtype_v<T>, {length});
+    matmul(a.view(), x_view, ArrayView::contiguous(y.data(), dtype_v<T>, {5}));
+    T sum{};
+    for (std::int64_t first = 0; first < length; first += part) {
+      CsrView row = a.view();
+      const std::vector<std::int32_t> offsets{
+          0, static_cast<std::int32_t>(std::min(part, length - first))};
+      const std::int64_t at = a.indptr[3] + first;
+      row.pattern.rows = 1;
+      row.pattern.nnz = offsets[1];
+      row.pattern.indptr = offsets.data();
+      row.pattern.indices = a.indices.data() + at;
+      row.values = a.values.data() + at;
+      T product{};
+      matmul(row, x_view, ArrayView::contiguous(&product, dtype_v<T>, {1}));
+      sum = first == 0 ? product : sum + product;
+    }
+    CHECK(sum == y[3]);
+  };
+  check(float{});
+  check(double{});
+  check(complex64{});
 }
 
 TEST_CASE("matmul's reference is within the error bound") {

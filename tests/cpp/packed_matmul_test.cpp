@@ -167,9 +167,15 @@ TEST_CASE("many columns of X meet every panel") {
           const PackedMatrix packed(dense.view(), dense.rows, dense.cols, format, dtype);
           for (const std::int64_t columns : {17, 33, 48}) {
             check_product<float>(packed, dense, columns, false);
+            check_product<float>(packed, dense, columns, true);
           }
-          check_product<float16>(packed, dense, 33, false);
-          check_product<bfloat16>(packed, dense, 33, false);
+          for (const std::int64_t columns : {2, 6}) {
+            check_product<float>(packed, dense, columns, true);
+          }
+          for (const bool transpose : {false, true}) {
+            check_product<float16>(packed, dense, 33, transpose);
+            check_product<bfloat16>(packed, dense, 33, transpose);
+          }
         }
       }
     }
@@ -243,7 +249,10 @@ TEST_CASE("many columns of X read nothing beyond a packed array") {
           packed.view.row_offsets = row_offsets.data();
           if (has_scales(dtype)) packed.view.scales = static_cast<const float*>(scales.data());
           INFO("columns of P " << cols);
-          for_each_target([&] { check_product<float>(packed, unpacked, 32, false); });
+          for_each_target([&] {
+            check_product<float>(packed, unpacked, 32, false);
+            check_product<float>(packed, unpacked, 32, true);
+          });
         }
       }
     }
@@ -323,6 +332,17 @@ TEST_CASE("infinities and NaN in X reach no row that is decoded with a zero ther
           CHECK(y.at(i, 3) == (i % 2 == 0 ? inf : 150));
           CHECK(std::isnan(y.at(i, 20)) == (i % 2 == 1));
           if (i % 2 == 0) CHECK(y.at(i, 20) == finite);
+        }
+        Operand<float> u(14, columns, 0), v(300, columns, 0);
+        for (float& value : u.data) value = 1;
+        u.at(3, 3) = inf;
+        u.at(4, 20) = std::nanf("");
+        packed_matmul(packed.view, u.view, v.view, true);
+        for (std::int64_t j = 2; j < 300; ++j) {
+          CHECK(v.at(j, 0) == 7);
+          CHECK(v.at(j, 3) == (j % 2 == 0 ? inf : 7));
+          CHECK(std::isnan(v.at(j, 20)) == (j % 2 == 1));
+          if (j % 2 == 0) CHECK(v.at(j, 20) == 7);
         }
       }
     }

@@ -25,7 +25,10 @@ CONSTRUCTORS = [
     (lambda: coo_array((D, (R, C)), "ab"), ValueError, "coo_array: shape = 'ab'"),
     (lambda: csr_array((D, (R, C)), (1, 3)), ValueError, "row[2] = 1 is out of range for 1 row"),
     (lambda: csr_array(np.eye(2), (3, 3)), ValueError, "shape = (3, 3), but the matrix has"),
+    (lambda: csr_array(np.eye(2), 5), ValueError, "csr_array: shape = 5, expected two integers"),
+    (lambda: csr_array((D, (R, C)), 5), ValueError, "csr_array: shape = 5, expected two integers"),
     # lengths
+    (lambda: csr_array((D, J, 5)), ValueError, "csr_array: indptr has shape (), expected one axis"),
     (lambda: csr_array((D, J, P), (3, 3)), ValueError, "indptr has 3 elements, expected 4"),
     (lambda: csc_array((D, J, P), (3, 3)), ValueError, "csc_array: indptr has 3 elements"),
     (lambda: csr_array((D[:2], J, P), SHAPE), ValueError, "indices has 3 elements and data 2"),
@@ -34,6 +37,8 @@ CONSTRUCTORS = [
     (lambda: coo_array((D, (R, C[:1])), SHAPE), ValueError, "col has 1 elements and data 3"),
     (lambda: csr_array((D, J, []), (0, 3)), ValueError, "indptr has 0 elements, expected 1"),
     # axes
+    (lambda: csr_array([[1.0, 2.0], [3.0]]), ValueError, "csr_array: arg: setting an array el"),
+    (lambda: csr_array(([1.0, [2.0], 3.0], J, P), SHAPE), ValueError, "csr_array: data: setting"),
     (lambda: csr_array(([D], J, P), SHAPE), ValueError, "data has shape (1, 3), expected one axis"),
     (lambda: csr_array((D, [J], P), SHAPE), ValueError, "indices has shape (1, 3)"),
     (lambda: csr_array((D, J, np.array(3)), SHAPE), ValueError, "indptr has shape ()"),
@@ -86,6 +91,7 @@ CONSTRUCTORS = [
     ),
     (lambda: csr_array((D, [2, 2, 1], P), SHAPE, canonical=True), ValueError, "canonical = True"),
     (lambda: coo_array((D, ([0, 0, 0], C)), SHAPE, canonical=True), ValueError, "canonical = True"),
+    (lambda: csc_array(np.eye(2), validate="no"), ValueError, "csc_array: validate = 'no'"),
     (lambda: csr_array((D, J, P), SHAPE, validate="no"), ValueError, "validate = 'no', expected"),
     # builders
     (lambda: gossamer.diags([[1.0, 2.0]], [0], (3, 3)), ValueError, "diagonals[0] has 2 elements"),
@@ -97,6 +103,7 @@ CONSTRUCTORS = [
     (lambda: gossamer.diags([D], [0], format="bsr"), ValueError, "diags: format = 'bsr'"),
     (lambda: gossamer.eye(-1), ValueError, "eye: shape = (-1, -1)"),
     (lambda: gossamer.eye(2.5), ValueError, "eye: shape = (2.5, 2.5), expected two integers"),
+    (lambda: gossamer.eye(2, k=1.5), TypeError, "eye: k = 1.5, expected an integer"),
     (lambda: gossamer.eye(2, format="bsr"), ValueError, "eye: format = 'bsr'"),
     (lambda: gossamer.identity(-1), ValueError, "identity: shape = (-1, -1)"),
     (lambda: gossamer.random_array((3,)), ValueError, "random_array: shape = (3,)"),
@@ -138,6 +145,10 @@ OPERATIONS = [
     (lambda A: A @ np.array(D, object), TypeError, "x has dtype object"),
     (lambda A: A @ np.ma.array(D), TypeError, "x is a masked array"),
     (lambda A: A @ "abc", TypeError, "unsupported operand"),
+    (lambda A: A @ [[1, 2], [3]], ValueError, "x: setting an array element"),
+    (lambda A: A.matmat(None), TypeError, "x is NoneType, expected an array"),
+    (lambda A: A.rmatvec(None), TypeError, "x is NoneType, expected an array"),
+    (lambda A: A.rmatvec([1.0]), ValueError, "x has shape (1,)"),
     (lambda A: None @ A, TypeError, "unsupported operand"),
     (lambda A: A @ A, ValueError, "A @ B: A has shape (2, 3) and B (2, 3)"),
     (lambda A: A + A.T, ValueError, "A + B: A has shape (2, 3) and B (3, 2)"),
@@ -184,7 +195,8 @@ OPERATIONS = [
     (lambda A: gossamer.sddmm(A, np.ones((3, 4)), np.ones((3, 4))), ValueError, "(3, 4)"),
     (lambda A: gossamer.set_num_threads(0), ValueError, "0"),
     (lambda A: gossamer.set_num_threads(-3), ValueError, "-3"),
-    (lambda A: gossamer.set_num_threads(1.5), TypeError, "float"),
+    (lambda A: gossamer.set_num_threads(1.5), TypeError, "count = 1.5, expected an integer"),
+    (lambda A: gossamer.set_num_threads(2**40), ValueError, "count = 1099511627776 is out of"),
 ]
 
 

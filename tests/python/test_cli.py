@@ -2,6 +2,8 @@
 """The console command: what it prints, what it refuses, and what it measures with."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +21,7 @@ from gossamer.cli.bench.bars import evaluate_bars, geometric_mean, geometric_mea
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
 from gossamer.cli.bench.peers import open_libraries
 from gossamer.cli.bench.plots import _operation_label
-from gossamer.cli.timing import Effort, first_call, interleave
+from gossamer.cli.timing import Effort, first_call, interleave, spread_threads
 from matplotlib.figure import Figure
 from scipy import sparse
 
@@ -402,6 +404,24 @@ def test_interleave_calls_all_once_before_each_sample_where_one_is_repeated():
     assert calls.count("l") == 2 + 2
 
 
+def test_threads_are_spread_over_the_processors_while_they_are_timed():
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) == 1:
+        pytest.skip("one processor")
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with spread_threads():
+            own, others = os.sched_getaffinity(0), os.sched_getaffinity(other.native_id)
+            assert len(own) == 1
+            assert others == allowed - own
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(other.native_id) == allowed
+    finally:
+        done.set()
+        other.join()
+
+
 def test_interleave_lets_the_threads_of_the_contender_before_go_to_sleep():
     def spin():
         until = time.perf_counter() + 0.1
@@ -420,6 +440,13 @@ def test_interleave_lets_the_threads_of_the_contender_before_go_to_sleep():
     effort = Effort(seconds=0, rounds=2, sample_seconds=0, pause=0.02)
     interleave(contenders, dict.fromkeys(contenders, 1e-6), effort)
     assert others == [alone] * 4
+
+
+def test_results_say_which_processor_mkl_sees():
+    libraries, notes = open_libraries(["mkl"])
+    if notes:
+        pytest.skip(notes[0])
+    assert re.match(r"\d+\.\d+ for .*processors", libraries[-1].version)
 
 
 def case_of(operation, matrix="m", threads=2, scipy=1.0, mkl=1.0, fraction=None):

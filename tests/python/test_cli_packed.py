@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 from commands import invoke
 from gossamer.cli.bench import packed_cases
 from gossamer.cli.bench.packed_bars import evaluate_packed_bars
+from gossamer.cli.bench.peers import dense_libraries
 from gossamer.cli.demo.pruned import measure_layers, prune
 from gossamer.cli.demo.pruned_report import plot_pruned, pruned_table
 from gossamer.cli.demo.weights import SHAPES, Layer, linear_layers
@@ -217,6 +218,14 @@ def test_bench_packed_prints_pure_json(small_benchmark):
     assert "csr-gossamer" in results["cases"][0]["seconds"]
     assert {line["dtype"] for line in results["conversions"]} == {"float32", "int8"}
     assert all(line["compress_seconds"] > 0 for line in results["conversions"])
+
+
+def test_bench_packed_notes_kernels_without_avx_512(monkeypatch):
+    monkeypatch.setattr(dense_libraries._engine, "supported_simd_targets", lambda: ["avx3", "avx2"])
+    monkeypatch.setattr(dense_libraries.OpenBLAS, "kernels", property(lambda self: "Haswell"))
+    assert "OPENBLAS_CORETYPE=SkylakeX" in " ".join(dense_libraries.open_dense_libraries()[1])
+    monkeypatch.setattr(dense_libraries._engine, "supported_simd_targets", lambda: ["avx2"])
+    assert "OPENBLAS" not in " ".join(dense_libraries.open_dense_libraries()[1])
 
 
 def test_bench_packed_resumes_where_it_was_interrupted(small_benchmark, tmp_path):

@@ -165,11 +165,19 @@ def test_other_arguments_are_converted():
 @every_format
 @every_dtype
 def test_eye(format, dtype):
-    for m, n, k in ((4, 4, 0), (3, 5, 1), (5, 3, -2), (2, 2, 7), (0, 0, 0), (1, 4, 3)):
+    for m, n, k in (
+        (4, 4, 0),
+        (3, 5, 1),
+        (5, 3, -2),
+        (2, 2, 7),
+        (0, 0, 0),
+        (1, 4, 3),
+        (2, 3, 2**70),
+    ):
         A = gossamer.eye(m, n, k, dtype, format)
         assert A.format == format
         assert A.dtype == dtype
-        np.testing.assert_array_equal(A.todense().astype(complex), np.eye(m, n, k))
+        np.testing.assert_array_equal(A.todense().astype(complex), np.eye(m, n, min(k, n)))
     assert (
         gossamer.identity(3, dtype, format).todense().astype(complex).tolist() == np.eye(3).tolist()
     )

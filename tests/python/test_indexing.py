@@ -73,6 +73,18 @@ def test_steps_beyond_any_index(format, step):
     np.testing.assert_array_equal(A[:, 2::step].todense(), D[:, 2::step])
 
 
+@every_index_dtype
+@pytest.mark.parametrize("name", ["random_0.1", "power_law_unsorted", "duplicates", "wide"])
+def test_picked_columns_are_sorted_and_leave_no_transposed_copy(name, index_dtype):
+    A = build(named(name), np.float64, index_dtype=index_dtype)
+    cols = [3, 1, A.shape[1] - 1, 3, -2, 0]
+    picked = A[:, cols]
+    assert A._pattern._transpose is None
+    assert picked.has_sorted_indices
+    assert picked.index_dtype == index_dtype
+    np.testing.assert_allclose(picked.todense(), A.todense()[:, cols], rtol=1e-13)
+
+
 def test_consecutive_rows_share_the_values():
     A = build(named("banded"), np.float64)
     assert np.shares_memory(A[10:20].data, A.data)

@@ -100,6 +100,8 @@ HOSTILE_NPZ = {
     "no data": {"data": None},
     "shape of three": {"shape": np.array([2, 3, 4])},
     "negative shape": {"shape": np.array([-2, 3])},
+    "shape of one number": {"shape": np.array(2)},
+    "fractions in the shape": {"shape": np.array([2.5, 3])},
     "huge shape": {"shape": np.array([2**62, 2**62])},
     "index out of range": {"indices": np.array([0, 3], np.int32)},
     "offsets fall": {"indptr": np.array([0, 3, 2], np.int32)},
@@ -126,7 +128,7 @@ def test_hostile_npz(tmp_path, case):
 
 def test_integer_values_are_refused(tmp_path):
     path = archive(tmp_path / "a.npz", data=np.array([1, 2]))
-    with pytest.raises(TypeError, match="data has dtype int64"):
+    with pytest.raises(TypeError, match=r"a\.npz: csr_array: data has dtype int64"):
         load_npz(path)
 
 
@@ -208,6 +210,8 @@ HEAD = "%%MatrixMarket matrix coordinate real general\n"
             [[0, 5 - 1j], [5 + 1j, 0]],
         ),
         ("%%MatrixMarket matrix array real general\n2 2\n1\n0\n3\n4\n", [[1, 3], [0, 4]]),
+        ("%%MatrixMarket matrix array real general\n0 3\n", []),
+        ("%%MatrixMarket matrix array complex general\n2 0\n", [[], []]),
     ],
 )
 def test_matrix_market_fields(tmp_path, text, expected):
@@ -238,6 +242,9 @@ def test_matrix_market_fields(tmp_path, text, expected):
         HEAD + "-2 2 1\n1 1 1\n",
         HEAD + "99999999999999999999 2 1\n1 1 1\n",
         HEAD + "2 2 1\n1 1 1\n1 2 1\n",
+        HEAD + "0 2 1\n1 1 1\n",
+        HEAD.replace("general", "symmetric") + "2 3 1\n2 1 5\n",
+        HEAD + "%" + "x" * 2**21 + "\n2 2 1\n1 1 1\n",
         "%%MatrixMarket matrix array real general\n100000000 100000000\n1\n",
         "%%MatrixMarket matrix array real general\n4294967296 4294967296\n1\n",
         "%%MatrixMarket matrix array real symmetric\n100000 100000\n1\n",
@@ -267,6 +274,8 @@ def test_truncated_and_flipped_matrix_market(tmp_path):
 
 
 def test_other_files(tmp_path):
+    with pytest.raises(TypeError, match="write_matrix_market: matrix is ndarray, expected"):
+        write_matrix_market(tmp_path / "a.mtx", np.eye(2))
     with pytest.raises(FileNotFoundError):
         read_matrix_market(tmp_path / "none.mtx")
     with pytest.raises(FileNotFoundError):

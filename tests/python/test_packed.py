@@ -323,6 +323,7 @@ def test_repacking():
         (random_matrix(), {"dtype": "float64"}, TypeError, "dtype = 'float64', expected one of"),
         (random_matrix(), {"dtype": ml_dtypes.float8_e4m3}, TypeError, "expected one of"),
         (random_matrix(), {"threshold": -1}, ValueError, "threshold = -1"),
+        (random_matrix(), {"threshold": None}, TypeError, "compress: threshold = None, expected a"),
         (random_matrix(), {"threshold": np.nan}, ValueError, "threshold = "),
         (random_matrix(), {"scale": 1.0}, ValueError, "scale is given for float32"),
         (random_matrix(), {"dtype": "int8", "scale": 0}, ValueError, "scale.* 0; .*positive"),

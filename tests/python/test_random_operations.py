@@ -78,7 +78,7 @@ def test_reductions(pair, k):
     np.testing.assert_array_equal(A.sum(axis=0), D.sum(axis=0))
     np.testing.assert_array_equal(A.sum(axis=1), D.sum(axis=1))
     assert A.sum() == D.sum()
-    assert A.trace() == (np.trace(D) if D.size else 0)
+    assert A.trace(k) == (np.trace(D, k) if D.size else 0)
     inside = -A.shape[0] < k < A.shape[1]
     np.testing.assert_array_equal(A.diagonal(k), np.diagonal(D, k) if inside else [])
 

@@ -47,7 +47,7 @@ class NumPyAdapter(Adapter):
     def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         if hasattr(x, "filled"):
             raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
-        array = np.asarray(x)
+        array = _array(x, argument)
         check_value_dtype(_name(array.dtype), argument, dtypes)
         if not array.dtype.isnative:
             return array.astype(array.dtype.newbyteorder("="))
@@ -263,7 +263,7 @@ class NumPyAdapter(Adapter):
 
     def dense_operand(self, x: Any, values: Array, argument: str) -> Array:
         if getattr(x, "dtype", None) is None:
-            x = np.asarray(x)
+            x = _array(x, argument)
             if x.dtype.kind in "biuf":
                 return self.astype(x, _name(values.dtype))  # Python's numbers have no dtype
         if x.dtype.kind in "biu":
@@ -301,6 +301,14 @@ class NumPyAdapter(Adapter):
         if format == "dense":
             return DenseStorage(self, parts["values"])
         return PackedStorage(format, dtype, shape, **parts)
+
+
+def _array(x: Any, argument: str) -> Any:
+    """NumPy's array of what may be nested lists; ValueError for lengths that differ."""
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from error
 
 
 @cache

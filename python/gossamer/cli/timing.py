@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 _MAX_RESTS = 20
@@ -95,12 +98,13 @@ def interleave(
     try:
         start = time.perf_counter()
         done = 0
-        while done < rounds or time.perf_counter() - start < effort.seconds * len(order):
-            for name in order:
-                _rest(effort.pause)
-                samples[name].append(_sample(contenders[name], repeats[name], warm))
-            order.append(order.pop(0))
-            done += 1
+        with spread_threads():
+            while done < rounds or time.perf_counter() - start < effort.seconds * len(order):
+                for name in order:
+                    _rest(effort.pause)
+                    samples[name].append(_sample(contenders[name], repeats[name], warm))
+                order.append(order.pop(0))
+                done += 1
     finally:
         if collecting:
             gc.enable()
@@ -108,6 +112,30 @@ def interleave(
         name: Timing(statistics.median(times), min(times), first[name], len(times))
         for name, times in samples.items()
     }
+
+
+@contextlib.contextmanager
+def spread_threads() -> Iterator[None]:
+    """Keep the process's other threads off the calling one's processor.
+
+    Linux may wake a thread that slept for long on the processor of its waker, and move it only
+    after ten milliseconds or more: until then one thread does the work of all.
+    """
+    processors = os.sched_getaffinity(0)
+    own, others = {min(processors)}, processors - {min(processors)}
+    before = {}
+    for task in Path("/proc/self/task").iterdir() if others else ():
+        with contextlib.suppress(ProcessLookupError):  # It has ended.
+            before[int(task.name)] = os.sched_getaffinity(int(task.name))
+            os.sched_setaffinity(int(task.name), others)
+    if others:
+        os.sched_setaffinity(0, own)
+    try:
+        yield
+    finally:
+        for thread, allowed in before.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, allowed)
 
 
 def _rest(seconds: float) -> None:

@@ -245,10 +245,12 @@ class SparseArray(TorchOperators, SparseFormat):
 
     def matmat(self, x: Array) -> Array:
         """A @ X; also of a sparse X inside ``torch.compile``, which knows no such operator."""
-        return self.__matmul__(x)
+        return products.known(self.__matmul__(x), x)
 
     def rmatvec(self, x: Array) -> Array:
         """Aᴴ @ x."""
+        if type(x) is not self._arrays.array_type:
+            x = products.known(products.dense_operand(self, x, "x"), x)
         return self._arrays.matmul(self.T, x, conjugate=True)
 
     def rmatmat(self, x: Array) -> Array:
@@ -399,9 +401,9 @@ class SparseArray(TorchOperators, SparseFormat):
         """
         return reductions.diagonal(self, k)
 
-    def trace(self) -> Array:
-        """Sum of the main diagonal."""
-        return self._arrays.sum(self.diagonal())
+    def trace(self, offset: int = 0) -> Array:
+        """Sum of the elements (i, i + offset)."""
+        return self._arrays.sum(self.diagonal(offset))
 
     # ---- elements ------------------------------------------------------------------------------
 

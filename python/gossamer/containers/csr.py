@@ -17,14 +17,17 @@ from .structural import structural
 class CSRArray(PatternedArray):
     """A matrix by rows: offsets of the rows, columns of the stored values. Made by `csr_array`.
 
-    ``A @ x`` allocates the result alone. A transposed product with a vector (``x @ A``,
-    ``A.T @ x``, ``A.rmatvec``) adds up A's rows, with scratch for the call of half as many elements
-    as are stored, at most twice as many where they are few. Other transposed products, `tocsc`, and
-    products with a vector where rows hold less than four values on the average or values are few
-    beside the columns, build the transposed positions on first use and keep them: columns + 1 +
-    2 nnz indices. Where nobody can write to the values, as to those that an operation made, the
-    transposed values are kept too; otherwise they are gathered anew for each product, so that what
-    was written is seen.
+    ``A @ x`` allocates the result alone, and copies of some columns where several are strided, as
+    in Fortran order: 64 MiB, or as many as share a cache line. Sparse × sparse takes scratch of up
+    to a row of the result for each thread.
+
+    A transposed product with a vector (``x @ A``, ``A.T @ x``, ``A.rmatvec``) adds up A's rows,
+    with scratch for the call of half as many elements as are stored, at most twice as many where
+    they are few. Other transposed products, `tocsc`, and products with a vector where rows hold
+    less than four values on the average or values are few beside the columns, build the transposed
+    positions on first use and keep them: columns + 1 + 2 nnz indices. Where nobody can write to the
+    values, as to those that an operation made, the transposed values are kept too; otherwise they
+    are gathered anew for each product, so that what was written is seen.
     """
 
     __slots__ = ()

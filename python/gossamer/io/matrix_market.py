@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import IO, Any, cast
 
+import numpy as np
+
 from ..construct import coo_array
 from ..containers import COOArray, SparseArray
 from ..threads import get_num_threads
@@ -15,6 +17,9 @@ from .atomic import replacing
 
 #: Shortest entries: "1 1" and a line break, and "0" and a line break in a dense file.
 _COORDINATE_BYTES, _ARRAY_BYTES = 4, 2
+
+#: Bytes that a line may have; the format's definition allows 1024. Parsers keep a line in memory.
+_LINE_BYTES = 1 << 20
 
 #: Deflate never shrinks by more (https://zlib.net/zlib_tech.html).
 _GZIP_RATIO = 1032
@@ -40,7 +45,11 @@ def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
     opened = gzip.open if compressed else open
     try:
         with cast("IO[bytes]", opened(path, "rb")) as file:
-            _check_header(fmm.read_header(_Text(file)), size)
+            header = fmm.read_header(_Text(file))
+            _check_header(header, size)
+            if header.format == "array" and 0 in header.shape:  # the parser divides by them
+                values = np.empty(0, complex if header.field == "complex" else float)
+                return coo_array((values, ([], [])), header.shape)
             file.seek(0)
             (data, coords), shape = fmm.read_coo(_Text(file), parallelism=get_num_threads())
         if data.dtype.kind in "iu":
@@ -57,9 +66,15 @@ def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> No
 
     Raises
     ------
+    TypeError
+        For what is no container.
     ImportError
         Without fast_matrix_market.
     """
+    if not isinstance(matrix, SparseArray):
+        raise TypeError(
+            f"write_matrix_market: matrix is {type(matrix).__name__}, expected a sparse array"
+        )
     fmm = _fast_matrix_market()
     coo = matrix.tocoo()
     if coo.dtype.itemsize == 2:
@@ -74,18 +89,31 @@ class _Text:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._end = b"\n"
+        self._unbroken = 0
 
     def read(self, size: int = -1) -> bytes:
         chunk = self._file.read(size)
         if b"\0" in chunk:
             raise ValueError("it holds a null byte; it is no text")
+        self._check_line(chunk)
         if not chunk:
             chunk, self._end = self._end, b""
         return chunk
 
+    def _check_line(self, chunk: bytes) -> None:
+        end = chunk.rfind(b"\n")
+        self._unbroken = len(chunk) - (end + 1) + (self._unbroken if end < 0 else 0)
+        if self._unbroken > _LINE_BYTES:
+            raise ValueError(f"it has a line of more than {_LINE_BYTES} bytes; it is no text")
+
 
 def _check_header(header: Any, size: int) -> None:
     """Refuse a header that would make the parser allocate more than the file can hold."""
+    if header.symmetry != "general" and header.nrows != header.ncols:
+        raise ValueError(
+            f"the header promises a {header.symmetry} matrix of {header.nrows} rows and "
+            f"{header.ncols} columns; such are square"
+        )
     if header.format == "array":
         # A symmetric file holds one half only.
         least = header.nrows * header.ncols // 2 * _ARRAY_BYTES

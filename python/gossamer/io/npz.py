@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from ..construct import coo_array, csc_array, csr_array
+from ..construct import check_shape, coo_array, csc_array, csr_array
 from ..containers import SparseArray
 from .atomic import replacing
 
@@ -73,8 +73,10 @@ def load_npz(path: str | os.PathLike[str]) -> SparseArray:
         try:
             with zipfile.ZipFile(file) as archive:
                 return _load(archive, os.fstat(file.fileno()).st_size)
-        except (MemoryError, TypeError):
+        except MemoryError:
             raise
+        except TypeError as error:
+            raise TypeError(f"{os.fspath(path)}: {error}") from error
         except Exception as error:  # whatever the parsers of a malformed file stumble over
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
@@ -90,8 +92,7 @@ def _load(archive: zipfile.ZipFile, size: int) -> SparseArray:
 
     kind = read("format").item()
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    rows, cols = (int(length) for length in read("shape"))
-    shape = rows, cols
+    shape = check_shape("shape", read("shape").tolist())
     if kind == "coo":
         row, col = read("coords") if "coords" in members else (read("row"), read("col"))
         return coo_array((read("data"), (row, col)), shape, copy=False)

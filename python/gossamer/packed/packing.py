@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter
-from ..construct import check_not_tracing
+from ..construct import check_not_tracing, check_threshold
 from ..cuda import Memory, memory_of
 from ..devices import current_device
 from ..products import sparse_operand
@@ -97,6 +97,7 @@ def compress(
     """
     if format not in ("auto", *FORMATS):
         raise ValueError(f"compress: format = {format!r}, expected auto, {', '.join(FORMATS)}")
+    threshold = check_threshold("compress", threshold)
     check_not_tracing("compress", adapter_of(W) or host_adapter())
     memory = memory_of(W)
     if memory is not None:

@@ -2,7 +2,7 @@
 """Stored positions, apart from values: patterns, and the index maps by which values follow."""
 
 from .coo import CooPattern
-from .indices import Indices, freeze, index_arrays, index_dtype, integers, is_frozen, range_map
+from .indices import Indices, freeze, index_arrays, index_dtype, integer, integers, is_frozen
 from .pattern import Pattern, below, beside, common_index_dtype
 from .selection import Selection, check_values
 
@@ -18,7 +18,7 @@ __all__ = [
     "freeze",
     "index_arrays",
     "index_dtype",
+    "integer",
     "integers",
     "is_frozen",
-    "range_map",
 ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,14 @@ def index_arrays(
     return [_converted(x, dtype, argument, copy) for argument, x in arrays.items()]
 
 
+def integer(x: Any, argument: str) -> int:
+    """Return a caller's integer; TypeError for what is none."""
+    try:
+        return operator.index(x)
+    except TypeError:
+        raise TypeError(f"{argument} = {x!r}, expected an integer") from None
+
+
 def integers(x: Any, argument: str) -> Indices:
     """Return a caller's index array, or list, as a NumPy array; errors as of `index_arrays`."""
     memory = memory_of(x)
@@ -104,11 +113,3 @@ def host_indices(indices: Any) -> Indices:
     memory = memory_of(indices)
     on_host: Indices = indices if memory is None else memory.to_host(indices)
     return on_host
-
-
-def range_map(starts: Indices, lengths: Indices) -> Indices:
-    """Index map of consecutive runs: starts[i], starts[i] + 1, ... for lengths[i] elements each."""
-    ends = np.cumsum(lengths, dtype=starts.dtype)
-    total = int(ends[-1]) if len(ends) else 0
-    shifts: Indices = np.repeat(starts - (ends - lengths), lengths)
-    return np.arange(total, dtype=starts.dtype) + shifts

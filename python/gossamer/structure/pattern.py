@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _engine
-from .indices import Indices, freeze, index_dtype, range_map
+from .indices import Indices, freeze, index_dtype
 from .registry import register
 
 if TYPE_CHECKING:
@@ -260,31 +260,51 @@ class Pattern:
 
     def select_rows(self, rows: range | Indices) -> tuple[Pattern, slice | Indices]:
         """Pattern of some rows, and where their values are: a slice for consecutive rows."""
-        if isinstance(rows, range) and rows.step == 1:
-            start, stop = (int(self.indptr[i]) for i in (rows.start, max(rows.start, rows.stop)))
-            indptr = self.indptr[rows.start : rows.start + len(rows) + 1] - self.indptr[rows.start]
-            positions: slice | Indices = slice(start, stop)
-            indices = self.indices[positions]
-        else:
-            picked = (
-                np.arange(rows.start, rows.stop, rows.step) if isinstance(rows, range) else rows
-            )
-            lengths = np.diff(self.indptr)[picked]
-            dtype = index_dtype(0, 0, int(lengths.sum(dtype=np.int64)), self.index_dtype)
-            indptr = _offsets(lengths, dtype)
-            indices, positions = np.empty(indptr[-1], dtype), np.empty(indptr[-1], dtype)
-            _engine.select_rows(self.astype(dtype).handle, picked, indptr, indices, positions)
+        if not isinstance(rows, range):
+            return self._pick_rows(rows)
+        if rows.step != 1:
+            return self._pick_rows(np.arange(rows.start, rows.stop, rows.step))
+        start, stop = (int(self.indptr[i]) for i in (rows.start, max(rows.start, rows.stop)))
+        indptr = self.indptr[rows.start : rows.start + len(rows) + 1] - self.indptr[rows.start]
+        indices = self.indices[start:stop]
+        pattern = Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical)
+        return pattern, slice(start, stop)
+
+    def _pick_rows(self, rows: Indices) -> tuple[Pattern, Indices]:
+        lengths = np.diff(self.indptr)[rows]
+        dtype = index_dtype(0, 0, int(lengths.sum(dtype=np.int64)), self.index_dtype)
+        indptr = _offsets(lengths, dtype)
+        indices, positions = np.empty(indptr[-1], dtype), np.empty(indptr[-1], dtype)
+        _engine.select_rows(self.astype(dtype).handle, rows, indptr, indices, positions)
         pattern = Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical)
         return pattern, positions
 
-    def select_columns(self, cols: range) -> tuple[Pattern, Indices]:
-        """Pattern of a range of columns, and where their values are."""
+    def select_columns(self, cols: range | Indices) -> tuple[Pattern, Indices]:
+        """Pattern of some columns, and where their values are.
+
+        Those of a range keep their order; other ones may repeat, and come sorted.
+        """
+        if not isinstance(cols, range):
+            return self._pick_columns(cols)
         bounds, indptr = (cols.start, cols.stop, cols.step), self._empty(self.rows + 1)
         nnz = _engine.count_columns(self.handle, *bounds, indptr)
         indices, positions = self._empty(nnz), self._empty(nnz)
         _engine.fill_columns(self.handle, *bounds, indptr, indices, positions)
         flags = self.sorted, self.canonical
         return Pattern(self.rows, len(cols), indptr, indices, *flags), positions
+
+    def _pick_columns(self, cols: Indices) -> tuple[Pattern, Indices]:
+        dtype = index_dtype(self.cols, len(cols), len(cols), self.index_dtype)
+        sources = Pattern(
+            len(cols), self.cols, np.arange(len(cols) + 1, dtype=dtype), cols.astype(dtype)
+        )
+        # Row c says where column c goes; picked for each entry, where that goes.
+        targets, _ = sources.transpose()
+        placed, _ = targets._pick_rows(self.indices.astype(np.int64))
+        indptr = placed.indptr[self.indptr]
+        ordered, order = Pattern(self.rows, len(cols), indptr, placed.indices).sort()
+        entries = placed.row_indices()
+        return ordered, entries if order is None else entries[order]
 
     def astype(self, index_dtype: Any) -> Pattern:
         """Return the same positions in another index dtype, which must hold them."""
@@ -312,15 +332,19 @@ def beside(patterns: Sequence[Pattern], dtype: Any) -> tuple[Pattern, Indices]:
 
     Their values are taken to follow each other; ``dtype`` is to hold all positions.
     """
-    indptrs = np.stack([pattern.indptr for pattern in patterns], axis=1, dtype=dtype)
-    first_values = _offsets([pattern.nnz for pattern in patterns], dtype)[:-1]
-    index_map = range_map((indptrs[:-1] + first_values).ravel(), np.diff(indptrs, axis=0).ravel())
     first_cols = _offsets([pattern.cols for pattern in patterns], dtype)
     shifted = [p.indices + first for p, first in zip(patterns, first_cols, strict=False)]
-    indices = np.concatenate(shifted, dtype=dtype).take(index_map)
-    flags = all(p.sorted for p in patterns), all(p.canonical for p in patterns)
-    indptr, cols = indptrs.sum(axis=1, dtype=dtype), int(first_cols[-1])
-    return Pattern(patterns[0].rows, cols, indptr, indices, *flags), index_map
+    rows, cols = patterns[0].rows, int(first_cols[-1])
+    moved = [
+        Pattern(rows, cols, pattern.indptr, indices, pattern.sorted, pattern.canonical)
+        for pattern, indices in zip(patterns, shifted, strict=True)
+    ]
+    # Below each other, then the first row of each, the second row of each, ...
+    order = np.arange(len(patterns) * rows).reshape(len(patterns), rows).T.ravel()
+    parts, positions = below(moved, dtype)._pick_rows(order)
+    indptr = parts.indptr[:: len(patterns)].copy()
+    pattern = Pattern(rows, cols, indptr, parts.indices, parts.sorted, parts.canonical)
+    return pattern, positions
 
 
 def below(patterns: Sequence[Pattern], dtype: Any) -> Pattern:

@@ -8,6 +8,10 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
 #include "core/scalar.hpp"
 #include "core/threads.hpp"
 #include "core/visit.hpp"
@@ -72,12 +76,83 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace gossamer {
+namespace {
 
-void matmul_cpu(const MatmulOperands& op) {
-  const CsrPattern& pattern = op.a.pattern;
-  const std::int64_t columns = op.cols * static_cast<std::int64_t>(op.x_batch.size());
-  if (pattern.rows == 0 || columns == 0) return;
-  const auto rows = GOSSAMER_SIMD_FUNCTION(MatmulRows);
+/// Rows so long that one thread would hold up the others, cut into parts that are rows of their own
+/// in a matrix with the same positions. Which rows these are, and where they are cut, depends on
+/// the matrix alone.
+template <class I>
+struct LongRows {
+  struct Part {
+    std::int64_t row;     ///< of A
+    std::int64_t offset;  ///< the part holds positions [offsets[offset], offsets[offset + 1])
+  };
+
+  explicit LongRows(const CsrPattern& pattern) {
+    const I* indptr = static_cast<const I*>(pattern.indptr);
+    const std::int64_t longest_whole =
+        std::max(tuning::matmul_long_row, pattern.nnz / tuning::matmul_long_row_share);
+    // A longer row holds a multiple of half that length.
+    const std::int64_t length = longest_whole / 2;
+    for (std::int64_t p = length; p < pattern.nnz;) {
+      const std::int64_t row =
+          std::upper_bound(indptr, indptr + pattern.rows, static_cast<I>(p)) - indptr - 1;
+      const std::int64_t last = indptr[row + 1];
+      if (last - indptr[row] > longest_whole) add(row, indptr[row], last, length);
+      p = (last + length - 1) / length * length;
+    }
+  }
+
+  void add(std::int64_t row, std::int64_t first, std::int64_t last, std::int64_t length) {
+    rows.push_back(row);
+    for (std::int64_t p = first; p < last; p += length) {
+      parts.push_back({row, static_cast<std::int64_t>(offsets.size())});
+      offsets.push_back(static_cast<I>(p));
+    }
+    offsets.push_back(static_cast<I>(last));
+  }
+
+  std::vector<std::int64_t> rows;
+  std::vector<Part> parts;
+  std::vector<I> offsets;
+};
+
+/// The product of the parts, into `sums`: a row of all members' columns for each offset.
+template <class T, class I>
+MatmulOperands parts_of(const MatmulOperands& op, const LongRows<I>& rows, T* sums) {
+  MatmulOperands parts = op;
+  parts.a.pattern.rows = static_cast<std::int64_t>(rows.offsets.size()) - 1;
+  parts.a.pattern.indptr = rows.offsets.data();
+  parts.a.pattern.runs = 0;
+  parts.y = sums;
+  parts.y_row_stride = op.cols * static_cast<std::int64_t>(op.y_batch.size());
+  parts.y_col_stride = 1;
+  for (std::size_t member = 0; member < op.y_batch.size(); ++member) {
+    parts.y_batch[member] = op.cols * static_cast<std::int64_t>(member);
+  }
+  return parts;
+}
+
+/// Adds the parts of each row up, in order.
+template <class T, class I>
+void add_parts(const MatmulOperands& op, const LongRows<I>& rows, const MatmulOperands& parts) {
+  const T* sums = static_cast<const T*>(parts.y);
+  std::int64_t before = -1;
+  for (const auto& part : rows.parts) {
+    for (std::size_t member = 0; member < op.y_batch.size(); ++member) {
+      T* y = static_cast<T*>(op.y) + op.y_batch[member] + part.row * op.y_row_stride;
+      const T* sum = sums + part.offset * parts.y_row_stride + parts.y_batch[member];
+      for (std::int64_t c = 0; c < op.cols; ++c) {
+        T& element = y[c * op.y_col_stride];
+        element = part.row == before ? element + sum[c] : sum[c];
+      }
+    }
+    before = part.row;
+  }
+}
+
+/// Tasks of equal cost for the threads, more where A's part would else leave the cache.
+std::int64_t pieces_of(const CsrPattern& pattern, std::int64_t columns) {
   const std::int64_t cost = pattern.nnz + pattern.rows;
   const std::int64_t serial =
       columns == 1 ? tuning::matmul_serial_vector_work : tuning::matmul_serial_work / columns;
@@ -88,12 +163,54 @@ void matmul_cpu(const MatmulOperands& op) {
   if (columns > tuning::matmul_single_pass_columns) {
     pieces = std::max(pieces, cost / tuning::matmul_piece_cost);
   }
-  pieces = std::min(pieces, pattern.rows);
+  return std::min(pieces, pattern.rows);
+}
+
+}  // namespace
+
+void matmul_cpu(const MatmulOperands& op) {
+  const CsrPattern& pattern = op.a.pattern;
+  const std::int64_t columns = op.cols * static_cast<std::int64_t>(op.x_batch.size());
+  if (pattern.rows == 0 || columns == 0) return;
+  const auto multiply = GOSSAMER_SIMD_FUNCTION(MatmulRows);
+  const std::int64_t pieces = pieces_of(pattern, columns);
   visit_index(pattern.index_dtype, "A", [&](auto index) {
-    const auto* indptr = static_cast<const typename decltype(index)::type*>(pattern.indptr);
-    parallel_for(pieces, [&](std::int64_t piece) {
-      rows(op, balanced_row(indptr, pattern.rows, piece, pieces),
-           balanced_row(indptr, pattern.rows, piece + 1, pieces));
+    using I = typename decltype(index)::type;
+    const I* indptr = static_cast<const I*>(pattern.indptr);
+    const auto begin_of = [&](std::int64_t piece) {
+      return balanced_row(indptr, pattern.rows, piece, pieces);
+    };
+    const auto whole = [&](std::int64_t piece) {
+      multiply(op, begin_of(piece), begin_of(piece + 1));
+    };
+    if (pattern.nnz <= tuning::matmul_long_row) return parallel_for(pieces, whole);
+    const LongRows<I> rows(pattern);
+    if (rows.rows.empty()) return parallel_for(pieces, whole);
+    visit_value(op.a.dtype, "A", [&](auto value) {
+      using T = typename decltype(value)::type;
+      // Sums of 16-bit values must not be rounded before they are whole.
+      if constexpr (!std::is_same_v<T, Accumulator<T>>) {
+        parallel_for(pieces, whole);
+      } else {
+        std::vector<T> sums(rows.offsets.size() * static_cast<std::size_t>(columns));
+        const MatmulOperands parts = parts_of(op, rows, sums.data());
+        const std::int64_t count = static_cast<std::int64_t>(rows.parts.size());
+        parallel_for(count + pieces, [&](std::int64_t task) {
+          if (task < count) {
+            const std::int64_t part = rows.parts[static_cast<std::size_t>(task)].offset;
+            return multiply(parts, part, part + 1);
+          }
+          std::int64_t i = begin_of(task - count);
+          const std::int64_t end = begin_of(task - count + 1);
+          for (auto next = std::ranges::lower_bound(rows.rows, i);
+               next != rows.rows.end() && *next < end; ++next) {
+            if (i < *next) multiply(op, i, *next);
+            i = *next + 1;
+          }
+          if (i < end) multiply(op, i, end);
+        });
+        add_parts<T>(op, rows, parts);
+      }
     });
   });
 }

@@ -17,6 +17,11 @@ inline constexpr std::int64_t matmul_serial_vector_work = 16'384;
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.
 inline constexpr std::int64_t matmul_pieces_per_thread = 8;
 
+/// Positions of a row up to which one thread sums it, and the share of all positions that one row
+/// may have however large the matrix is.
+inline constexpr std::int64_t matmul_long_row = 65'536;
+inline constexpr std::int64_t matmul_long_row_share = 32;
+
 /// Columns, over all members of a batch, beyond which a piece of A is walked more than once ...
 inline constexpr std::int64_t matmul_single_pass_columns = 8;
 
@@ -25,6 +30,10 @@ inline constexpr std::int64_t matmul_piece_cost = 65'536;
 
 /// Rows that are multiplied by one block of columns before the next block.
 inline constexpr std::int64_t matmul_row_group = 8;
+
+/// Positions of a row beyond which two sums of four hide each other's latency where elements are
+/// loaded one by one; on shorter rows another loop costs more.
+inline constexpr std::int64_t matmul_two_sums = 64;
 
 /// Bytes that values and indices of a single-vector product are asked for ahead of their use. On a
 /// Xeon of the Emerald Rapids kind, one thread, matrices beyond the cache: 5 diagonals float32 28.0

@@ -10,12 +10,14 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
 #include "ops/matmul/lanes-inl.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "ops/matmul/matmul_tuning.hpp"
+#include "simd/targets.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
@@ -70,7 +72,7 @@ HWY_INLINE Accumulator<T> dot_scalar(const T* HWY_RESTRICT values, const I* HWY_
 
 // With AVX-512 a row is gathered under a mask, so that rows of any length up to a vector take the
 // same path: a branch on the length costs more than the products of a short row. AVX2's gather does
-// not pay.
+// not pay, nor does any where has_fast_gather() is false: then elements are loaded one by one.
 #if HWY_TARGET <= HWY_AVX3
 HWY_INLINE auto gather(hn::Mask512<float> mask, const float* x, hn::Vec512<std::int32_t> index) {
   return hn::Vec512<float>{
@@ -95,7 +97,7 @@ HWY_INLINE auto gather(hn::Mask512<double> mask, const double* x, hn::Vec512<std
 
 /// The sums plus the next `count` products, at most a vector of D.
 template <class D, class T, class I>
-HWY_INLINE hn::Vec<D> add_products(D d, const T* values, const I* indices, std::int64_t count,
+HWY_INLINE hn::Vec<D> add_gathered(D d, const T* values, const I* indices, std::int64_t count,
                                    const T* x, hn::Vec<D> sums) {
   const hn::Rebind<I, D> di;
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(count));
@@ -110,7 +112,7 @@ HWY_INLINE T dot_gather(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indi
   using Eight = hn::CappedTag<T, 8>;
   if (n <= 8) {
     const Eight d;
-    return hn::GetLane(hn::SumOfLanes(d, add_products(d, values, indices, n, x, hn::Zero(d))));
+    return hn::GetLane(hn::SumOfLanes(d, add_gathered(d, values, indices, n, x, hn::Zero(d))));
   }
   using D = std::conditional_t<sizeof(T) == sizeof(I), hn::ScalableTag<T>, Eight>;
   const D d;
@@ -120,26 +122,66 @@ HWY_INLINE T dot_gather(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indi
   for (; p + 2 * lanes <= n; p += 2 * lanes) {
     prefetch_stream(values + p, indices + p);
     prefetch_stream(values + p + lanes, indices + p + lanes);
-    s0 = add_products(d, values + p, indices + p, lanes, x, s0);
-    s1 = add_products(d, values + p + lanes, indices + p + lanes, lanes, x, s1);
+    s0 = add_gathered(d, values + p, indices + p, lanes, x, s0);
+    s1 = add_gathered(d, values + p + lanes, indices + p + lanes, lanes, x, s1);
   }
   if (p + lanes <= n) {
-    s0 = add_products(d, values + p, indices + p, lanes, x, s0);
+    s0 = add_gathered(d, values + p, indices + p, lanes, x, s0);
     p += lanes;
   }
-  if (p < n) s1 = add_products(d, values + p, indices + p, n - p, x, s1);
+  if (p < n) s1 = add_gathered(d, values + p, indices + p, n - p, x, s1);
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
 }
 #endif
 
-/// Sum of values[p] * x[indices[p]] over one row.
+#if HWY_TARGET <= HWY_AVX2
+/// The elements of x at four indices, each by a load of its own.
+template <class I>
+HWY_INLINE hn::Vec128<float> load_each(const float* x, const I* indices) {
+  const auto at = [&](int j) { return x[static_cast<std::make_unsigned_t<I>>(indices[j])]; };
+  return {_mm_setr_ps(at(0), at(1), at(2), at(3))};
+}
+template <class I>
+HWY_INLINE hn::Vec256<double> load_each(const double* x, const I* indices) {
+  const auto at = [&](int j) { return x[static_cast<std::make_unsigned_t<I>>(indices[j])]; };
+  return {_mm256_setr_pd(at(0), at(1), at(2), at(3))};
+}
+
+/// Sum of n products by loads that are put together to vectors of four. The last vector reads on
+/// into the next row and adds what is its own, since a branch on the length costs more;
+/// values and indices [0 .. known) may be read.
+template <class T, class I>
+HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
+                       std::int64_t known, const T* HWY_RESTRICT x) {
+  const hn::CappedTag<T, 4> d;
+  const auto added = [&](std::int64_t p, hn::Vec<decltype(d)> sums) HWY_ATTR {
+    return hn::MulAdd(hn::LoadU(d, values + p), load_each(x, indices + p), sums);
+  };
+  auto sums = hn::Zero(d);
+  std::int64_t p = 0;
+  if (n > tuning::matmul_two_sums) {
+    auto others = hn::Zero(d);
+    for (; p + 8 <= n; p += 8) {
+      prefetch_stream(values + p, indices + p);
+      sums = added(p, sums);
+      others = added(p + 4, others);
+    }
+    sums = hn::Add(sums, others);
+  }
+  for (; p + 4 < n; p += 4) sums = added(p, sums);
+  if (p + 4 <= known) {
+    const auto own = hn::FirstN(d, static_cast<std::size_t>(n - p));
+    return hn::GetLane(hn::SumOfLanes(d, hn::IfThenElse(own, added(p, sums), sums)));
+  }
+  T sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; p < n; ++p) sum = add_product<false>(values, indices, p, x, sum);
+  return sum;
+}
+#endif
+
+/// Sum of values[p] * x[indices[p]] over one row of n positions, by one product after the other.
 template <bool Conjugate, class T, class I>
 HWY_INLINE Accumulator<T> dot(const T* values, const I* indices, std::int64_t n, const T* x) {
-#if HWY_TARGET <= HWY_AVX3
-  if constexpr (std::is_floating_point_v<T>) {
-    return dot_gather(values, indices, n, x);
-  }
-#endif
   switch (n) {
     case 0:
       return {};
@@ -164,21 +206,46 @@ HWY_INLINE Accumulator<T> dot(const T* values, const I* indices, std::int64_t n,
   }
 }
 
-template <bool Conjugate, class T, class I>
-void vector_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
+/// Calls dot(values, indices, n, known) for each of the rows; indices[0 .. known) may be read.
+template <class T, class I, class Dot>
+HWY_INLINE void each_row(const MatmulOperands& op, std::int64_t begin, std::int64_t end, Dot dot) {
   const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
   const I* indices = static_cast<const I*>(op.a.pattern.indices);
   const T* values = static_cast<const T*>(op.a.values);
-  const T* x = static_cast<const T*>(op.x) + op.x_batch[0];
   T* y = static_cast<T*>(op.y) + op.y_batch[0];
   std::int64_t first = indptr[begin];
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t last = indptr[i + 1];
     prefetch_stream(values + first, indices + first);
     y[i * op.y_row_stride] =
-        narrow<T>(dot<Conjugate>(values + first, indices + first, last - first, x));
+        narrow<T>(dot(values + first, indices + first, last - first, op.a.pattern.nnz - first));
     first = last;
   }
+}
+
+template <bool Conjugate, class T, class I>
+void vector_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
+  const T* x = static_cast<const T*>(op.x) + op.x_batch[0];
+#if HWY_TARGET <= HWY_AVX2
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!simd::has_fast_gather()) {
+      return each_row<T, I>(
+          op, begin, end,
+          [&](const T* values, const I* indices, std::int64_t n, std::int64_t known)
+              HWY_ATTR { return dot_loads(values, indices, n, known, x); });
+    }
+  }
+#endif
+#if HWY_TARGET <= HWY_AVX3
+  if constexpr (std::is_floating_point_v<T>) {
+    return each_row<T, I>(op, begin, end,
+                          [&](const T* values, const I* indices, std::int64_t n, std::int64_t)
+                              HWY_ATTR { return dot_gather(values, indices, n, x); });
+  }
+#endif
+  each_row<T, I>(op, begin, end,
+                 [&](const T* values, const I* indices, std::int64_t n, std::int64_t)
+                     HWY_ATTR { return dot<Conjugate>(values, indices, n, x); });
 }
 
 }  // namespace

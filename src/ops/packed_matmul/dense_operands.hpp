@@ -25,6 +25,11 @@ struct LoadedX {
 LoadedX load_rows(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
                   std::int64_t width);
 
+/// Columns [first, first + count) of X as ColumnsOfX has them, `stride` apart, zero up to `width`
+/// columns.
+LoadedX load_columns(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+                     std::int64_t width, std::int64_t stride);
+
 /// Columns [first, first + count) of X if they lie as RowsOfX has them but for alignment, else
 /// null.
 const float* floats_in_place(const PackedMatmulOperand& x, std::size_t first, std::size_t count);
@@ -55,6 +60,11 @@ inline constexpr std::int64_t x_block_rows = 64;
 std::vector<std::size_t> load_blocks(
     const PackedMatmulOperand& x, std::size_t first, std::size_t count,
     const std::function<void(std::int64_t j, std::int64_t rows, const BlockOfX& block)>& put);
+
+/// Rounds sums[c * stride + i - begin] into rows [begin, end) of columns [first, first + count) of
+/// Y.
+void store_columns(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,
+                   std::size_t first, std::size_t count, const float* sums, std::int64_t stride);
 
 /// Rounds sums[r * width + c] into rows [begin, end) of columns [first, first + count) of Y.
 void store_sums(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,

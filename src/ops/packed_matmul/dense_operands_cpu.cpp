@@ -166,6 +166,21 @@ LoadedX load_rows(const PackedMatmulOperand& x, std::size_t first, std::size_t c
   return loaded;
 }
 
+LoadedX load_columns(const PackedMatmulOperand& x, std::size_t first, std::size_t count,
+                     std::int64_t width, std::int64_t stride) {
+  const auto columns = static_cast<std::int64_t>(count);
+  LoadedX loaded{operand_floats(width * stride, columns < width), {}};
+  const auto put = [&](std::int64_t j, std::int64_t rows, const BlockOfX& block) {
+    for (std::int64_t c = 0; c < columns; ++c) {
+      float* to = loaded.data.get() + c * stride + j;
+      const float* from = block.data + c * block.column_stride;
+      for (std::int64_t r = 0; r < rows; ++r) to[r] = from[r * block.row_stride];
+    }
+  };
+  loaded.not_finite = load_blocks(x, first, count, put);
+  return loaded;
+}
+
 const float* floats_in_place(const PackedMatmulOperand& x, std::size_t first, std::size_t count) {
   const bool rows = x.row_stride == static_cast<std::int64_t>(count) && count % 16 == 0 &&
                     runs_of(x, first, count).size() == 1;
@@ -207,6 +222,27 @@ LoadedX load_vectors(const PackedMatmulOperand& x, std::size_t first, std::size_
   };
   loaded.not_finite = load_blocks(x, first, count, put);
   return loaded;
+}
+
+void store_columns(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,
+                   std::size_t first, std::size_t count, const float* sums, std::int64_t stride) {
+  if (y.row_stride == 1) {
+    for (std::size_t c = 0; c < count; ++c, sums += stride) {
+      store_sums(y, begin, end, first + c, 1, sums, 1);
+    }
+    return;
+  }
+  const auto width = static_cast<std::int64_t>(count);
+  std::vector<float> rows(static_cast<std::size_t>(block_rows * width));
+  for (std::int64_t i = begin; i < end; i += block_rows, sums += block_rows) {
+    const std::int64_t last = std::min(end, i + block_rows);
+    for (std::int64_t c = 0; c < width; ++c) {
+      for (std::int64_t r = 0; r < last - i; ++r) {
+        rows[static_cast<std::size_t>(r * width + c)] = sums[c * stride + r];
+      }
+    }
+    store_sums(y, i, last, first, count, rows.data(), width);
+  }
 }
 
 void store_sums(const PackedMatmulOperand& y, std::int64_t begin, std::int64_t end,

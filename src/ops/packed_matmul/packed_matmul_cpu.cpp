@@ -203,6 +203,28 @@ std::vector<std::size_t> multiply_panels(const PackedMatmulOperands& op, std::si
   return in_place != nullptr ? not_finite_columns(op.x, op.y, first, count) : loaded.not_finite;
 }
 
+/// X as columns, for panels_transposed: pieces of P's columns go to the threads.
+std::vector<std::size_t> multiply_panels_transposed(const PackedMatmulOperands& op,
+                                                    std::size_t first, std::size_t count) {
+  const PackedView& packed = op.packed;
+  const std::int64_t width = round_up(static_cast<std::int64_t>(count), 4);
+  // Columns a multiple of 1 KiB apart would share places in the L1 cache.
+  const std::int64_t stride = round_up(packed.rows, 32) + 16;
+  const LoadedX loaded = load_columns(op.x, first, count, width, stride);
+  const ColumnsOfX x{loaded.data.get(), stride, width};
+  const std::int64_t work = (packed.slots + packed.rows) * width;
+  const std::int64_t pieces =
+      work < tuning::packed_serial_work ? 1 : num_threads() * tuning::packed_transposed_pieces;
+  const std::int64_t grain = round_up((packed.cols + pieces - 1) / pieces, 64);
+  parallel_ranges(packed.cols, grain, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t sums_stride = transposed_sums_stride(end - begin);
+    const AlignedFloats sums = aligned_floats(width * sums_stride);
+    panels_transposed(packed, x, begin, end, sums.get());
+    store_columns(op.y, begin, end, first, count, sums.get(), sums_stride);
+  });
+  return loaded.not_finite;
+}
+
 /// X as tiles, or as multiply_panels has it where tiles cannot hold it or P, or the system refuses
 /// them.
 std::vector<std::size_t> multiply_tiles(const PackedMatmulOperands& op, std::size_t first,
@@ -251,6 +273,7 @@ void packed_matmul_cpu(const PackedMatmulOperands& op) {
     const std::size_t count = std::min<std::size_t>(left, tuning::packed_columns_at_once);
     const std::vector<std::size_t> not_finite =
         op.transpose && columns == 1   ? multiply_vector_transposed(op)
+        : op.transpose && panels       ? multiply_panels_transposed(op, first, count)
         : !op.transpose && left <= few ? multiply_vectors(op, first, count)
         : !op.transpose && tiles       ? multiply_tiles(op, first, count)
         : !op.transpose && panels      ? multiply_panels(op, first, count)

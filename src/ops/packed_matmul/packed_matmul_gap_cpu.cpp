@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gap rows times a vector: running positions, and a gather of x where the processor has a fast one.
+// Gap rows times a vector: running positions, and x by a gather where the processor has a fast one.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_gap_cpu.cpp"
 #include "simd/targets.hpp"
@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "formats/gap.hpp"
 #include "formats/packed.hpp"
@@ -49,9 +50,43 @@ HWY_INLINE float walk_slots(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_
   return (partial[0] + partial[1]) + (partial[2] + partial[3]);
 }
 
-#if HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET != HWY_SCALAR
 
-template <class V>
+// ---- Eight elements of a table ------------------------------------------------------------------
+
+/// Elements of `from` by four columns of `Bits` bits, the first the lowest.
+template <int Bits>
+HWY_INLINE __m128 load_four(const float* from, std::uint64_t columns) {
+  constexpr std::uint64_t mask = (1ull << Bits) - 1;
+  const auto element = [&](int i)
+                           HWY_ATTR { return _mm_load_ss(from + (columns >> i * Bits & mask)); };
+  const __m128 two = _mm_insert_ps(element(0), element(1), 0x10);
+  return _mm_insert_ps(_mm_insert_ps(two, element(2), 0x20), element(3), 0x30);
+}
+
+HWY_INLINE __m256 load_eight(const float* from, Columns8Bit columns) {
+  return _mm256_set_m128(load_four<8>(from, columns.bytes >> 32),
+                         load_four<8>(from, columns.bytes));
+}
+HWY_INLINE __m256 load_eight(const float* from, Columns16Bit columns) {
+  const auto lower = static_cast<std::uint64_t>(_mm_cvtsi128_si64(columns.lanes));
+  const auto upper = static_cast<std::uint64_t>(_mm_extract_epi64(columns.lanes, 1));
+  return _mm256_set_m128(load_four<16>(from, upper), load_four<16>(from, lower));
+}
+
+/// Elements of `from` by columns, by the processor's gather or one by one.
+template <bool Gather, class Columns>
+HWY_INLINE __m256 gather(const float* from, Columns columns) {
+  if constexpr (Gather) {
+    return _mm256_i32gather_ps(from, widen_columns(columns), 4);
+  } else {
+    return load_eight(from, columns);
+  }
+}
+
+// ---- Rows ---------------------------------------------------------------------------------------
+
+template <bool Gather, class V>
 HWY_INLINE __m256 load_8_values(const V* from) {
   if constexpr (std::is_same_v<V, float>) {
     return _mm256_loadu_ps(from);
@@ -64,32 +99,31 @@ HWY_INLINE __m256 load_8_values(const V* from) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
   } else {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-    return _mm256_i32gather_ps(float8_values.data(), _mm256_cvtepu8_epi32(bytes), 4);
+    Columns8Bit bytes;
+    std::memcpy(&bytes, from, 8);
+    return gather<Gather>(float8_values.data(), bytes);
   }
 }
 
-template <int Bits, class V>
+template <int Bits, bool Gather, class V>
 HWY_INLINE float dot_row(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_RESTRICT values,
                          std::int64_t first, std::int64_t last, std::int64_t end,
                          const float* HWY_RESTRICT x) {
   __m256 sum0 = _mm256_setzero_ps(), sum1 = sum0;
   std::int64_t slot = first;
-  const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8);
-  const auto add = [&](__m256& sum) HWY_ATTR {
+  for (const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8); slot + 8 <= safe;
+       slot += 8) {
     prefetch_ahead(values + slot);
     prefetch_ahead(gaps + slot * Bits / 8);
     std::int64_t advance;
-    const __m256i columns = scan_8<Bits>(gaps, slot, advance);
-    sum = _mm256_fmadd_ps(load_8_values(values + slot), _mm256_i32gather_ps(x, columns, 4), sum);
+    const auto columns = scan_8<Bits>(gaps, slot, advance);
+    const __m256 of_x = gather<Gather>(x, columns);
+    // In turns, so that a sum does not wait for the one before.
+    const __m256 next = _mm256_fmadd_ps(load_8_values<Gather>(values + slot), of_x, sum0);
+    sum0 = sum1;
+    sum1 = next;
     x += advance;
-    slot += 8;
-  };
-  while (slot + 16 <= safe) {
-    add(sum0);
-    add(sum1);
   }
-  if (slot + 8 <= safe) add(sum0);
   const __m256 sum = _mm256_add_ps(sum0, sum1);
   const __m128 half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
   const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -99,7 +133,7 @@ HWY_INLINE float dot_row(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_RES
 
 #else
 
-template <int Bits, class V>
+template <int Bits, bool Gather, class V>
 HWY_INLINE float dot_row(const std::uint8_t* gaps, const V* values, std::int64_t first,
                          std::int64_t last, std::int64_t, const float* x) {
   return walk_slots<Bits>(gaps, values, first, last, x);
@@ -112,17 +146,24 @@ void GapRows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, 
   visit_packed(packed.dtype, [&](auto tag) {
     using V = typename decltype(tag)::type;
     const V* values = static_cast<const V*>(packed.values);
-    const auto walk = [&]<int Bits>() HWY_ATTR {
+    const auto walk = [&]<int Bits, bool Gather>() HWY_ATTR {
       for (std::int64_t i = begin; i < end; ++i) {
-        sums[i - begin] = dot_row<Bits>(packed.positions, values, row_offset(packed, i),
-                                        row_offset(packed, i + 1), packed.slots, x.data) *
+        sums[i - begin] = dot_row<Bits, Gather>(packed.positions, values, row_offset(packed, i),
+                                                row_offset(packed, i + 1), packed.slots, x.data) *
                           row_scale(packed, i);
       }
     };
-    if (packed.format == PackedFormat::gap4) {
-      walk.template operator()<4>();
+    const auto choose = [&]<bool Gather>() HWY_ATTR {
+      if (packed.format == PackedFormat::gap4) {
+        walk.template operator()<4, Gather>();
+      } else {
+        walk.template operator()<8, Gather>();
+      }
+    };
+    if (HWY_TARGET <= HWY_AVX3 && simd::has_fast_gather()) {
+      choose.template operator()<true>();
     } else {
-      walk.template operator()<8>();
+      choose.template operator()<false>();
     }
   });
 }

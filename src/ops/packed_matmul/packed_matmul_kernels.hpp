@@ -25,6 +25,13 @@ struct RowsOfX {
   std::int64_t width;
 };
 
+/// X as columns: element (i, c) at data[c * stride + i], 64-byte aligned. count is a multiple of
+/// 4, absent columns are zero.
+struct ColumnsOfX {
+  const float* data;
+  std::int64_t stride, count;
+};
+
 /// The place of each of 64 columns in the order in which bitmap_rows expands this type and wants X;
 /// null for the plain order.
 const std::uint8_t* bitmap_lanes(PackedDType dtype);
@@ -50,6 +57,17 @@ inline constexpr std::int64_t panel_tile_rows = 12;
 /// sums of every row.
 void panel_rows(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
                 float* sums);
+
+/// Floats between two columns of X in the sums of panels_transposed, for that many columns of P:
+/// not a multiple of 1 KiB, as these would share places in the L1 cache.
+constexpr std::int64_t transposed_sums_stride(std::int64_t columns) {
+  return (columns + 31) / 32 * 32 + 16;
+}
+
+/// Sums of columns [begin, end) of P times each column of X: sums[c * transposed_sums_stride(end -
+/// begin) + j - begin], 64-byte aligned. begin is a multiple of 64. Decodes zeros too.
+void panels_transposed(const PackedView& packed, const ColumnsOfX& x, std::int64_t begin,
+                       std::int64_t end, float* sums);
 
 /// Adds the transposed rows [begin, end) times rows [begin, end) of X to y[j * x.width + c].
 void columns_transposed(const PackedView& packed, const RowsOfX& x, std::int64_t begin,

@@ -15,61 +15,13 @@
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
 #include "ops/packed_matmul/packed_matmul_tuning.hpp"
 #include "ops/packed_matmul/row_cursors-inl.hpp"
+#include "ops/packed_matmul/tile_product-inl.hpp"
 #include "simd/expand-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
-
-/// Rows and vectors of X of one tile: their sums, the vectors and one factor fit the registers.
-inline constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
-inline constexpr int tile_vectors = 2;
-
-inline constexpr std::int64_t panel_columns = tuning::packed_panel_columns;
-/// Rows a multiple of 1 KiB apart would share places in the L1 cache: a line more.
-inline constexpr std::int64_t panel_stride = panel_columns + 16;
-
-/// Fetches a cache line into the L2 cache.
-HWY_INLINE void fetch(const void* from, std::int64_t line) {
-  __builtin_prefetch(static_cast<const std::uint8_t*>(from) + 64 * line, 0, 2);
-}
-
-/// Where a tile's rows go on after the panel, and which of the cache lines from there on to fetch:
-/// the next panel's values come from memory while this one is multiplied.
-struct Ahead {
-  const void* rows[tile_rows];
-  std::int64_t begin, end;
-};
-
-/// sums += columns of tile_rows rows of a panel times `Vectors` vectors of each row of X.
-template <int Vectors>
-void multiply_tile(const float* HWY_RESTRICT panel, std::int64_t columns,
-                   const float* HWY_RESTRICT x, std::int64_t width, float* HWY_RESTRICT sums,
-                   const Ahead& ahead) {
-  const FloatTag d;
-  FloatVec partial[tile_rows][Vectors];
-  unroll<tile_rows>([&](auto r) HWY_ATTR {
-    unroll<Vectors>(
-        [&](auto v) HWY_ATTR { partial[r][v] = hn::Load(d, sums + r * width + v * float_lanes); });
-  });
-  for (const void* row : ahead.rows) {
-    for (std::int64_t line = ahead.begin; line < ahead.end; ++line) fetch(row, line);
-  }
-  for (std::int64_t j = 0; j < columns; ++j, x += width) {
-    FloatVec row[Vectors];
-    unroll<Vectors>([&](auto v) HWY_ATTR { row[v] = hn::LoadU(d, x + v * float_lanes); });
-    unroll<tile_rows>([&](auto r) HWY_ATTR {
-      const auto factor = hn::Set(d, panel[r * panel_stride + j]);
-      unroll<Vectors>([&](auto v)
-                          HWY_ATTR { partial[r][v] = hn::MulAdd(factor, row[v], partial[r][v]); });
-    });
-  }
-  unroll<tile_rows>([&](auto r) HWY_ATTR {
-    unroll<Vectors>(
-        [&](auto v) HWY_ATTR { hn::Store(partial[r][v], d, sums + r * width + v * float_lanes); });
-  });
-}
 
 /// Some rows of P, and the buffers of their product with X.
 template <class V>
@@ -100,6 +52,7 @@ class Panels {
       for (std::int64_t r = 0; r < rows_; r += block_rows_) {
         const std::int64_t end = std::min(rows_, r + block_rows_);
         for (std::int64_t i = r; i < end; ++i) {
+          cursors_.fetch_values(std::min(i + tuning::packed_rows_ahead, end - 1), lines_);
           cursors_.expand_row(i, j, j + columns, panel_.get() + (i - r) * panel_stride);
         }
         for (std::int64_t first = 0; first < columns; first += step_) {
@@ -120,9 +73,12 @@ class Panels {
                      std::int64_t end, float* sums) {
     const float* x = x_.data + (j + first) * x_.width;
     for (std::int64_t r = begin; r < end; r += tile_rows) {
-      Ahead ahead{{}, lines_ * first / panel_columns, lines_ * (first + columns) / panel_columns};
-      for (std::int64_t i = 0; i < tile_rows; ++i) {
-        ahead.rows[i] = cursors_.values(std::min(r + i, end - 1));
+      // The next panel's values come from memory while this one is multiplied.
+      for (std::int64_t i = r; i < std::min(r + tile_rows, end); ++i) {
+        for (std::int64_t line = lines_ * first / panel_columns;
+             line < lines_ * (first + columns) / panel_columns; ++line) {
+          fetch(cursors_.values(i), line);
+        }
       }
       // X's next rows may lie in memory: each tile fetches its share of them.
       const std::int64_t x_lines = columns * x_.width / 16;
@@ -130,12 +86,12 @@ class Panels {
            line < x_lines * std::min(r + tile_rows - begin, end - begin) / (end - begin); ++line) {
         fetch(x + columns * x_.width, line);
       }
-      const float* panel = panel_.get() + (r - begin) * panel_stride + first;
+      const Rows panel{panel_.get() + (r - begin) * panel_stride + first, panel_stride};
       for (std::int64_t c = 0; c < x_.width;) {
         const bool wide = c + tile_vectors * float_lanes <= x_.width;
-        const auto multiply = wide ? multiply_tile<tile_vectors> : multiply_tile<1>;
-        multiply(panel, columns, x + c, x_.width, sums + r * x_.width + c, ahead);
-        ahead.begin = ahead.end;
+        const auto multiply =
+            wide ? multiply_tile<tile_rows, tile_vectors> : multiply_tile<tile_rows, 1>;
+        multiply(panel, columns, {x + c, x_.width}, sums + r * x_.width + c, x_.width);
         c += (wide ? tile_vectors : 1) * float_lanes;
       }
     }

@@ -40,6 +40,23 @@ class RowCursors {
     for (std::int64_t i = begin; i < end; ++i) cursors_.push_back({row_offset(packed, i), 0});
   }
 
+  /// Passes over the r-th row, not begun before, up to a column that is a multiple of 64.
+  void skip(std::int64_t r, std::int64_t column) {
+    if (packed_.format != PackedFormat::bitmap) {
+      const auto most = static_cast<std::int64_t>(columns_.size()) - 64;
+      for (std::int64_t j = 0; j < column; j += most) take(r, std::min(column, j + most));
+      return;
+    }
+    Cursor& cursor = cursors_[static_cast<std::size_t>(r)];
+    const std::uint8_t* bits = this->bits(r, 0);
+    for (std::int64_t j = 0; j < column; j += 64) {
+      std::uint64_t mask;
+      std::memcpy(&mask, bits + j / 8, 8);
+      cursor.slot += std::popcount(mask);
+    }
+    cursor.next = column;
+  }
+
   /// Writes columns [first, limit) of the r-th row, left at `first` before, zeros included and not
   /// scaled. Up to 15 elements beyond are written too.
   HWY_INLINE void expand_row(std::int64_t r, std::int64_t first, std::int64_t limit,
@@ -87,6 +104,12 @@ class RowCursors {
   /// Where the stored values of the r-th row go on.
   HWY_INLINE const V* values(std::int64_t r) const {
     return static_cast<const V*>(packed_.values) + cursors_[static_cast<std::size_t>(r)].slot;
+  }
+
+  /// Fetches some cache lines of the r-th row's values into the L1 cache.
+  HWY_INLINE void fetch_values(std::int64_t r, std::int64_t lines) const {
+    const auto* from = reinterpret_cast<const std::uint8_t*>(values(r));
+    for (std::int64_t line = 0; line < lines; ++line) hwy::Prefetch(from + 64 * line);
   }
 
   /// Slots that were taken, valid until the next are.
@@ -166,7 +189,7 @@ class RowCursors {
     const std::int64_t safe = std::min(end, packed_.slots - scan_reach<Bits> + 8);
     for (; slot + 8 <= safe; slot += 8, to += 8) {
       std::int64_t advance;
-      const __m256i columns = _mm256_add_epi32(scan_8<Bits>(gaps, slot, advance),
+      const __m256i columns = _mm256_add_epi32(widen_columns(scan_8<Bits>(gaps, slot, advance)),
                                                _mm256_set1_epi32(static_cast<int>(next)));
       // All eight or none: those before the limit are taken one by one below.
       if (next + advance > limit) break;

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gossamer import _engine
 from gossamer.cli.bench.peers.library import Call
 from gossamer.cli.bench.peers.mkl_library import MKL
 
@@ -62,7 +63,16 @@ class OpenBLAS(DenseLibrary):
         for library in importlib.import_module("threadpoolctl").threadpool_info():
             if library["user_api"] == "blas" and "numpy" in library["filepath"]:
                 self.version += f", {library['internal_api']} {library['version']}"
+                self.version += f" for {self.kernels}"
         self._limit: Any = None
+
+    @property
+    def kernels(self) -> str:
+        """The processor that the kernels were made for, in OpenBLAS's words."""
+        for library in importlib.import_module("threadpoolctl").threadpool_info():
+            if library["user_api"] == "blas" and "numpy" in library["filepath"]:
+                return str(library.get("architecture", ""))
+        return ""
 
     def set_num_threads(self, count: int) -> None:
         self._limit = importlib.import_module("threadpoolctl").threadpool_limits(count, "blas")
@@ -177,4 +187,11 @@ def open_dense_libraries() -> tuple[list[DenseLibrary], list[str]]:
             libraries.append(make())
         except (ImportError, OSError) as error:
             notes.append(f"{name} was left out: {error!r}")
+    kernels = [library.kernels for library in libraries if isinstance(library, OpenBLAS)]
+    # As it chooses on Zen 5.
+    if {"Haswell", "Zen"} & {*kernels} and "avx3" in _engine.supported_simd_targets():
+        notes.append(
+            f"OpenBLAS chose kernels for {kernels[0]}, without AVX-512: set"
+            f" OPENBLAS_CORETYPE=SkylakeX to measure those with it"
+        )
     return libraries, notes

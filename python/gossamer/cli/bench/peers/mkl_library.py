@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import re
-from ctypes import POINTER, byref, c_char, c_double, c_float, c_int, c_void_p
+from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_float, c_int, c_void_p
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,15 @@ class _Descriptor(ctypes.Structure):
 
 
 _GENERAL = _Descriptor(20, 0, 0)
+
+
+class _Version(ctypes.Structure):
+    """``MKLVersion`` of mkl_types.h."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("major", "minor", "update")),
+        *((name, c_char_p) for name in ("status", "build", "processor", "platform")),
+    )
 
 
 class _Handle:
@@ -57,7 +66,11 @@ class MKL(Library):
         text = (c_char * 256)()
         self.library.MKL_Get_Version_String(text, c_int(len(text)))
         described = re.search(rb"Version ([\d.]+)", text.value)
-        self.version = described.group(1).decode() if described else text.value.decode()
+        number = described.group(1) if described else text.value
+        version = _Version()
+        self.library.MKL_Get_Version(byref(version))
+        # What it takes the processor for: on some of AMD's it multiplies without AVX.
+        self.version = f"{number.decode()} for {version.processor.decode()}"
 
     def set_num_threads(self, count: int) -> None:
         # PyTorch sets this thread's own count, in this MKL too, which would win over the global.
