@@ -260,7 +260,8 @@ class BitmapTiles final : public Arrangement {
 
  private:
   /// Whether matmul_few takes them: not where its blocks, which share no rows, would leave more
-  /// than a tenth of the multiprocessors idle in their last round.
+  /// than a tenth of the multiprocessors idle on average. H200, 16 vectors, float16 at 50%:
+  /// 11008x4096 25.7 us by matmul_few, 20.9 by matmul_many; 4096x4096 11.0 and 11.6.
   bool takes_few(std::int64_t vectors) const {
     const int rows = view_.row_pairs(), rounds = (rows + multiprocessors_ - 1) / multiprocessors_;
     return vectors <= few_vectors && (rounds == 1 || 10 * rounds * multiprocessors_ <= 11 * rows);
