@@ -43,8 +43,10 @@ class CountingSorter {
         columns_in_(columns),
         offsets_(static_cast<I*>(job.offsets)),
         columns_(static_cast<I*>(job.columns)) {
-    const std::int64_t wanted = std::clamp<std::int64_t>(job.entries / tuning::sort_bucket_entries,
-                                                         1, tuning::sort_max_buckets);
+    // Several buckets for each thread, if they are not too small, for even shares.
+    const std::int64_t shared = std::min(tasks(), job.entries / tuning::sort_least_bucket_entries);
+    const std::int64_t wanted = std::clamp<std::int64_t>(
+        std::max(job.entries / tuning::sort_bucket_entries, shared), 1, tuning::sort_max_buckets);
     const std::int64_t bucket_rows = std::max<std::int64_t>(job.rows / wanted, 1);
     // A row's number within its bucket takes 16 bits.
     shift_ =
@@ -93,6 +95,11 @@ class CountingSorter {
     std::vector<std::int64_t> cursors;  ///< where the piece's next entry of each bucket goes
   };
 
+  /// Enough to even out the threads' shares; one thread is quicker without.
+  static std::int64_t tasks() {
+    return num_threads() == 1 ? 1 : num_threads() * tuning::sort_tasks_per_thread;
+  }
+
   std::size_t bucket_of(std::int64_t p) const {
     return static_cast<std::size_t>(rows_in_[p] >> shift_);
   }
@@ -107,8 +114,8 @@ class CountingSorter {
   /// Moves the entries into buckets. A histogram of each piece of the input says where its entries
   /// go.
   void partition() {
-    const std::int64_t count = std::clamp<std::int64_t>(job_.entries / tuning::sort_piece_entries,
-                                                        1, std::int64_t{4} * num_threads());
+    const std::int64_t count =
+        std::clamp<std::int64_t>(job_.entries / tuning::sort_piece_entries, 1, tasks());
     std::vector<Piece> pieces(static_cast<std::size_t>(count));
     parallel_for(count, [&](std::int64_t i) {
       Piece& piece = pieces[static_cast<std::size_t>(i)];

@@ -24,7 +24,7 @@ void check_operands(const CsrPattern& a, const CsrPattern& b) {
 }
 
 std::int64_t pieces_of(const CsrPattern& a, const CsrPattern& b) {
-  return (a.nnz + b.nnz + a.rows) / tuning::stream_grain + 1;
+  return (a.nnz + b.nnz + a.rows) / tuning::merge_grain + 1;
 }
 
 /// The first row of a piece when the rows and the entries of both are split evenly.
