@@ -21,18 +21,19 @@ ArrayView view_of(const Array& array, const char* argument) {
   ArrayView view;
   view.data = const_cast<void*>(static_cast<const void*>(array.data()));
   view.dtype = dtype_of(array.dtype(), argument);
-  // NumPy's views of byte buffers may lie anywhere. A complex number is aligned as its parts are.
-  const bool pairs = view.dtype == DType::complex64 || view.dtype == DType::complex128;
-  const std::size_t alignment = item_size(view.dtype) / (pairs ? 2 : 1);
-  if (reinterpret_cast<std::uintptr_t>(view.data) % alignment != 0) {
-    throw InvalidArgument(std::string(argument) + " is not aligned to its elements");
-  }
   view.rank = static_cast<int>(array.ndim());
   for (int axis = 0; axis < view.rank; ++axis) {
     view.shape[axis] = static_cast<std::int64_t>(array.shape(axis));
     view.strides[axis] = array.stride(axis);
   }
-  if (view.data == nullptr && size_of(view) > 0) {
+  if (size_of(view) == 0) return view;  // its memory is none, and may lie anywhere
+  // NumPy's views of byte buffers may too. A complex number is aligned as its parts are.
+  const bool pairs = view.dtype == DType::complex64 || view.dtype == DType::complex128;
+  const std::size_t alignment = item_size(view.dtype) / (pairs ? 2 : 1);
+  if (reinterpret_cast<std::uintptr_t>(view.data) % alignment != 0) {
+    throw InvalidArgument(std::string(argument) + " is not aligned to its elements");
+  }
+  if (view.data == nullptr) {
     throw InvalidArgument(std::string(argument) + " has " + std::to_string(size_of(view)) +
                           " elements and no memory: its storage was given up");
   }

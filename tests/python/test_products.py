@@ -121,6 +121,13 @@ def _unaligned(X):
     return np.frombuffer(b"\0" + X.tobytes(), X.dtype, offset=1).reshape(X.shape)
 
 
+@pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"unaligned"}))
+def test_layouts_of_an_empty_operand(layout):
+    X = LAYOUTS[layout](np.zeros((0, 6)))
+    np.testing.assert_array_equal(gossamer.csr_array((3, 0)) @ X, np.zeros((3, 6)))
+    assert gossamer.fromdense(X).shape == (0, 6)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
 @every_format
