@@ -274,6 +274,9 @@ def test_truncated_and_flipped_matrix_market(tmp_path):
 
 
 def test_other_files(tmp_path):
+    for write, name in ((save_npz, "a.npz"), (write_matrix_market, "a.mtx")):
+        with pytest.raises(FileNotFoundError, match=rf"none/{name}'"):
+            write(tmp_path / "none" / name, gossamer.eye(2))
     with pytest.raises(TypeError, match="write_matrix_market: matrix is ndarray, expected"):
         write_matrix_market(tmp_path / "a.mtx", np.eye(2))
     with pytest.raises(FileNotFoundError):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from secrets import token_hex
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Name a file beside path, to be written in the body; it replaces path when that succeeds."""
     target = Path(os.path.realpath(path))
+    if not target.parent.exists():  # the error would name the file beside it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     beside = target.with_name(f".{target.name}.{token_hex(4)}")
     try:
         yield beside
