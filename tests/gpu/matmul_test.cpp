@@ -64,8 +64,9 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
     const DeviceDense<T> device_y(y);
     const DeviceMemory<char> workspace(
         cuda::matmul_workspace(device_a.pattern(), planned.schedule, device_x.view, device_y.view));
+    const bool overlap = repeat == 1;
     cuda::matmul(device_a.view(), planned.schedule, device_x.view, device_y.view, conjugate,
-                 workspace.workspace(), stream);
+                 workspace.workspace(), stream, overlap);
     const std::vector<T> result = device_y.data.host();
     if (repeat == 0) first = result;
     CHECK(std::memcmp(first.data(), result.data(), first.size() * sizeof(T)) == 0);
@@ -119,6 +120,29 @@ BatteryMatrix tall_band() {
   return band;
 }
 
+/// Rows of every length in no order, enough of them for tiles: most are empty or short, some fill
+/// half of a tile, some are longer than one, and some are cut.
+BatteryMatrix uneven_rows() {
+  BatteryMatrix uneven;
+  uneven.name = "uneven rows";
+  uneven.rows = 500'003;
+  uneven.cols = 9'001;
+  for (std::int64_t i = 0; i < uneven.rows; ++i) {
+    std::int64_t length = i % 3 == 0 && i < 100'000 ? i % 7 : 0;
+    if (i % 1'009 == 5) length = 30 + i % 500;
+    if (i % 50'021 == 6) length = 1'021 + i % 5;  // around the longest row of a tile
+    if (i % 70'001 == 7) length = 2'500;
+    if (i % 200'003 == 8) length = uneven.cols;
+    for (std::int64_t j = 0; j < length; ++j) {
+      uneven.row.push_back(i);
+      uneven.col.push_back(length == uneven.cols ? j : (i + 3 * j) % uneven.cols);
+      uneven.real.push_back(static_cast<double>((i + j) % 17) - 3.1);
+      uneven.imag.push_back(static_cast<double>(j % 5));
+    }
+  }
+  return uneven;
+}
+
 /// Enough positions that strided columns are copied, in uneven rows of which some are cut.
 BatteryMatrix many_positions() {
   BatteryMatrix many;
@@ -169,6 +193,20 @@ TEST_CASE("matmul streams many short rows") {
   check_product<type, std::int64_t>(band, Layout::every_third, 1);
   GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
 #undef GOSSAMER_CHECK
+}
+
+TEST_CASE("matmul multiplies tiles of uneven rows") {
+  const BatteryMatrix uneven = uneven_rows();
+  const OwnedCsr<float, std::int32_t> host(uneven);
+  const DeviceCsr<float, std::int32_t> a(host);
+  const cuda::RowSchedule schedule = PlannedRows<float, std::int32_t>(a).schedule;
+  REQUIRE(schedule.tiles > 0);
+  REQUIRE(schedule.pieces > 0);
+#define GOSSAMER_CHECK(enumerator, type, ...) \
+  check_product<type, std::int32_t>(uneven, Layout::vector, 1, is_complex<type>);
+  GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
+  check_product<float, std::int64_t>(uneven, Layout::every_third, 1);
 }
 
 TEST_CASE("matmul refuses a workspace that is too small, and operands that do not fit") {

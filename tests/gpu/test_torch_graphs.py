@@ -56,6 +56,32 @@ def test_a_chain_of_packed_products_in_a_graph_has_the_bits_of_single_ones():
             assert torch.equal(found, right)
 
 
+def test_a_chain_of_sparse_and_packed_products_in_a_graph_has_the_bits_of_single_ones():
+    square = sparse_matrix(500, 500)
+    dense = torch.zeros(500, 500, device="cuda")
+    dense[7] = 1  # uneven rows
+    uneven = gs.fromdense(dense + torch.eye(500, device="cuda"))
+    P = packed_matrix(500, 500)
+    x = torch.randn(500, 3, device="cuda") * 0.1
+
+    def chain():
+        y = square @ x
+        y = square @ (uneven @ (square @ y)) * 0.01
+        z = square @ y[:, 0]
+        packed = P @ (uneven @ z).half()
+        return y, z, square @ (uneven @ packed.float())
+
+    graph, results = captured(chain)
+    for _ in range(20):
+        x.copy_(torch.randn_like(x) * 0.1)
+        square.data.copy_(torch.randn_like(square.data) * 0.1)  # read after the kernels before
+        expected = chain()
+        graph.replay()
+        torch.cuda.synchronize()
+        for found, right in zip(results, expected, strict=True):
+            assert torch.equal(found, right)
+
+
 def test_weights_written_right_before_a_captured_product_are_read():
     P = packed_matrix()
     x = torch.ones(512, device="cuda", dtype=torch.float16)

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "gossamer/cuda.hpp"
 #include "gossamer/views.hpp"
@@ -21,10 +22,11 @@ struct RowSchedule {
   bool even = true;
   std::array<std::int64_t, classes> class_rows{};
   std::int64_t pieces = 0;       ///< of the rows in the last class
+  std::int64_t tiles = 0;        ///< stretches of rows that begin in equal shares of the matrix
   const void* memory = nullptr;  ///< uneven: device memory, `elements` of the index dtype
 
   /// Elements of `memory`: the rows by classes, the first piece of each row that is cut, and one
-  /// more, the row of each piece.
+  /// more, the row of each piece, the first row of each tile and one more.
   std::int64_t elements() const;
 };
 
@@ -46,10 +48,14 @@ std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& sched
 /// Y = A X, or conj(A) X, as gossamer::matmul.
 ///
 /// Every element is summed in an order that the pattern, the shapes and the strides alone decide.
-/// With int32 indices the rows of X lie less than 2 GiB apart. Throws InvalidArgument for shapes
-/// and strides that do not fit and for a workspace that is too small, InvalidDType for types that
-/// do not.
+/// With int32 indices the rows of X lie less than 2 GiB apart. The pattern and its schedule were
+/// complete before the first product was launched, since an overlapped one reads them before it
+/// waits for the kernel before it. overlap: whether it is launched so (programmatic dependent
+/// launch, from compute capability 9.0 on); without a value, where that pays: in a graph that is
+/// being captured, right behind another product, by the same thread. Throws InvalidArgument for
+/// shapes and strides that do not fit and for a workspace that is too small, InvalidDType for types
+/// that do not.
 void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
-            bool conjugate, Workspace workspace, Stream stream);
+            bool conjugate, Workspace workspace, Stream stream, std::optional<bool> overlap = {});
 
 }  // namespace gossamer::cuda

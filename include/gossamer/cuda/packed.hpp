@@ -87,7 +87,7 @@ class Arrangement {
 };
 
 /// Y = X Aᵀ as Arrangement::matmul, overlapped where that pays: in a graph that is being captured,
-/// right behind another product of this function, by the same thread.
+/// right behind another product, of a packed or a sparse matrix, by the same thread.
 void matmul(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace workspace,
             Stream stream);
 

@@ -62,16 +62,17 @@ void bind_patterns(nb::module_& m) {
           [](const DeviceCsrPattern& self, const ArrayView& values, const ArrayView& x,
              const ArrayView& y, bool conjugate, std::optional<cuda::Workspace> workspace,
              cuda::Stream stream, const std::optional<ArrayView>& map,
-             const std::optional<ArrayView>& moved) {
+             const std::optional<ArrayView>& moved, std::optional<bool> overlap) {
             if (map) gather(values, *map, moved.value(), stream);
             cuda::matmul(self.with_values(map ? *moved : values), self.schedule, x, y, conjugate,
-                         workspace.value_or(cuda::Workspace{}), stream);
+                         workspace.value_or(cuda::Workspace{}), stream, overlap);
           },
           nb::arg("values"), nb::arg("x"), nb::arg("y"), nb::arg("conjugate"),
           nb::arg("workspace").none(), nb::arg("stream"), nb::arg("map").none() = nb::none(),
-          nb::arg("moved").none() = nb::none(),
+          nb::arg("moved").none() = nb::none(), nb::arg("overlap").none() = nb::none(),
           "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them. With a map "
-          "A's values are values[map], which are written into moved.")
+          "A's values are values[map], which are written into moved. Without overlap it is "
+          "overlapped with the kernel before where that pays.")
       .def(
           "sddmm_workspace",
           [](const DeviceCsrPattern& self, const ArrayView& u, const ArrayView& v) {

@@ -106,8 +106,12 @@ def matmul(
     transpose: bool,
     swapped: bool,
     out: DeviceArray,
+    overlap: bool | None = None,
 ) -> None:
-    """Write Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones."""
+    """Write Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones.
+
+    ``overlap`` says whether it may begin while the kernel before it ends, None where that pays.
+    """
     device = memory.device(values)
     x, y = memory.view(within_rank(x), swapped), memory.view(within_rank(out), swapped)
     if transpose:
@@ -115,10 +119,11 @@ def matmul(
         moved = memory.empty_like(values)
         gathered: tuple[Any, ...] = index_map, memory.view(moved)
     else:
-        matrix, gathered = on_device(memory, pattern, device), ()
+        matrix, gathered = on_device(memory, pattern, device), (None, None)
     handle = matrix.handle
     kept, workspace = _workspace(memory, handle.matmul_workspace(x, y), device)
-    handle.matmul(memory.view(values), x, y, False, workspace, memory.stream(device), *gathered)
+    stream = memory.stream(device)
+    handle.matmul(memory.view(values), x, y, False, workspace, stream, *gathered, overlap)
     del kept
 
 

@@ -4,6 +4,7 @@
 
 #include "core/message.hpp"
 #include "cuda/adjacent_columns.cuh"
+#include "cuda/chain.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "ops/matmul/matmul_cuda.cuh"
@@ -45,13 +46,15 @@ std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& sched
 }
 
 void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
-            bool conjugate, Workspace workspace, Stream stream) {
+            bool conjugate, Workspace workspace, Stream stream, std::optional<bool> overlap) {
   check_matmul_shapes(a, x, y);
   check_workspace(workspace, matmul_workspace(a.pattern, schedule, x, y), "matmul");
   DenseColumns dense = describe(x, y);
   if (a.pattern.rows == 0 || dense.cols == 0 || dense.members == 0) return;
   const DeviceScope scope(stream, "matmul");
-  if (copies_x(a.pattern, dense)) {
+  const ChainedProduct chained(stream);
+  const bool copies = copies_x(a.pattern, dense);
+  if (copies) {
     void* const copy =
         static_cast<std::byte*>(workspace.data) + sums_bytes(schedule, dense, y.dtype);
     copy_rows({{{dense.x, a.pattern.cols, dense.x_row_stride, dense.x_col_stride, copy}, {}}},
@@ -61,9 +64,16 @@ void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, c
     dense.x_col_stride = 1;
   }
   check_row_stride(a, dense);
+  const bool can_overlap = device_properties(stream.device).compute_capability >= 90;
+  const Launch launch{stream, can_overlap && !copies && overlap.value_or(chained.follows_product()),
+                      can_overlap};
   const bool single = dense.cols == 1 && dense.members == 1;
-  if (single && schedule.even && multiply_stream(a, dense, conjugate, stream)) return;
-  multiply_rows(a, schedule, dense, conjugate, workspace, stream);
+  if (single && schedule.even && multiply_stream(a, dense, conjugate, launch)) return;
+  if (single && schedule.tiles > 0) {
+    multiply_tiles(a, schedule, dense, conjugate, workspace, launch);
+  } else {
+    multiply_rows(a, schedule, dense, conjugate, workspace, launch);
+  }
 }
 
 }  // namespace gossamer::cuda

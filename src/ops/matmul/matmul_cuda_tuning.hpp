@@ -20,13 +20,17 @@ struct MatmulCudaSplits {
 };
 
 /// One column: neighbouring lanes read neighbouring positions. With 3, 6 and 12 positions, 50000
-/// rows of 50 at random: 30.4, 19.5 and 18.1 us; of 21 in a band: 8.0, 6.7 and 6.6 us.
-inline constexpr MatmulCudaSplits matmul_cuda_single_column{0, 6, 16};
+/// rows of 50 at random: 30.4, 19.5 and 18.1 us; of 21 in a band: 8.0, 6.7 and 6.6 us. 24000 rows
+/// of 2400 with 16, 32, 64 and 128 positions beyond a warp: 160, 133, 133 and 123 us (a block a row
+/// is mostly start and end); 75000 of 750: 310 and three times 235 us.
+inline constexpr MatmulCudaSplits matmul_cuda_single_column{0, 6, 128};
 
 /// Several columns: rows side by side share what they read of X, so short rows stay whole. 16
 /// columns, 2 million rows of 27: 526 us whole, 1153 us in 8 parts; 75000 rows of 750: 479 us in 8
-/// parts, 869 us whole (in an earlier version of the kernel).
-inline constexpr MatmulCudaSplits matmul_cuda_columns{48, 16, 64};
+/// parts, 869 us whole (in an earlier version of the kernel). 64 columns with 64, 128 and 256
+/// positions beyond a warp, 16000 rows of 160: 76.8, 70.3 and 70.3 us; 5000 of 500: 65.3, 67.6 and
+/// 77.7 us.
+inline constexpr MatmulCudaSplits matmul_cuda_columns{48, 16, 128};
 
 /// Rows are uneven where the longest exceeds the mean this many times and this many positions more.
 /// An R-MAT graph of 131 thousand nodes: 18 us by classes of lengths, 93 us by merging tiles of 512
@@ -36,6 +40,14 @@ inline constexpr std::int64_t matmul_cuda_uneven_positions = 64;
 
 /// Positions of a piece of a long row: the longest row of the last class but one.
 inline constexpr std::int64_t matmul_cuda_piece = 4096;
+
+/// Rows and positions of a tile of uneven rows that are multiplied by a single column, and tiles
+/// for each multiprocessor below which there are none.
+/// An R-MAT graph of 4 million nodes, 57 million edges: 447 us, by classes of lengths 560 us; of
+/// 131 thousand nodes: 17.3 and 19.3 us. Even rows are better streamed: 2 million rows of 27 take
+/// 143 us that way, 213 us in tiles.
+inline constexpr std::int64_t matmul_cuda_tile = 1024;
+inline constexpr std::int64_t matmul_cuda_tiles = 4;
 
 /// Mean length beyond which even rows of a single column are not multiplied through shared memory.
 /// 75000 rows of 750 at random: 279 us that way, 194 us with a warp a row (in an earlier version).

@@ -29,11 +29,7 @@ template <class I>
 struct Schedule {
   int log_lanes, layouts;
   ClassLayout layout[RowSchedule::classes];
-  const I* order;  ///< rows that are not even, by classes
-  const I* piece_offsets;
-  const I* piece_owners;
-  void* sums;  ///< of pieces, `columns` accumulators each
-  std::int64_t columns;
+  Pieces<I> pieces;
   bool stores_vectors;  ///< rows of Y can be written as those of X are read
 };
 
@@ -73,30 +69,34 @@ struct ThreadColumns {
   }
 };
 
-/// sum += the positions begin, begin + step, ... before end, times the thread's columns.
+/// sum += the positions begin, begin + step, ... before end, times the thread's columns. Columns of
+/// A are read a step ahead, the first ones before the wait for the kernel before this one.
 template <class Columns, class T, class I, int Width>
 __device__ __forceinline__ void accumulate(const Matrix<T, I>& a, const T* x, I x_row_bytes,
                                            std::int64_t x_col_stride, int count, I begin, I end,
                                            int step, DeviceAccumulator<T> (&sum)[Width]) {
   constexpr int unroll = 4;
+  I column[unroll];
+  const auto load_columns = [&](I from, I left) {
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (u * step < left) column[u] = load_once(a.indices + (from + u * step));
+    }
+  };
+  load_columns(begin, end - begin);
+  wait_for_launches_before();
   // What is left is counted down: begin + unroll * step may lie beyond the index type.
   for (I left = end - begin; left > 0; left -= unroll * step, begin += unroll * step) {
-    I column[unroll];
     T value[unroll];
     typename Columns::Elements factor[unroll];
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
       if (u * step < left) {
-        column[u] = load_once(a.indices + (begin + u * step));
         value[u] = load_once(a.values + (begin + u * step));
-      }
-    }
-#pragma unroll
-    for (int u = 0; u < unroll; ++u) {
-      if (u * step < left) {
         factor[u] = Columns::load(x_row(x, column[u], x_row_bytes), x_col_stride, count);
       }
     }
+    load_columns(begin + unroll * step, left - unroll * step);
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
       if (u * step < left) {
@@ -117,6 +117,7 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
   using Sum = DeviceAccumulator<T>;
   using Columns = ThreadColumns<T, Width, Vectorized>;
   __shared__ Sum warp_sums[warps][32 * Width];
+  launch_dependents();
   int at = 0;
   if constexpr (!Even) {
     while (at + 1 < schedule.layouts && blockIdx.x >= schedule.layout[at + 1].first_block) ++at;
@@ -129,15 +130,15 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
       (static_cast<std::int64_t>(blockIdx.x - layout.first_block) << (log_block - log_unit)) +
       (threadIdx.x >> log_unit);
 
-  const bool pieces = !Even && schedule.piece_offsets != nullptr && at == 0;
+  const bool pieces = !Even && schedule.pieces.offsets != nullptr && at == 0;
   I row = 0, begin = 0, end = 0;
   if (unit < layout.units) {
-    const I owner = pieces ? schedule.piece_owners[unit] : static_cast<I>(layout.first + unit);
-    row = Even ? owner : schedule.order[owner];
+    const I owner = pieces ? schedule.pieces.owners[unit] : static_cast<I>(layout.first + unit);
+    row = Even ? owner : schedule.pieces.order[owner];
     begin = a.indptr[row];
     end = a.indptr[row + 1];
     if (pieces) {
-      begin += static_cast<I>((unit - schedule.piece_offsets[owner]) * tuning::matmul_cuda_piece);
+      begin += static_cast<I>((unit - schedule.pieces.offsets[owner]) * tuning::matmul_cuda_piece);
       end = min(end, static_cast<I>(begin + tuning::matmul_cuda_piece));
     }
   }
@@ -149,11 +150,10 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
       const int count = static_cast<int>(
           max(std::int64_t{0}, min(static_cast<std::int64_t>(Width), dense.cols - column)));
       Sum sum[Width] = {};
-      if (count > 0) {
-        accumulate<Columns>(a, member.x + column * dense.x_col_stride, x_row_bytes,
-                            dense.x_col_stride, count, static_cast<I>(begin + split), end,
-                            1 << layout.log_splits, sum);
-      }
+      accumulate<Columns>(a, member.x + column * dense.x_col_stride, x_row_bytes,
+                          dense.x_col_stride, count, static_cast<I>(begin + split),
+                          count > 0 ? end : static_cast<I>(begin + split), 1 << layout.log_splits,
+                          sum);
       for (int bit = log_lanes; bit < min(log_unit, 5); ++bit) {
 #pragma unroll
         for (int w = 0; w < Width; ++w) sum[w] = sum[w] + shuffle_xor(sum[w], 1 << bit);
@@ -177,8 +177,8 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
       }
       if (split != 0 || unit >= layout.units) continue;
       if (pieces) {
-        Sum* const to =
-            static_cast<Sum*>(schedule.sums) + unit * schedule.columns + m * dense.cols + column;
+        Sum* const to = static_cast<Sum*>(schedule.pieces.sums) + unit * schedule.pieces.columns +
+                        m * dense.cols + column;
 #pragma unroll
         for (int w = 0; w < Width; ++w) {
           if (w < count) to[w] = sum[w];
@@ -186,34 +186,6 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
       } else if (count > 0) {
         Columns::store(sum, member.y + row * dense.y_row_stride + column * dense.y_col_stride,
                        dense.y_col_stride, count, schedule.stores_vectors);
-      }
-    }
-  }
-}
-
-/// Adds up the pieces of each long row in their order: a block a row and column.
-template <class T, class I>
-__global__ void __launch_bounds__(tuning::matmul_cuda_block)
-    join(DenseColumns dense, const __grid_constant__ Schedule<I> schedule) {
-  using Sum = DeviceAccumulator<T>;
-  __shared__ Sum warp_sums[warps];
-  const Sum* const sums = static_cast<const Sum*>(schedule.sums);
-  const I first = schedule.piece_offsets[blockIdx.x], last = schedule.piece_offsets[blockIdx.x + 1];
-  for (std::int64_t m = blockIdx.z; m < dense.members; m += gridDim.z) {
-    const Member<T> member(dense, m);
-    for (std::int64_t column = blockIdx.y; column < dense.cols; column += gridDim.y) {
-      Sum sum{};
-      for (I piece = first + threadIdx.x; piece < last; piece += blockDim.x) {
-        sum = sum + sums[piece * schedule.columns + m * dense.cols + column];
-      }
-      sum = sum_lanes(sum, 32);
-      __syncthreads();
-      if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
-      __syncthreads();
-      if (threadIdx.x == 0) {
-        for (int warp = 1; warp < warps; ++warp) sum = sum + warp_sums[warp];
-        const std::int64_t row = schedule.order[blockIdx.x];
-        member.y[row * dense.y_row_stride + column * dense.y_col_stride] = narrow<T>(sum);
       }
     }
   }
@@ -266,16 +238,12 @@ auto kernel_for(bool even) {
   return even ? multiply<T, I, Width, Vectorized, true> : multiply<T, I, Width, Vectorized, false>;
 }
 
-unsigned limited(std::int64_t blocks) {
-  return static_cast<unsigned>(std::min<std::int64_t>(blocks, 65'535));
-}
-
 }  // namespace
 
 void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns& dense,
-                   bool conjugate, Workspace workspace, Stream stream) {
+                   bool conjugate, Workspace workspace, const Launch& launch) {
   const std::int64_t wanted =
-      device_properties(stream.device).multiprocessors * tuning::matmul_cuda_threads;
+      device_properties(launch.stream.device).multiprocessors * tuning::matmul_cuda_threads;
   visit_value(a.dtype, "A", [&](auto value) {
     visit_index(a.pattern.index_dtype, "A", [&](auto index) {
       using T = DeviceType<typename decltype(value)::type>;
@@ -290,32 +258,18 @@ void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns
         ++schedule.log_lanes;
       }
       const std::int64_t column_blocks = ((vectors - 1) >> schedule.log_lanes) + 1;
-      schedule.columns = dense.cols * dense.members;
-      schedule.sums = workspace.data;
       schedule.stores_vectors = y_is_aligned(dense, wide, sizeof(T));
-      if (!rows.even) {
-        schedule.order = static_cast<const I*>(rows.memory);
-        const std::int64_t cut = rows.class_rows[RowSchedule::classes - 1];
-        if (cut > 0) {
-          schedule.piece_offsets = schedule.order + a.pattern.rows;
-          schedule.piece_owners = schedule.piece_offsets + cut + 1;
-        }
-      }
+      if (!rows.even) schedule.pieces = Pieces<I>(rows, a.pattern, dense, workspace);
       const dim3 grid(lay_out(schedule, rows, a.pattern, column_blocks * dense.members, wanted),
                       limited(column_blocks), limited(dense.members));
       const auto kernel = vectorized   ? kernel_for<T, I, wide, (wide > 1)>(rows.even)
                           : width == 1 ? kernel_for<T, I, 1, false>(rows.even)
                                        : kernel_for<T, I, 4, false>(rows.even);
-      kernel<<<grid, tuning::matmul_cuda_block, 0, native(stream)>>>(
-          Matrix<T, I>(a, conjugate), row_bytes<T, I>(dense), dense, schedule);
-      check_launch("matmul");
-      if (rows.pieces == 0) return;
-      const dim3 join_grid(static_cast<unsigned>(rows.class_rows[RowSchedule::classes - 1]),
-                           limited(dense.cols), limited(dense.members));
-      join<T><<<join_grid, tuning::matmul_cuda_block, 0, native(stream)>>>(dense, schedule);
-      check_launch("matmul");
+      launch(launch.overlap, kernel, grid, Matrix<T, I>(a, conjugate), row_bytes<T, I>(dense),
+             dense, schedule);
     });
   });
+  join_pieces(a, rows, dense, workspace, launch);
 }
 
 }  // namespace gossamer::cuda

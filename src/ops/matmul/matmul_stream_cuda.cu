@@ -22,6 +22,7 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
   using Sum = DeviceAccumulator<T>;
   __shared__ Sum all_products[warps][chunk + chunk / 32];
   Sum* const products = all_products[threadIdx.x / 32];
+  launch_dependents();
   const int lane = threadIdx.x % 32, lanes = 1 << log_lanes;
   const std::int64_t row =
       (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes;
@@ -32,16 +33,21 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
 
   I column[unroll];
   T value[unroll];
-  const auto load = [&](I base, I left) {
+  const auto load_columns = [&](I base, I left) {
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
-      if (u * 32 + lane < left) {
-        column[u] = load_once(a.indices + base + u * 32 + lane);
-        value[u] = load_once(a.values + base + u * 32 + lane);
-      }
+      if (u * 32 + lane < left) column[u] = load_once(a.indices + base + u * 32 + lane);
     }
   };
-  load(first, last - first);
+  const auto load_values = [&](I base, I left) {
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (u * 32 + lane < left) value[u] = load_once(a.values + base + u * 32 + lane);
+    }
+  };
+  load_columns(first, last - first);
+  wait_for_launches_before();
+  load_values(first, last - first);
   Sum sum{};
   // What is left is counted down: base + chunk may lie beyond the index type.
   for (I base = first, left = last - first; left > 0; base += chunk, left -= chunk) {
@@ -53,7 +59,8 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
                                   widen(*x_row(x, column[u], x_row_bytes)), Sum{});
       }
     }
-    load(base + chunk, left - chunk);  // on its way while the lanes sum
+    load_columns(base + chunk, left - chunk);  // on its way while the lanes sum
+    load_values(base + chunk, left - chunk);
 #pragma unroll
     for (int u = 0; u < unroll; ++u) products[slot(u * 32 + lane)] = product[u];
     __syncwarp();
@@ -86,8 +93,9 @@ int log_lanes(const CsrPattern& pattern, int multiprocessors) {
 
 }  // namespace
 
-bool multiply_stream(const CsrView& a, const DenseColumns& dense, bool conjugate, Stream stream) {
-  const int log = log_lanes(a.pattern, device_properties(stream.device).multiprocessors);
+bool multiply_stream(const CsrView& a, const DenseColumns& dense, bool conjugate,
+                     const Launch& launch) {
+  const int log = log_lanes(a.pattern, device_properties(launch.stream.device).multiprocessors);
   if (log < 0) return false;
   const auto blocks = static_cast<unsigned>(
       ((a.pattern.rows << log) + tuning::matmul_cuda_block - 1) / tuning::matmul_cuda_block);
@@ -95,11 +103,10 @@ bool multiply_stream(const CsrView& a, const DenseColumns& dense, bool conjugate
     visit_index(a.pattern.index_dtype, "A", [&](auto index) {
       using T = DeviceType<typename decltype(value)::type>;
       using I = typename decltype(index)::type;
-      multiply<<<blocks, tuning::matmul_cuda_block, 0, native(stream)>>>(
-          Matrix<T, I>(a, conjugate), row_bytes<T, I>(dense), log, dense);
+      launch(launch.overlap, multiply<T, I>, blocks, Matrix<T, I>(a, conjugate),
+             row_bytes<T, I>(dense), log, dense);
     });
   });
-  check_launch("matmul");
   return true;
 }
 

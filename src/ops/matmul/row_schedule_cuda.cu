@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How rows are dealt out: counted by classes of lengths, then sorted by them.
+#include <bit>
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 
@@ -13,6 +14,8 @@ namespace {
 constexpr int block = 256;
 constexpr int last_class = RowSchedule::classes - 1;
 static_assert(tuning::matmul_cuda_piece == 2 << last_class);
+static_assert(std::has_single_bit(static_cast<std::uint64_t>(tuning::matmul_cuda_tile)) &&
+              tuning::matmul_cuda_tile <= tuning::matmul_cuda_piece);
 
 struct Counts {
   unsigned long long rows[RowSchedule::classes], pieces, longest;
@@ -71,6 +74,23 @@ __global__ void assign_pieces(const I* offsets, std::int64_t cut, std::int64_t p
   if (k < pieces) owners[k] = static_cast<I>(segment_of(offsets, cut, k));
 }
 
+/// The first row of each tile: places of rows, the rows and positions before them, are ascending.
+template <class I>
+__global__ void begin_tiles(const I* indptr, std::int64_t rows, std::int64_t tiles, I* first_rows) {
+  const std::int64_t tile = static_cast<std::int64_t>(blockIdx.x) * block + threadIdx.x;
+  if (tile > tiles) return;
+  std::int64_t first = 0, last = rows;
+  while (first < last) {
+    const std::int64_t middle = (first + last) / 2;
+    if (middle + indptr[middle] < tile * tuning::matmul_cuda_tile) {
+      first = middle + 1;
+    } else {
+      last = middle;
+    }
+  }
+  first_rows[tile] = static_cast<I>(first);
+}
+
 unsigned blocks_for(std::int64_t threads) {
   return static_cast<unsigned>((threads + block - 1) / block);
 }
@@ -98,7 +118,8 @@ std::int64_t RowSchedule::elements() const {
   if (even) return 0;
   std::int64_t rows = 0;
   for (std::int64_t count : class_rows) rows += count;
-  return pieces == 0 ? rows : rows + class_rows[last_class] + 1 + pieces;
+  if (pieces > 0) rows += class_rows[last_class] + 1 + pieces;
+  return tiles == 0 ? rows : rows + tiles + 1;
 }
 
 RowSchedule plan_rows(const CsrPattern& pattern, Workspace workspace, Stream stream) {
@@ -124,6 +145,11 @@ RowSchedule plan_rows(const CsrPattern& pattern, Workspace workspace, Stream str
                                  tuning::matmul_cuda_uneven_ratio * (pattern.nnz / pattern.rows);
   if (schedule.even) return schedule;
   schedule.pieces = static_cast<std::int64_t>(found.pieces);
+  const std::int64_t tiles =
+      (pattern.nnz + pattern.rows + tuning::matmul_cuda_tile - 1) / tuning::matmul_cuda_tile;
+  if (tiles >= tuning::matmul_cuda_tiles * device_properties(stream.device).multiprocessors) {
+    schedule.tiles = tiles;
+  }
   for (int c = 0; c < RowSchedule::classes; ++c) {
     schedule.class_rows[c] = static_cast<std::int64_t>(found.rows[c]);
   }
@@ -166,6 +192,10 @@ void fill_row_schedule(const CsrPattern& pattern, const RowSchedule& schedule, v
             "fill_row_schedule");
       assign_pieces<<<blocks_for(schedule.pieces), block, 0, native(stream)>>>(
           offsets, cut, schedule.pieces, offsets + cut + 1);
+    }
+    if (schedule.tiles > 0) {
+      begin_tiles<<<blocks_for(schedule.tiles + 1), block, 0, native(stream)>>>(
+          indptr, pattern.rows, schedule.tiles, order + (schedule.elements() - schedule.tiles - 1));
     }
   });
   check_launch("fill_row_schedule");

@@ -4,6 +4,8 @@
 #include <cuda_fp8.h>
 
 #include "core/message.hpp"
+#include "cuda/chain.hpp"
+#include "gossamer/cuda/packed.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/packed_matmul/cuda/delta_rows_matvec.hpp"
 #include "ops/packed_matmul/cuda/vectors.hpp"
@@ -34,6 +36,12 @@ void check_dense(const ArrayView& dense, std::int64_t rows, std::int64_t cols) {
                                   dense.shape[0], ", ", dense.shape[1], ", ...); it must be (",
                                   rows, ", ", cols, ")"));
   }
+}
+
+void matmul(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace workspace,
+            Stream stream) {
+  const ChainedProduct chained(stream);
+  a.matmul(x, y, workspace, stream, chained.follows_product());
 }
 
 namespace delta_rows {

@@ -35,22 +35,21 @@ def _by_columns(cases: Sequence[Case]) -> dict[int, list[Case]]:
 
 def _mean_table(cases: Sequence[Case]) -> Table:
     table = Table(title="Speed-up: geometric mean (lowest)")
-    table.add_column("columns", justify="right")
-    table.add_column("matrices", justify="right")
-    for peer in _PEERS:
-        table.add_column(_LABELS[peer], justify="right")
+    for heading in ("columns", "matrices", "products", *(_LABELS[peer] for peer in _PEERS)):
+        table.add_column(heading, justify="right")
     for columns, group in _by_columns(cases).items():
-        row = [str(columns), str(len(group))]
-        for peer in _PEERS:
-            speedups = [case["speedup"][peer] for case in group if peer in case["speedup"]]
-            row.append(f"{geometric_mean(speedups):.2f} ({min(speedups):.2f})" if speedups else "")
-        table.add_row(*row)
+        for products, field in (("in a chain", "speedup"), ("alone", "speedup_alone")):
+            found = [
+                [case[field][peer] for case in group if peer in case[field]] for peer in _PEERS
+            ]
+            means = (f"{geometric_mean(s):.2f} ({min(s):.2f})" if s else "" for s in found)
+            table.add_row(str(columns), str(len(group)), products, *means)
     return table
 
 
 def _case_table(cases: Sequence[Case]) -> Table:
     table = Table(title="Cases: time a launch, and speed-ups")
-    for heading in ("matrix", "nonzeros", "columns", "us", *_LABELS.values(), "read"):
+    for heading in ("matrix", "nonzeros", "columns", "us", "alone", *_LABELS.values(), "read"):
         table.add_column(heading, justify="right", no_wrap=True)
     for case in cases:
         fraction = case["read_fraction"]
@@ -60,6 +59,7 @@ def _case_table(cases: Sequence[Case]) -> Table:
             str(case["nnz"]),
             str(case["columns"]),
             f"{case['us']:.2f}",
+            f"{case['us_alone']:.2f}",
             *("" if speedup is None else f"{speedup:.2f}" for speedup in speedups),
             "" if fraction is None else f"{fraction:.0%}",
         )

@@ -25,10 +25,12 @@ from gossamer.cli.bench.device.graphs import (
     copies_of,
     describe_gpu,
     microseconds,
+    microseconds_in_turns,
     read_microseconds,
 )
 from gossamer.cli.machine import source_commit
 from gossamer.cli.matrices import matrix_set, uniform
+from gossamer.cuda import sparse
 from gossamer.cuda.sparse import on_device
 
 COLUMNS = (1, 16, 64)
@@ -41,7 +43,9 @@ TABLE = [
 _MOST_COPIES = 8
 _MOST_PRODUCTS = 1e9  # multiply-adds of a product with several columns
 _HOW = (
-    "medians of 20 replays of one CUDA graph, time a launch; operands rotated over 256 MiB or "
+    "medians of 20 replays of one CUDA graph, time a launch; us: A @ x as Python launches products "
+    "that follow each other in a graph, overlapped; us_alone: each begins when the one before it "
+    "has ended, as PyTorch's and cuSPARSE's do; operands rotated over 256 MiB or "
     f"{_MOST_COPIES} copies, so that matrices below 32 MiB stay in the level-2 cache; cusparse: "
     "the library's own interface, preprocessed, its fastest algorithm for CSR; torch: what A @ x "
     "calls there (CuPy calls the same library, and refuses to be captured); read: a plain read of "
@@ -73,7 +77,9 @@ class CsrSuite:
         shape = (matrix.shape[1],) if columns == 1 else (matrix.shape[1], columns)
         x = torch.randn(shape, device="cuda")
         self._check(f"{name}, {columns} columns", copies[0], x)
-        us = _rotated([partial(matmul, copy, x) for copy in copies])
+        us, alone = microseconds_in_turns(
+            [lambda i: copies[i] @ x, lambda i: _alone(copies[i], x)], count
+        )
         peer_us, algorithm = self._peers(copies, x)
         if peers is not None:
             peer_us |= {peer: _rotated([partial(call, x)]) for peer, call in peers.items()}
@@ -86,8 +92,10 @@ class CsrSuite:
                 "nnz": int(matrix.nnz),
                 "columns": columns,
                 "us": us,
+                "us_alone": alone,
                 "peer_us": peer_us,
                 "speedup": {peer: time / us for peer, time in peer_us.items()},
+                "speedup_alone": {peer: time / alone for peer, time in peer_us.items()},
                 "cusparse_algorithm": algorithm,
                 "bytes": nbytes,
                 "read_us": read,
@@ -195,6 +203,12 @@ def _build(index: int) -> Any:
 
 def _rotated(calls: list[Callable[[], Any]]) -> float:
     return microseconds(lambda copy: calls[copy](), len(calls))
+
+
+def _alone(A: Any, x: Any) -> None:
+    """Launch A @ x so that it begins when the kernel before it has ended."""
+    y = torch.empty((A.shape[0], *x.shape[1:]), device="cuda")
+    sparse.matmul(memory, A.data, x, A._pattern, False, False, y, overlap=False)
 
 
 def _container(matrix: Any) -> Any:
