@@ -57,6 +57,11 @@ _FUNCTIONS = {
     "csr_matrix": "gossamer.csr_array",
     "csc_matrix": "gossamer.csc_array",
     "coo_matrix": "gossamer.coo_array",
+    "array": "gossamer.asarray",
+    "from_dense": "gossamer.fromdense",
+    "load": "gossamer.io.load_npz, gossamer.io.read_matrix_market or gossamer.load_safetensors",
+    "save": "gossamer.io.save_npz, gossamer.io.write_matrix_market or gossamer.save_safetensors",
+    "zeros": "gossamer.fromdense(numpy.zeros(shape)), which stores nothing",
     "load_npz": "gossamer.io.load_npz",
     "save_npz": "gossamer.io.save_npz",
 }
@@ -101,5 +106,10 @@ def _advice(owner: str, name: str, known: dict[str, str], names: Iterable[str]) 
         return message
     from difflib import get_close_matches
 
-    close = get_close_matches(name, [n for n in names if not n.startswith("_")], n=1, cutoff=0.75)
-    return f"{message}; did you mean {close[0]!r}?" if close else message
+    public = [n for n in names if not n.startswith("_")]
+    close = get_close_matches(name, [*public, *known], n=1, cutoff=0.75)
+    if not close:
+        return message
+    if close[0] in public:
+        return f"{message}; did you mean {close[0]!r}?"
+    return f"{message}; use {known[close[0]].format(name=close[0])}"

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 Array = Any
 
 
+def refuse_sparse(x: Any) -> None:
+    """Raise TypeError with advice if the operand of a packed product is sparse."""
+    if hasattr(x, "tocsr"):
+        raise TypeError(
+            f"a packed array P and a {type(x).__name__} do not multiply: P @ x and x @ P take a "
+            f"dense x; multiply the sparse one and P.tocsr()"
+        )
+
+
 class Adapter(ABC):
     """Values of one framework: how they are made, cast, summed and multiplied.
 

@@ -25,7 +25,7 @@ from ..structure import (
     is_frozen,
 )
 from . import adapter_of
-from .adapter import Adapter, Array
+from .adapter import Adapter, Array, refuse_sparse
 
 if TYPE_CHECKING:
     from ..containers import SparseArray
@@ -276,11 +276,7 @@ class NumPyAdapter(Adapter):
     def packed_operand(self, x: Any, values: Array) -> Array:
         if isinstance(x, list | tuple) and np.asarray(x).dtype.kind in "biuf":
             x = np.asarray(x, np.float32)  # Python's numbers have no dtype
-        if hasattr(x, "tocsr"):
-            raise TypeError(
-                f"x is a {type(x).__name__}, expected a dense array; sparse ones are multiplied by "
-                f"P.tocsr()"
-            )
+        refuse_sparse(x)
         if adapter_of(x) not in (None, self):
             raise TypeError(
                 f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; "

@@ -18,10 +18,12 @@ from ..arrays.torch.packed import (
     DENSE_TYPES,
     VALUE_TYPES,
     TensorStorage,
+    as_bytes,
     device_matmul,
     fixed_product,
     packed_matmul,
     plus_bias,
+    typed,
 )
 from ..cuda.packed import DeviceMatrix
 from ..cuda.tuning import PROMPT_VECTORS
@@ -116,7 +118,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         parts = {name: buffers[name] for name in part_names(self.format, self._value_type)}
         shape = self.out_features, self.in_features
         return PackedArray(
-            adapter.packed_storage(self.format, self._value_type, shape, _typed(parts))
+            adapter.packed_storage(self.format, self._value_type, shape, typed(parts))
         )
 
     @property
@@ -299,7 +301,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             try:
                 shape = self.out_features, self.in_features
                 value_type = VALUE_TYPES.get(parts["values"].dtype, "")
-                packed_array(self.format, value_type, shape, _typed(parts), copy=False)
+                packed_array(self.format, value_type, shape, typed(parts), copy=False)
             except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}: {error}")
                 return
@@ -335,16 +337,7 @@ def _host_storage(
 def _as_buffers(parts: Mapping[str, Any]) -> dict[str, Any]:
     """All four buffers; float8 values as their bytes."""
     names = ("values", "positions", "row_offsets", "scales")
-    buffers: dict[str, Any] = {name: parts.get(name) for name in names}
-    if buffers["values"].dtype is torch.float8_e4m3fn:
-        buffers["values"] = buffers["values"].view(torch.uint8)
-    return buffers
-
-
-def _typed(parts: dict[str, Any]) -> dict[str, Any]:
-    if parts["values"].dtype is torch.uint8:
-        return parts | {"values": parts["values"].view(torch.float8_e4m3fn)}
-    return parts
+    return as_bytes({name: parts.get(name) for name in names})
 
 
 def pack_linears(

@@ -261,7 +261,8 @@ class PackedArray(TorchOperators):
         stored = self._storage
         shape = stored.rows, stored.cols
         parts = stored.parts()
-        return restore, (stored.format, stored.dtype_name, shape, parts, self._transposed)
+        arguments = stored.format, stored.dtype_name, shape, parts, self._transposed
+        return stored.pickled(restore, *arguments)
 
     # ---- products ------------------------------------------------------------------------------
 

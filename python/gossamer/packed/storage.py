@@ -48,6 +48,10 @@ class Storage(ABC):
     def parts(self) -> dict[str, Any]:
         """Stored arrays by name, from which `restore` makes the storage again."""
 
+    def pickled(self, restore: Any, *arguments: Any) -> tuple[Any, ...]:
+        """Return what pickle calls, and with what, so that ``restore`` gets these arguments."""
+        return restore, arguments
+
     @abstractmethod
     def count_nonzeros(self) -> int:
         """Number of stored elements that are there because the matrix has them."""

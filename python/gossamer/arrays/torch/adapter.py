@@ -14,7 +14,7 @@ from ...cuda import sparse, structure
 from ...devices import CPU, Device
 from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype
 from ...structure import Pattern
-from ..adapter import Array
+from ..adapter import Array, refuse_sparse
 from ..differentiable import DifferentiableAdapter
 from ..numpy import adapter as numpy_adapter
 from . import operations
@@ -171,6 +171,8 @@ class TorchAdapter(DifferentiableAdapter):
         return bool(x.requires_grad and torch.is_grad_enabled())
 
     def packed_operand(self, x: Any, values: torch.Tensor) -> torch.Tensor:
+        if not isinstance(x, torch.Tensor):
+            refuse_sparse(x)
         x = self.operand(x, "x", "P")
         check_same_device(x, values, "P")
         return x

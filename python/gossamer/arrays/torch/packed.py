@@ -276,7 +276,7 @@ def fixed_product(
 
 def plus_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Return y + bias in y's dtype."""
-    return y if bias is None else y + bias.to(y.dtype)
+    return y if bias is None else y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 def _add_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -307,6 +307,31 @@ def _places(
     """Addresses of the parts of a packed matrix."""
     kept = 0 if scales is None else scales.data_ptr()
     return values.data_ptr(), positions.data_ptr(), row_offsets.data_ptr(), kept
+
+
+def as_bytes(parts: dict[str, Any]) -> dict[str, Any]:
+    """Parts of a packed matrix with float8 values as their bytes."""
+    if parts["values"].dtype is not torch.float8_e4m3fn:
+        return parts
+    return parts | {"values": parts["values"].view(torch.uint8)}
+
+
+def typed(parts: dict[str, Any]) -> dict[str, Any]:
+    """Undo `as_bytes`."""
+    if parts["values"].dtype is not torch.uint8:
+        return parts
+    return parts | {"values": parts["values"].view(torch.float8_e4m3fn)}
+
+
+def _restore_bytes(
+    restore: Callable[..., Any],
+    format: str,
+    dtype: str,
+    shape: Any,
+    parts: dict[str, Any],
+    transposed: bool,
+) -> Any:
+    return restore(format, dtype, shape, typed(parts), transposed)
 
 
 class TensorStorage(Storage):
@@ -352,6 +377,11 @@ class TensorStorage(Storage):
 
     def parts(self) -> dict[str, Any]:
         return packed_parts(self)
+
+    def pickled(self, restore: Any, *arguments: Any) -> tuple[Any, ...]:
+        # PyTorch pickles float8 so that it cannot be read back.
+        format, dtype, shape, parts, transposed = arguments
+        return _restore_bytes, (restore, format, dtype, shape, as_bytes(parts), transposed)
 
     def count_nonzeros(self) -> int:
         return self.host.count_nonzeros()

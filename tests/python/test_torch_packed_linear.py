@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`PackedLinear` and `pack_linears`: states, casts, threads, memory that moves."""
+
+import copy
+import gc
+import pickle
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import gossamer
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from gossamer import nn  # noqa: E402
+from gossamer.cuda.packed import Parts  # noqa: E402
+from packed_tensors import STORED, linear, operand, weight  # noqa: E402
+
+
+def reloaded(packed, dtype):
+    """A layer of other nonzeros that takes over the state."""
+    other = torch.nn.Linear(70, 48, bias=packed.bias is not None)
+    with torch.no_grad():
+        other.weight[:, ::2] = 0
+    twin = nn.PackedLinear.from_linear(other, packed.format, dtype)
+    twin.load_state_dict(packed.state_dict())
+    return twin
+
+
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize("bias", [True, False])
+def test_packed_linear(dtype, bias):
+    layer = linear(48, 70, bias=bias)
+    packed = nn.PackedLinear.from_linear(layer, dtype=dtype)
+    assert f"out_features=48, bias={bias}" in repr(packed)
+    x = operand(2, 3, 70)
+    expected = x @ packed.weight.T + (layer.bias if bias else 0)
+    assert torch.equal(packed(x), expected)
+    assert packed(x[0, 0]).shape == (48,)
+    if dtype == "float32":
+        torch.testing.assert_close(packed(x), layer(x))
+    for twin in (copy.deepcopy(packed), reloaded(packed, dtype)):
+        assert torch.equal(twin(x), expected)
+        assert twin.values.data_ptr() != packed.values.data_ptr()
+
+
+@pytest.mark.parametrize("kind", [nn.PackedLinear, nn.SparseLinear])
+def test_layers_say_what_they_take(kind):
+    layer = kind.from_linear(linear(48, 70))
+    for x, message in (
+        (np.ones(70), r"x is a ndarray; use torch.as_tensor"),
+        ([1.0] * 70, r"x is a list"),
+        (torch.ones(70, dtype=torch.int64), r"x has dtype torch.int64; convert it"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            layer(x)
+
+
+def test_a_cast_that_packed_values_lack_leaves_the_layer():
+    layer, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(70)
+    y = layer(x)
+    with pytest.raises(TypeError, match=r"torch.float64 values cannot be packed; use float32"):
+        layer.double()
+    assert torch.equal(layer(x), y)
+
+
+def test_a_compiled_layer_pickles():
+    layer = nn.PackedLinear.from_linear(linear(48, 70))
+    layer.compile()
+    x = operand(70)
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer.forward(x))
+
+
+def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
+    """On a GPU a layer gives its packed arrays up meanwhile; the engine there is stood in for."""
+    layer, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(70)
+    threads, made = 4, []
+    together = threading.Barrier(threads, timeout=10)
+
+    class Matrix:
+        nbytes = 0
+
+        def __init__(self, *parts):
+            self.stand_in = Parts(*[part if part is None else part[:0] for part in parts[:4]])
+            made.append(self)
+            time.sleep(0.01)  # for the others to come in
+
+        def drop_packed(self):
+            time.sleep(0.01)
+            return True
+
+    def product(matrix, x, *_, **options):
+        together.wait()
+        return matrix
+
+    layers = sys.modules[nn.PackedLinear.__module__]
+    monkeypatch.setattr(layers, "new_device_matrix", Matrix)
+    monkeypatch.setattr(layers, "device_product", product)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(2):
+            used = set(pool.map(layer._product_on_device, [x] * threads))
+            assert used == set(made[:1]) == {layer._laid_out}
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("drops", "part"), [(False, "values"), (False, "scales"), (True, "scales")]
+)
+def test_on_a_gpu_a_layer_watches_what_its_gradient_reads(monkeypatch, drops, part):
+    """The engine there is stood in for; it keeps the packed arrays, or the layer gives them up."""
+
+    class Matrix:
+        def __init__(self, *parts):
+            self.stand_in = Parts(*[part[:0] for part in parts[:3]], parts[3])
+
+        def drop_packed(self):
+            return drops
+
+    layers = sys.modules[nn.PackedLinear.__module__]
+    monkeypatch.setattr(layers, "new_device_matrix", Matrix)
+    monkeypatch.setattr(layers, "device_product", lambda matrix, x, *_, **options: x[:48].clone())
+    layer = nn.PackedLinear.from_linear(linear(48, 70), dtype="int8")
+    y = layer._product_on_device(operand(70).requires_grad_())
+    assert (layer._laid_out is not None) == drops
+    getattr(layer, part).mul_(2)
+    with pytest.raises(RuntimeError, match="written to after a product"):
+        y.sum().backward()
+
+
+def test_casts_leave_scales_and_bytes_alone():
+    layer = linear(48, 70)
+    for dtype in ("int8", "float8_e4m3"):
+        packed = nn.PackedLinear.from_linear(layer, dtype=dtype)
+        values, scales = packed.values.clone(), packed.scales.clone()
+        packed.half()
+        assert torch.equal(packed.values, values)
+        assert torch.equal(packed.scales, scales)
+        assert packed.bias.dtype is torch.float16
+    half = nn.PackedLinear.from_linear(layer).half()
+    assert half.weight.dtype is torch.float16
+    assert half(operand(70, dtype=torch.float16)).dtype is torch.float16
+
+
+def test_a_wrong_state_is_refused():
+    packed = nn.PackedLinear.from_linear(linear(48, 70))
+    for name, change, message in (
+        ("row_offsets", lambda x: x.flip(0), "values has rank 1|row_offsets"),
+        ("values", lambda x: x[1:], "values has rank 1"),
+        ("positions", lambda x: torch.full_like(x, 255), "column|bits set"),
+        ("values", lambda x: x.double(), "expected one of"),
+    ):
+        state = packed.state_dict()
+        state[name] = change(state[name])
+        with pytest.raises(RuntimeError, match=message):
+            packed.load_state_dict(state)
+    state = packed.state_dict()
+    del state["positions"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*positions"):
+        packed.load_state_dict(state)
+
+
+def test_autocast_gives_its_dtype():
+    packed = nn.PackedLinear.from_linear(linear(48, 70))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert packed(operand(3, 70)).dtype is torch.bfloat16
+
+
+def test_layer_compiles_without_a_graph_break():
+    packed, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(3, 70)
+    assert torch.equal(torch.compile(packed, fullgraph=True)(x), packed(x))
+
+
+def test_pack_linears():
+    tied = torch.nn.Embedding(48, 70)
+    model = torch.nn.ModuleDict(
+        {
+            "first": torch.nn.Sequential(linear(48, 70), torch.nn.ReLU()),
+            "full": torch.nn.Linear(48, 48),
+            "skipped": linear(48, 48),
+            "embedding": tied,
+            "head": torch.nn.Linear(70, 48, bias=False),
+        }
+    )
+    model["head"].weight = tied.weight
+    before = model["first"](operand(2, 70))
+    names = nn.pack_linears(model, skip=lambda name, layer: name == "skipped")
+    assert names == ["first.0"]
+    assert isinstance(model["first"][0], nn.PackedLinear)
+    assert type(model["full"]) is type(model["skipped"]) is type(model["head"]) is torch.nn.Linear
+    torch.testing.assert_close(model["first"](operand(2, 70)), before)
+    assert nn.pack_linears(model, min_gain=3) == []
+    with pytest.raises(TypeError, match=r"model is a linear layer, .* PackedLinear.from_linear"):
+        nn.pack_linears(torch.nn.Linear(4, 4))
+
+
+def test_packed_linear_refuses_what_it_cannot_hold():
+    P = gossamer.compress(weight())
+    with pytest.raises(TypeError, match=r"a PackedArray over tensors.* PackedLinear.from_linear"):
+        nn.PackedLinear(gossamer.compress(weight().numpy()))
+    with pytest.raises(ValueError, match=r"transposed view"):
+        nn.PackedLinear(P.T)
+    with pytest.raises(ValueError, match=r"bias has shape \(47,\), expected \(48,\)"):
+        nn.PackedLinear(P, torch.zeros(47))
+    with pytest.raises(ValueError, match=r"x has shape \(3, 71\), expected \(..., 70\)"):
+        nn.PackedLinear(P)(operand(3, 71))
+
+
+@pytest.mark.parametrize("part", ["values", "positions", "row_offsets", "scales"])
+def test_a_write_between_product_and_gradient_is_an_error(part):
+    x = operand(70).requires_grad_()
+    P = gossamer.compress(weight(), "bitmap", "int8")
+    layer = nn.PackedLinear(gossamer.compress(weight(), "bitmap", "int8"))
+    for product, written in ((P @ x, P._storage.parts()[part]), (layer(x), getattr(layer, part))):
+        written.mul_(2)
+        with pytest.raises(RuntimeError, match="written to after a product"):
+            product.sum().backward()
+
+
+def test_memory_that_moves_under_a_tensor_is_followed():
+    W, x = weight(), operand(70)
+    P, layer = gossamer.compress(W, "bitmap"), nn.PackedLinear(gossamer.compress(W, "bitmap"))
+    for values, product in ((P.data, lambda: P @ x), (layer.values, lambda: layer(x))):
+        torch.testing.assert_close(product(), W @ x)
+        values.data = 3 * values
+        torch.testing.assert_close(product(), 3 * W @ x)
+    storages = P._storage, layer._matrix[0]
+    before = [storage.host for storage in storages]
+    layer.share_memory()
+    for part in P._storage.parts().values():
+        part.share_memory_()
+    for product in (lambda: P @ x, lambda: layer(x)):
+        torch.testing.assert_close(product(), 3 * W @ x)
+    after = P._storage.host, layer._matrix[0].host
+    assert all(new is not old for new, old in zip(after, before, strict=True))
+
+
+def test_a_layer_that_moved_keeps_nothing_of_before():
+    layer = nn.PackedLinear.from_linear(linear(48, 70))
+    layer(operand(70))
+    before = weakref.ref(layer.values)
+    layer.half()
+    gc.collect()
+    assert before() is None
+
+
+def test_a_layer_takes_strided_values_and_a_bias_of_more_axes():
+    W, x = weight(), operand(70)
+    layer = nn.PackedLinear(gossamer.compress(W, "bitmap"), torch.zeros(48))
+    strided = torch.stack([3 * layer.values, layer.values], 1)[:, 0]
+    y = torch.func.functional_call(layer, {"values": strided}, (x,))
+    torch.testing.assert_close(y, 3 * W @ x)
+    bias = operand(3, 48)
+    torch.testing.assert_close(
+        torch.func.functional_call(layer, {"bias": bias}, (x,)), W @ x + bias
+    )
