@@ -16,7 +16,7 @@ inline constexpr std::int64_t matmul_cuda_threads = 1024;
 struct MatmulCudaSplits {
   std::int64_t shortest;     ///< rows that are shorter stay whole
   std::int64_t positions;    ///< of a part, within a warp
-  std::int64_t beyond_warp;  ///< of a part, where a row takes several warps
+  std::int64_t beyond_warp;  ///< of a part times lanes along X, where a row takes several warps
 };
 
 /// One column: neighbouring lanes read neighbouring positions. With 3, 6 and 12 positions, 50000
@@ -27,10 +27,11 @@ inline constexpr MatmulCudaSplits matmul_cuda_single_column{0, 6, 128};
 
 /// Several columns: rows side by side share what they read of X, so short rows stay whole. 16
 /// columns, 2 million rows of 27: 526 us whole, 1153 us in 8 parts; 75000 rows of 750: 479 us in 8
-/// parts, 869 us whole (in an earlier version of the kernel). 64 columns with 64, 128 and 256
-/// positions beyond a warp, 16000 rows of 160: 76.8, 70.3 and 70.3 us; 5000 of 500: 65.3, 67.6 and
-/// 77.7 us.
-inline constexpr MatmulCudaSplits matmul_cuda_columns{48, 16, 128};
+/// parts, 869 us whole (in an earlier version of the kernel). 64 columns, 16 lanes, with 64, 128
+/// and 256 positions beyond a warp, 16000 rows of 160: 76.8, 70.3 and 70.3 us; 5000 of
+/// 500: 65.3, 67.6 and 77.7 us. 16 columns, 4 lanes, with 128, 256 and 512 positions or more, 20000
+/// rows of 2800: 894, 704 and 627 us; 24000 of 2400: 430, 408 and 402 us.
+inline constexpr MatmulCudaSplits matmul_cuda_columns{48, 16, 2048};
 
 /// Rows are uneven where the longest exceeds the mean this many times and this many positions more.
 /// An R-MAT graph of 131 thousand nodes: 18 us by classes of lengths, 93 us by merging tiles of 512

@@ -204,7 +204,7 @@ int log_splits(std::int64_t length, std::int64_t threads, std::int64_t wanted, i
          ((log_lanes + log < 5 ? 8 : 16) << log) <= length) {
     ++log;
   }
-  while (log_lanes + log < log_block && (split.beyond_warp << log) <= length) ++log;
+  while (log_lanes + log < log_block && (split.beyond_warp << log) <= length << log_lanes) ++log;
   return log;
 }
 
