@@ -22,17 +22,6 @@ class TorchOperators:
 
         Raises TypeError for every other function, and for keywords beside the operands, as ``out``.
         """
-        from .torch.operators import operands, operator_name
+        from .torch import operators  # whose function takes this one's place
 
-        name = operator_name(func)
-        if name is None:
-            raise TypeError(
-                f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}; give "
-                f"it A.data and the result to A.with_data, or give it the dense matrix"
-            )
-        left, right = operands(func, args, kwargs or {})
-        if name.startswith("r"):
-            left, right, name = right, left, name[1:]
-        if isinstance(left, cls):
-            return getattr(left, f"__{name}__")(right)
-        return getattr(right, f"__r{name}__")(left)
+        return operators.call_operator(cls, func, types, args, kwargs)

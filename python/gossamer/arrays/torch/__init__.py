@@ -2,6 +2,7 @@
 """PyTorch tensors, by operations that are registered with ``torch.library``."""
 
 from . import (
+    operators,  # noqa: F401 - takes PyTorch's functions of containers
     pytrees,  # noqa: F401 - registers the containers
     sparse_cuda,  # noqa: F401 - registers its kernels
 )

@@ -8,30 +8,47 @@ from typing import Any
 
 import torch
 
-_OPERATORS = {
-    "matmul": (torch.matmul, torch.mm, torch.mv, torch.Tensor.matmul, torch.Tensor.__matmul__),
-    "rmatmul": (torch.Tensor.__rmatmul__,),
-    "mul": (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__),
-    "add": (torch.add, torch.Tensor.add, torch.Tensor.__add__),
-    "sub": (torch.sub, torch.Tensor.sub, torch.Tensor.__sub__),
-    "rsub": (torch.Tensor.__rsub__,),
-}
+from ..operators import TorchOperators
+
+#: PyTorch's functions, with the methods for a container as the first operand and as the second.
+_OPERATORS = (
+    (
+        (torch.matmul, torch.mm, torch.mv, torch.Tensor.matmul, torch.Tensor.__matmul__),
+        ("__matmul__", "__rmatmul__"),
+    ),
+    ((torch.Tensor.__rmatmul__,), ("__rmatmul__", "__matmul__")),
+    ((torch.mul, torch.Tensor.mul, torch.Tensor.__mul__), ("__mul__", "__rmul__")),
+    ((torch.add, torch.Tensor.add, torch.Tensor.__add__), ("__add__", "__radd__")),
+    ((torch.sub, torch.Tensor.sub, torch.Tensor.__sub__), ("__sub__", "__rsub__")),
+    ((torch.Tensor.__rsub__,), ("__rsub__", "__sub__")),
+)
+_METHODS = {function: methods for functions, methods in _OPERATORS for function in functions}
 
 #: What PyTorch calls the operands, the first one first.
 _OPERAND_NAMES = ("input", "other", "mat2", "vec")
 
 
-def operator_name(function: Any) -> str | None:
-    """Name of the operator, such as "matmul", or None if containers do not have it.
-
-    "rmatmul" has its operands exchanged.
-    """
-    if torch.compiler.is_compiling():
+def call_operator(
+    cls: type, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+) -> Any:
+    """Do what ``TorchOperators.__torch_function__`` does."""
+    methods = None
+    if not torch.compiler.is_compiling():
+        methods = _METHODS.get(func)
+    else:  # the compiler does not find functions in a dict
         _teach_reversed_matmul()
-    for name, functions in _OPERATORS.items():
-        if function in functions:
-            return name
-    return None
+        for functions, found in _OPERATORS:
+            if func in functions:
+                methods = found
+    if methods is None:
+        raise TypeError(
+            f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}; give it "
+            f"A.data and the result to A.with_data, or give it the dense matrix"
+        )
+    left, right = args if len(args) == 2 and not kwargs else operands(func, args, kwargs or {})
+    if isinstance(left, cls):
+        return getattr(left, methods[0])(right)
+    return getattr(right, methods[1])(left)
 
 
 def operands(
@@ -41,8 +58,6 @@ def operands(
 
     Raises TypeError if it was given more, such as ``out`` or ``alpha``.
     """
-    if len(args) == 2 and not keywords:
-        return args
     others = {name: given for name, given in keywords.items() if given is not None}
     named = [others.pop(name) for name in _OPERAND_NAMES if name in others]
     found = (*args, *named)
@@ -71,3 +86,6 @@ def _teach_reversed_matmul() -> bool:
 
 
 _teach_reversed_matmul._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+# Containers ask here from now on, without an import at every call.
+setattr(TorchOperators, "__torch_function__", classmethod(call_operator))  # noqa: B010 - a method
