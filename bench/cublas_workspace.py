@@ -3,7 +3,8 @@
 
 ``python bench/cublas_workspace.py --json out.json``: a process for each CUBLAS_WORKSPACE_CONFIG.
 Each first generates with the whole model packed, alone in its process, which is where its peak
-memory is from. Speeds are those of its first blocks, packed and dense, the processes taking turns.
+memory is from. Speeds are those of its first blocks, packed and dense, the processes taking turns
+in an order that rotates.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = ("", ":16:8", ":256:8", ":4096:1", ":4096:2")
-DENSITY, TIMED_BLOCKS, PROMPTS, BATCHES, STEPS, TURNS = 0.5, 16, (128, 1024), (1, 8, 32), 32, 7
+DENSITY, TIMED_BLOCKS, PROMPTS, BATCHES, STEPS = 0.5, 16, (128, 1024), (1, 8, 32), 32
+READS, TURNS = 5, 7
 
 
 def random_model(shape: str, blocks: int | None = None) -> Any:
@@ -52,20 +54,21 @@ def packed_model(shape: str) -> Any:
 
 
 def reading(model: Any, length: int) -> Callable[[], None]:
-    """The first token after a prompt of that length."""
+    """The first token after a prompt of that length, READS times."""
     import torch
     from gossamer.hf import Decoder
 
     prompt = torch.arange(length, device="cuda")[None]
 
     def read() -> None:
-        Decoder(model, length + 1).read(prompt).argmax(-1)
+        for _ in range(READS):
+            Decoder(model, length + 1).read(prompt).argmax(-1)
 
     read()
     return read
 
 
-def measured(shape: str) -> tuple[int, dict[str, Callable[[], None]]]:
+def measured(shape: str, prompts_only: bool) -> tuple[int | None, dict[str, Callable[[], None]]]:
     """Peak memory of generating with the packed model, and what is to be timed."""
     import gc
 
@@ -75,7 +78,9 @@ def measured(shape: str) -> tuple[int, dict[str, Callable[[], None]]]:
 
     packed = packed_model(shape)
     gc.collect()
-    peak = gossamer.hf.generate(packed, torch.arange(128), STEPS + 1, compiled=True).peak_bytes
+    peak = None
+    if not prompts_only:
+        peak = gossamer.hf.generate(packed, torch.arange(128), STEPS + 1, compiled=True).peak_bytes
     del packed.model.layers[TIMED_BLOCKS:]
     packed.config.num_hidden_layers = TIMED_BLOCKS
     gc.collect()
@@ -84,8 +89,8 @@ def measured(shape: str) -> tuple[int, dict[str, Callable[[], None]]]:
     calls: dict[str, Callable[[], None]] = {}
     for name, model in models.items():
         for length in PROMPTS:
-            calls[f"{name}, prompt of {length}"] = reading(model, length)
-    for batch in BATCHES:
+            calls[f"{name}, {READS} prompts of {length}"] = reading(model, length)
+    for batch in () if prompts_only else BATCHES:
         torch.compiler.reset()
         for name, model in models.items():
             decoding = Decoding(model, batch, STEPS, True, "default")
@@ -93,11 +98,11 @@ def measured(shape: str) -> tuple[int, dict[str, Callable[[], None]]]:
     return peak, calls
 
 
-def measure_in_turns(shape: str) -> None:
+def measure_in_turns(shape: str, prompts_only: bool) -> None:
     """Prepare, then time all calls once for each line of the input; answers in JSON."""
     import torch
 
-    peak, calls = measured(shape)
+    peak, calls = measured(shape, prompts_only)
     print(json.dumps({"peak_bytes": peak}), flush=True)
     for _ in sys.stdin:
         seconds = {}
@@ -110,7 +115,7 @@ def measure_in_turns(shape: str) -> None:
         print(json.dumps(seconds), flush=True)
 
 
-def start(shape: str, setting: str) -> subprocess.Popen[str]:
+def start(shape: str, setting: str, prompts_only: bool) -> subprocess.Popen[str]:
     """A process of that setting, which prepares."""
     environment = dict(
         os.environ,
@@ -121,6 +126,7 @@ def start(shape: str, setting: str) -> subprocess.Popen[str]:
     if setting:
         environment["CUBLAS_WORKSPACE_CONFIG"] = setting
     command = [sys.executable, __file__, "--shape", shape, "--turns"]
+    command += ["--prompts-only"] * prompts_only
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
 
@@ -138,16 +144,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--shape", default="llama-2-7b", help="as of gossamer bench llm")
+    parser.add_argument("--prompts-only", action="store_true", help="no generation, no steps")
     parser.add_argument("--turns", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.turns:
-        return measure_in_turns(arguments.shape)
-    processes = {setting: start(arguments.shape, setting) for setting in SETTINGS}
+        return measure_in_turns(arguments.shape, arguments.prompts_only)
+    processes = {
+        setting: start(arguments.shape, setting, arguments.prompts_only) for setting in SETTINGS
+    }
     results = {setting: ask(process) for setting, process in processes.items()}
-    turns = [
-        {setting: ask(process, "\n") for setting, process in processes.items()}
-        for _ in range(1 + TURNS)
-    ][1:]
+    turns = []
+    for turn in range(1 + TURNS):
+        order = [SETTINGS[(turn + i) % len(SETTINGS)] for i in range(len(SETTINGS))]
+        turns.append({setting: ask(processes[setting], "\n") for setting in order})
+    del turns[0]
     for setting, process in processes.items():
         process.communicate()
         names = turns[0][setting]

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 
 def invoke(*arguments):
-    """Call ``gossamer`` with these arguments."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    """Call ``gossamer`` with these arguments, in a terminal that breaks no path of a message."""
+    return CliRunner(env={"COLUMNS": "400"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def refusal(result):

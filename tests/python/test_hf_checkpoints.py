@@ -4,6 +4,7 @@
 import importlib.util
 import json
 import math
+import os
 
 import pytest
 
@@ -13,6 +14,7 @@ from commands import invoke, refusal  # noqa: E402
 from gossamer import prune  # noqa: E402
 from gossamer.cli.bench import llm_suite  # noqa: E402
 from gossamer.cli.bench.llm import SHAPES as llm_shapes  # noqa: E402
+from gossamer.cli.models.common import require_transformers  # noqa: E402
 from gossamer.cli.models.prune import METHODS as prune_command_methods  # noqa: E402
 from gossamer.hf import load_model, load_tokenizer, perplexity, save_checkpoint  # noqa: E402
 from language_models import save_tiny, text, tiny_model, tiny_windows  # noqa: E402
@@ -87,6 +89,20 @@ def test_prune_prints_a_table(files, tmp_path):
 def test_prune_refuses(files, tmp_path, options, message):
     assert message in refusal(prune_command(files, tmp_path / "pruned", *options))
     assert not (tmp_path / "pruned").exists()
+
+
+@pytest.mark.parametrize("given", [None, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_commands_set_up_the_allocator_unless_its_user_has(given, monkeypatch):
+    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv(given, "garbage_collection_threshold:0.8")
+    require_transformers()
+    expected = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    if given:
+        expected = {given: "garbage_collection_threshold:0.8"}
+    assert {name: os.environ[name] for name in names if name in os.environ} == expected
 
 
 def test_prune_refuses_texts_and_folders(files, tmp_path):
@@ -205,6 +221,19 @@ def test_a_full_disk_leaves_the_old_model(save, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert sorted(tmp_path.iterdir()) == [folder, source]
+
+
+def test_a_full_disk_ends_pruning_with_a_message(files, tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # of the 25 kB of a block
+    try:
+        result = prune_command(files, tmp_path / "pruned")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "pruned.unfinished cannot be written: " in refusal(result)
+    assert not (tmp_path / "pruned").exists()
+    assert prune_command(files, tmp_path / "pruned").exit_code == 0
 
 
 def test_saving_replaces_a_model_with_all_its_files(tmp_path):

@@ -89,8 +89,7 @@ def unpack_model(model: Any) -> None:
     for name in list(layers):
         layer = layers.pop(name)
         packed = layer.weight
-        dtype = model.dtype if packed.scales is not None else packed.dtype
-        weight = packed.decompress(dtype)
+        weight = packed.decompress(model.dtype)
         bias = layer.bias
         rows, cols = weight.shape
         with torch.device("meta"):

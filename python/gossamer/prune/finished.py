@@ -60,9 +60,12 @@ class FinishedBlocks:
         return True
 
     def save(self, index: int, weights: Mapping[str, Tensor]) -> None:
-        """Keep a block's weights."""
-        with replacing(self._file(index)) as beside:
-            save_file({name: weight.contiguous() for name, weight in weights.items()}, beside)
+        """Keep a block's weights; raises OSError if they cannot be written."""
+        try:
+            with replacing(self._file(index)) as beside:
+                save_file({name: weight.contiguous() for name, weight in weights.items()}, beside)
+        except SafetensorError as error:
+            raise OSError(f"{self._folder} cannot be written: {error}") from error
 
     def _file(self, index: int) -> Path:
         return self._folder / f"block-{index:05}.safetensors"

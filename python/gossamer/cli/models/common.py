@@ -22,8 +22,9 @@ def require_transformers() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # while GGUF files are read
-    # Otherwise each packed layer takes up to 1 MiB more of a GPU than it needs.
-    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    if "PYTORCH_ALLOC_CONF" not in os.environ:  # which goes before the name that 2.9 needs
+        # Otherwise each packed layer takes up to 1 MiB more of a GPU than it needs.
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     from transformers.utils import logging
 
     logging.disable_progress_bar()
