@@ -11,6 +11,7 @@ if not torch.cuda.is_available():
 import gossamer.hf  # noqa: E402
 from gossamer.hf.generation import Decoder  # noqa: E402
 from gossamer.hf.layout import packed_layers  # noqa: E402
+from gossamer.hf.memory import drop_workspaces  # noqa: E402
 from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import tiny_model, tiny_windows  # noqa: E402
 
@@ -37,3 +38,17 @@ def test_a_decoder_gives_up_packed_arrays_and_has_its_whole_cache_on_the_gpu():
     parts = [part for layer in decoder.cache.layers for part in (layer.keys, layer.values)]
     assert parts
     assert all(part.is_cuda for part in parts)
+
+
+def test_a_decoder_keeps_one_workspace_of_cublas():
+    model, prompt = packed_model(), tiny_windows(1, 6)[0]
+    gossamer.hf.generate(model, prompt, 8, compiled=True)  # compiles, and loads cuBLAS
+    drop_workspaces()
+    before = torch.cuda.memory_allocated()
+    torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")
+    workspace = torch.cuda.memory_allocated() - before
+    drop_workspaces()
+    before = torch.cuda.memory_allocated()
+    peak = gossamer.hf.generate(model, prompt, 8, compiled=True).peak_bytes
+    assert workspace > 1 << 20
+    assert peak - before < 2 * workspace

@@ -17,7 +17,7 @@ from transformers import DynamicCache, StaticCache
 from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
 from .layout import packed_layers
-from .memory import peak_bytes, reset_peak
+from .memory import drop_workspaces, own_workspaces, peak_bytes, reset_peak
 
 #: Steps before one is captured.
 _EAGER_STEPS = 2
@@ -97,6 +97,8 @@ class Decoder:
         """Logits after a prompt of shape (batch, n), shape (batch, vocabulary)."""
         with torch.inference_mode():
             logits = self._logits(prompt)
+            if self._graphed:
+                drop_workspaces()  # the prompt's, before the layers are there twice
             if self._in_blocks:
                 lay_out(self._model, len(prompt), self.cache)
                 self._blocks = CompiledBlocks(self._model, self.cache)
@@ -128,7 +130,7 @@ class Decoder:
             return self._step(self._tokens)
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            with own_workspaces(), torch.cuda.graph(self._graph):
                 self._result = self._step(self._tokens)
         self._graph.replay()
         return self._result

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,24 @@ def peak_bytes(device: torch.device) -> int | None:
     except OSError:
         return None
     return int(found[1]) * 1024 if found else None
+
+
+def drop_workspaces() -> None:
+    """Free what cuBLAS has for each stream, 32 MiB on Hopper; its next product makes it anew."""
+    torch._C._cuda_clearCublasWorkspaces()
+
+
+@contextmanager
+def own_workspaces() -> Iterator[None]:
+    """Let a graph captured in the body have cuBLAS's workspaces in its own memory, and alone.
+
+    PyTorch would let the next graph use them, too, after this one and its memory are gone.
+    """
+    drop_workspaces()
+    try:
+        yield
+    finally:
+        drop_workspaces()
 
 
 def model_bytes(model: Any) -> int:
