@@ -70,6 +70,30 @@ def test_a_stack_too_long_for_int32_has_wide_indices():
     assert longest.shape == (2**63 - 1, 1)
 
 
+def test_stacks_of_different_index_dtypes():
+    A = gossamer.random_array((3, 4), density=0.5, rng=0)
+    arrays = A.data, A.indices.astype(np.int64), A.indptr.astype(np.int64)
+    wide = gossamer.csr_array(arrays, A.shape)
+    beyond = gossamer.csr_array((np.ones(3), np.full(3, 2**31 - 1), np.arange(4)), (3, 2**40))
+    for left, right in ((A, wide), (wide, A)):
+        for stack, along in ((gossamer.vstack, np.vstack), (gossamer.hstack, np.hstack)):
+            stacked = stack([left, right])
+            assert stacked.index_dtype == left.index_dtype
+            np.testing.assert_array_equal(stacked.todense(), along([A.todense(), A.todense()]))
+    stacked = gossamer.hstack([A, beyond])
+    assert stacked.index_dtype == np.int64
+    np.testing.assert_array_equal(stacked[:, :4].todense(), A.todense())
+    assert stacked[2, 4 + 2**31 - 1] == 1
+
+
+def test_a_stack_side_by_side_of_more_columns_than_int32_holds():
+    A = gossamer.csr_array((np.ones(1), np.int32([2**31 - 2]), np.int32([0, 1])), (1, 2**31 - 1))
+    assert A.index_dtype == np.int32
+    stacked = gossamer.hstack([A, A])
+    assert stacked.index_dtype == np.int64
+    np.testing.assert_array_equal(stacked.indices, [2**31 - 2, 2**32 - 3])
+
+
 def _huge(rows=2**62):
     return gossamer.coo_array(([], ([], [])), (rows, 1))
 

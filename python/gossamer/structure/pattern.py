@@ -333,11 +333,10 @@ def beside(patterns: Sequence[Pattern], dtype: Any) -> tuple[Pattern, Indices]:
     Their values are taken to follow each other; ``dtype`` is to hold all positions.
     """
     first_cols = _offsets([pattern.cols for pattern in patterns], dtype)
-    shifted = [p.indices + first for p, first in zip(patterns, first_cols, strict=False)]
     rows, cols = patterns[0].rows, int(first_cols[-1])
     moved = [
-        Pattern(rows, cols, pattern.indptr, indices, pattern.sorted, pattern.canonical)
-        for pattern, indices in zip(patterns, shifted, strict=True)
+        Pattern(rows, cols, p.indptr, p.indices + first, p.sorted, p.canonical)
+        for p, first in zip((p.astype(dtype) for p in patterns), first_cols[:-1], strict=True)
     ]
     # Below each other, then the first row of each, the second row of each, ...
     order = np.arange(len(patterns) * rows).reshape(len(patterns), rows).T.ravel()
