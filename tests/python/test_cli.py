@@ -409,17 +409,30 @@ def test_threads_are_spread_over_the_processors_while_they_are_timed():
     if len(allowed) == 1:
         pytest.skip("one processor")
     done = threading.Event()
-    other = threading.Thread(target=done.wait)
+    other, bound, later = (threading.Thread(target=done.wait) for _ in range(3))
     other.start()
+    bound.start()
+    os.sched_setaffinity(bound.native_id, {min(allowed)})
     try:
         with spread_threads():
             own, others = os.sched_getaffinity(0), os.sched_getaffinity(other.native_id)
-            assert len(own) == 1
+            assert own == os.sched_getaffinity(bound.native_id) == {min(allowed)}
             assert others == allowed - own
-        assert os.sched_getaffinity(0) == os.sched_getaffinity(other.native_id) == allowed
+            later.start()
+        for thread in (other, later):
+            assert os.sched_getaffinity(0) == os.sched_getaffinity(thread.native_id) == allowed
+        assert os.sched_getaffinity(bound.native_id) == own
     finally:
         done.set()
-        other.join()
+        for thread in (other, bound, later):
+            if thread.ident is not None:
+                thread.join()
+
+
+def test_threads_are_left_alone_where_they_cannot_be_spread(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    with spread_threads():
+        pass
 
 
 def test_interleave_lets_the_threads_of_the_contender_before_go_to_sleep():

@@ -121,21 +121,28 @@ def spread_threads() -> Iterator[None]:
     Linux may wake a thread that slept for long on the processor of its waker, and move it only
     after ten milliseconds or more: until then one thread does the work of all.
     """
-    processors = os.sched_getaffinity(0)
-    own, others = {min(processors)}, processors - {min(processors)}
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(processors) < 2:
+        yield
+        return
+    own = {min(processors)}
     before = {}
-    for task in Path("/proc/self/task").iterdir() if others else ():
+    for thread in _threads():
         with contextlib.suppress(ProcessLookupError):  # It has ended.
-            before[int(task.name)] = os.sched_getaffinity(int(task.name))
-            os.sched_setaffinity(int(task.name), others)
-    if others:
-        os.sched_setaffinity(0, own)
+            before[thread] = os.sched_getaffinity(thread)
+            os.sched_setaffinity(thread, before[thread] - own or before[thread])
+    os.sched_setaffinity(0, own)
     try:
         yield
     finally:
-        for thread, allowed in before.items():
+        for thread in _threads():  # Also those that were started meanwhile.
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(thread, allowed)
+                os.sched_setaffinity(thread, before.get(thread, processors))
+
+
+def _threads() -> list[int]:
+    """Linux's numbers of this process's threads."""
+    return [int(task.name) for task in Path("/proc/self/task").iterdir()]
 
 
 def _rest(seconds: float) -> None:
