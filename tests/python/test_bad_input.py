@@ -193,6 +193,7 @@ OPERATIONS = [
     ),
     (lambda A: gossamer.sddmm(A, np.ones((2, 4)), np.ones((3, 5))), ValueError, "(3, 5)"),
     (lambda A: gossamer.sddmm(A, np.ones((3, 4)), np.ones((3, 4))), ValueError, "(3, 4)"),
+    (lambda A: A.trace(1.5), TypeError, "trace: offset = 1.5, expected an integer"),
     (lambda A: gossamer.set_num_threads(0), ValueError, "0"),
     (lambda A: gossamer.set_num_threads(-3), ValueError, "-3"),
     (lambda A: gossamer.set_num_threads(1.5), TypeError, "count = 1.5, expected an integer"),

@@ -277,6 +277,9 @@ def test_other_files(tmp_path):
     for write, name in ((save_npz, "a.npz"), (write_matrix_market, "a.mtx")):
         with pytest.raises(FileNotFoundError, match=rf"none/{name}'"):
             write(tmp_path / "none" / name, gossamer.eye(2))
+        (tmp_path / "file").touch()
+        with pytest.raises(NotADirectoryError, match=rf"file/{name}'$"):
+            write(tmp_path / "file" / name, gossamer.eye(2))
     with pytest.raises(TypeError, match="write_matrix_market: matrix is ndarray, expected"):
         write_matrix_market(tmp_path / "a.mtx", np.eye(2))
     with pytest.raises(FileNotFoundError):

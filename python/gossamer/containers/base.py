@@ -14,6 +14,7 @@ from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import check_value_dtype, is_complex
 from ..scipy_interop import to_scipy
+from ..structure import integer
 from .format import SparseFormat, check_format
 
 Self = TypeVar("Self", bound="SparseArray")
@@ -403,7 +404,7 @@ class SparseArray(TorchOperators, SparseFormat):
 
     def trace(self, offset: int = 0) -> Array:
         """Sum of the elements (i, i + offset)."""
-        return self._arrays.sum(self.diagonal(offset))
+        return self._arrays.sum(self.diagonal(integer(offset, "trace: offset")))
 
     # ---- elements ------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,9 +15,11 @@ from secrets import token_hex
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Name a file beside path, to be written in the body; it replaces path when that succeeds."""
     target = Path(os.path.realpath(path))
-    if not target.parent.exists():  # the error would name the file beside it
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     beside = target.with_name(f".{target.name}.{token_hex(4)}")
+    try:
+        beside.touch(exist_ok=False)
+    except OSError as error:  # which names the file beside it
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
         yield beside
         with beside.open("rb+") as file:
