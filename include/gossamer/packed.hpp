@@ -105,19 +105,22 @@ std::int64_t validate(const PackedView& packed);
 /// dense is (m, n) of float32, float16 or bfloat16, any strides; elements with |x| > threshold are
 /// kept, NaN included. counts: (formats, m) in C order, written.
 void count_packed(const ArrayView& dense, double threshold, std::int64_t* counts);
-/// The same for a CSR matrix with sorted rows and no duplicates; throws InvalidArgument for others.
-void count_packed(const CsrView& csr, double threshold, std::int64_t* counts);
+/// The same for a CSR matrix with sorted rows and no duplicates, or for its transpose, of which a
+/// thread has a block of rows dense at a time; throws InvalidArgument for others.
+void count_packed(const CsrView& csr, double threshold, std::int64_t* counts,
+                  bool transpose = false);
 
 /// Scales that map each row's largest kept magnitude to the largest value of an 8-bit type; 1 for
 /// rows of zeros. scales: m elements, written. Throws InvalidArgument for infinite or NaN elements.
 void row_scales(const ArrayView& dense, double threshold, PackedDType dtype, float* scales);
-void row_scales(const CsrView& csr, double threshold, PackedDType dtype, float* scales);
+void row_scales(const CsrView& csr, double threshold, PackedDType dtype, float* scales,
+                bool transpose = false);
 
 /// Second phase: writes values and positions. Values are rounded to the nearest, ties to even;
 /// 8-bit types are divided by the row's scale and saturate. Throws InvalidArgument for a scale that
 /// is not positive and finite, or an element that is not finite where the type cannot hold it.
 void pack(const ArrayView& dense, double threshold, const PackedOutput& packed);
-void pack(const CsrView& csr, double threshold, const PackedOutput& packed);
+void pack(const CsrView& csr, double threshold, const PackedOutput& packed, bool transpose = false);
 
 /// Writes the matrix into dense (m, n) of float32, float16 or bfloat16, any strides, zeros
 /// included.

@@ -164,14 +164,15 @@ void bind_packed(nb::module_& m) {
   m.def(
       "packed_count_csr",
       [](const PyCsrPattern& pattern, const InputArray& values, double threshold,
-         const OutputArray& counts) {
+         const OutputArray& counts, bool transpose) {
         const CsrView from = with_values(pattern, values, "data");
-        std::int64_t* to = counts_data(counts, from.pattern.rows);
+        std::int64_t* to = counts_data(counts, transpose ? from.pattern.cols : from.pattern.rows);
         const nb::gil_scoped_release unlocked;
-        count_packed(from, threshold, to);
+        count_packed(from, threshold, to, transpose);
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("threshold"), nb::arg("counts"),
-      "The same for a CSR matrix with sorted rows and no duplicates.");
+      nb::arg("transpose") = false,
+      "The same for a CSR matrix with sorted rows and no duplicates, or for its transpose.");
 
   m.def(
       "packed_scales",
@@ -187,14 +188,16 @@ void bind_packed(nb::module_& m) {
   m.def(
       "packed_scales_csr",
       [](const PyCsrPattern& pattern, const InputArray& values, double threshold,
-         const std::string& dtype, const OutputArray& scales) {
+         const std::string& dtype, const OutputArray& scales, bool transpose) {
         const CsrView from = with_values(pattern, values, "data");
-        void* to = vector_data(scales, from.pattern.rows, DType::float32, "scales");
+        const std::int64_t rows = transpose ? from.pattern.cols : from.pattern.rows;
+        void* to = vector_data(scales, rows, DType::float32, "scales");
         const nb::gil_scoped_release unlocked;
-        row_scales(from, threshold, packed_dtype(dtype), static_cast<float*>(to));
+        row_scales(from, threshold, packed_dtype(dtype), static_cast<float*>(to), transpose);
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("threshold"), nb::arg("dtype"),
-      nb::arg("scales"), "The same for a CSR matrix.");
+      nb::arg("scales"), nb::arg("transpose") = false,
+      "The same for a CSR matrix or its transpose.");
 
   m.def(
       "pack",
@@ -219,16 +222,19 @@ void bind_packed(nb::module_& m) {
       [](const PyCsrPattern& pattern, const InputArray& data, double threshold,
          const std::string& format, const std::string& dtype, const InputArray& row_offsets,
          const OutputArray& values, const OutputArray& positions,
-         const std::optional<InputArray>& scales) {
+         const std::optional<InputArray>& scales, bool transpose) {
         const CsrView from = with_values(pattern, data, "data");
-        const PackedOutput to = output_of(from.pattern.rows, from.pattern.cols, format, dtype,
-                                          row_offsets, values, positions, scales);
+        auto [rows, cols] = std::pair(from.pattern.rows, from.pattern.cols);
+        if (transpose) std::swap(rows, cols);
+        const PackedOutput to =
+            output_of(rows, cols, format, dtype, row_offsets, values, positions, scales);
         const nb::gil_scoped_release unlocked;
-        pack(from, threshold, to);
+        pack(from, threshold, to, transpose);
       },
       nb::arg("pattern"), nb::arg("data"), nb::arg("threshold"), nb::arg("format"),
       nb::arg("dtype"), nb::arg("row_offsets"), nb::arg("values"), nb::arg("positions"),
-      nb::arg("scales") = nb::none(), "The same for a CSR matrix.");
+      nb::arg("scales") = nb::none(), nb::arg("transpose") = false,
+      "The same for a CSR matrix or its transpose.");
 
   m.def(
       "unpack",

@@ -96,6 +96,17 @@ void check_there_and_back(DenseMatrix<float>& dense, PackedFormat format, Packed
     CHECK(again.positions == packed.positions);
     CHECK(again.row_offsets == packed.row_offsets);
   }
+  ArrayView turned = unpacked.view();
+  std::swap(turned.shape[0], turned.shape[1]);
+  std::swap(turned.strides[0], turned.strides[1]);
+  if (dtype == PackedDType::float32 || dtype == PackedDType::int8) {
+    const PackedMatrix of_dense(turned, dense.cols, dense.rows, format, dtype);
+    const PackedMatrix of_csr(csr, dense.cols, dense.rows, format, dtype, 0, true);
+    CHECK(of_csr.values == of_dense.values);
+    CHECK(of_csr.positions == of_dense.positions);
+    CHECK(of_csr.row_offsets == of_dense.row_offsets);
+    CHECK(of_csr.scales == of_dense.scales);
+  }
 }
 
 bool all_finite(const std::vector<float>& data) {
@@ -329,6 +340,8 @@ TEST_CASE("pack refuses offsets, scales and CSR matrices that do not fit") {
   const CsrView csr{
       {1, 3, 2, DType::int32, indptr.data(), indices.data()}, DType::float32, data.data()};
   CHECK_THROWS_AS(count_packed(csr, 0, counts.data()), InvalidArgument);
+  std::vector<std::int64_t> turned_counts(9);
+  CHECK_THROWS_AS(count_packed(csr, 0, turned_counts.data(), true), InvalidArgument);
 }
 
 TEST_SUITE("threads") {

@@ -35,12 +35,12 @@ struct DenseMatrix {
 
 /// A packed matrix with its arrays.
 struct PackedMatrix {
-  template <class Source>
+  template <class Source, class... Transpose>
   PackedMatrix(const Source& source, std::int64_t rows, std::int64_t cols, PackedFormat format,
-               PackedDType dtype, double threshold = 0)
+               PackedDType dtype, double threshold = 0, Transpose... transpose)
       : row_offsets(static_cast<std::size_t>(rows) + 1) {
     std::vector<std::int64_t> counts(packed_formats.size() * static_cast<std::size_t>(rows));
-    count_packed(source, threshold, counts.data());
+    count_packed(source, threshold, counts.data(), transpose...);
     for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
       row_offsets[i + 1] =
           row_offsets[i] +
@@ -52,7 +52,7 @@ struct PackedMatrix {
     positions.assign(static_cast<std::size_t>(layout.positions), 0xee);
     if (has_scales(dtype)) {
       scales.resize(static_cast<std::size_t>(rows));
-      row_scales(source, threshold, dtype, scales.data());
+      row_scales(source, threshold, dtype, scales.data(), transpose...);
     }
     view.format = format;
     view.dtype = dtype;
@@ -60,7 +60,8 @@ struct PackedMatrix {
     view.cols = cols;
     pack(source, threshold,
          {format, dtype, DType::int32, row_offsets.data(),
-          has_scales(dtype) ? scales.data() : nullptr, values.data(), positions.data()});
+          has_scales(dtype) ? scales.data() : nullptr, values.data(), positions.data()},
+         transpose...);
     refresh();
   }
 

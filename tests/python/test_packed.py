@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import gossamer
 import ml_dtypes
@@ -53,7 +54,9 @@ def reference(dense, x):
 
 
 @every_kind
-@pytest.mark.parametrize("source", ["C", "F", "strided", "float16", "bfloat16", "csr", "scipy"])
+@pytest.mark.parametrize(
+    "source", ["C", "F", "strided", "float16", "bfloat16", "csr", "csc", "scipy"]
+)
 def test_decompress_returns_what_was_compressed(format, dtype, source):
     scipy = pytest.importorskip("scipy.sparse") if source == "scipy" else None
     W = np.round(random_matrix() * 4) / 4
@@ -64,6 +67,7 @@ def test_decompress_returns_what_was_compressed(format, dtype, source):
         "float16": lambda: W.astype(np.float16),
         "bfloat16": lambda: W.astype(BFLOAT16),
         "csr": lambda: gossamer.fromdense(W),
+        "csc": lambda: gossamer.fromdense(W).tocsc(),
         "scipy": lambda: scipy.coo_matrix(W),
     }[source]()
     P = gossamer.compress(given, format, dtype, scale=1 / 4 if dtype in DTYPES[3:] else None)
@@ -73,6 +77,30 @@ def test_decompress_returns_what_was_compressed(format, dtype, source):
     np.testing.assert_array_equal(P.decompress().astype(np.float32), W)
     np.testing.assert_array_equal(P.tocsr("float32").todense(), W)
     assert P.tocsr().has_canonical_format
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("make", [lambda matrix: matrix, gossamer.from_scipy])
+def test_sparse_matrices_are_packed_without_a_copy(format, make):
+    sparse = pytest.importorskip("scipy.sparse")
+    W = make(sparse.coo_array(random_matrix(1000, 1000, 0.5)).asformat(format))
+    gossamer.compress(W, dtype="int8")  # checks once what it keeps
+    tracemalloc.start()
+    try:
+        P = gossamer.compress(W, dtype="int8")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * P.nbytes
+
+
+@pytest.mark.parametrize("format", ["csr", "csc"])
+def test_a_value_out_of_range_is_named_by_row_and_column(format):
+    W = random_matrix(5, 8)
+    W[3, 6] = 1e6
+    sparse = getattr(gossamer.fromdense(W), f"to{format}")()
+    with pytest.raises(ValueError, match=r"W\[3, 6\] = 1e\+06 is out of range for float16"):
+        gossamer.compress(sparse, dtype="float16")
 
 
 @every_dtype
@@ -368,7 +396,11 @@ def test_numbers_out_of_range_are_refused(dtype, largest, smallest_beyond, make)
             TypeError,
             "x has dtype complex64, .* float32, float16, bfloat16; .* instance to float32$",
         ),
-        (gossamer.eye(70), TypeError, r"x is a CSRArray, expected a dense .* P\.tocsr\(\)"),
+        (
+            gossamer.eye(70),
+            TypeError,
+            r"packed array P and a CSRArray do not multiply.* P\.tocsr\(\)",
+        ),
         ("x", TypeError, "x has dtype"),
     ],
 )

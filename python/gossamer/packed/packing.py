@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter
 from ..construct import check_not_tracing, check_threshold
+from ..containers import SparseArray
 from ..cuda import Memory, memory_of
 from ..devices import current_device
 from ..products import sparse_operand
-from ..scipy_interop import is_scipy_sparse
+from ..scipy_interop import is_scipy_sparse, take_over
 from ..structure import Pattern, freeze
 from .array import PackedArray
 from .dense import DenseStorage
@@ -39,12 +41,15 @@ class _Source(NamedTuple):
     ----------
     values, pattern
         All elements, or those at the positions of the pattern.
+    by_columns
+        The pattern is that of the transpose.
     """
 
     arrays: Adapter
     shape: tuple[int, int]
     values: Any
     pattern: Pattern | None
+    by_columns: bool
     arguments: tuple[Any, ...]
     dtype_name: str
     count: Any
@@ -124,7 +129,7 @@ def compress(
     )  # fmt: skip
     rounded = dtype_name in _ROUNDED_TO_INFINITY and dtype_name != source.dtype_name
     if rounded and np.isinf(values).any():
-        _check_range(source.values, dtype_name, threshold, source.pattern)
+        _check_range(source.values, dtype_name, threshold, source.pattern, source.by_columns)
     for part in (values, positions, row_offsets):
         part.flags.writeable = False
     storage: Storage = PackedStorage(
@@ -143,8 +148,7 @@ def compress(
 def _tracked(packed: PackedArray, W: Any, threshold: float) -> PackedArray:
     """Let the gradient reach what was packed, where the framework may ask for it."""
     sparse = sparse_operand(W, "compress: W")
-    csr = None if sparse is None else sparse.tocsr(canonical=True)
-    data, arrays = (W, adapter_of(W)) if csr is None else (csr.data, csr._arrays)
+    data, arrays = (W, adapter_of(W)) if sparse is None else (sparse.data, sparse._arrays)
     if arrays is None or not arrays.tracks(data):
         return packed
     stored = packed._storage
@@ -155,7 +159,11 @@ def _tracked(packed: PackedArray, W: Any, threshold: float) -> PackedArray:
                 f"{stored.dtype_name}; pack W.detach(), or as float32, float16 or bfloat16"
             )
         return packed
-    pattern, values = arrays.fromdense(W, threshold) if csr is None else (csr._pattern, csr.data)
+    if sparse is None:
+        pattern, values = arrays.fromdense(W, threshold)
+    else:
+        csr = sparse.tocsr(canonical=True)
+        pattern, values = csr._pattern, csr.data
     kept = ~(np.abs(arrays.tonumpy(values)) <= threshold)
     values = arrays.astype(values, stored.dtype_name)
     if packed.format == "dense":
@@ -179,11 +187,16 @@ def _value_type(format: str, source: str, dtype: Any) -> str:
 
 
 def _check_range(
-    values: Any, dtype_name: str, threshold: float, pattern: Pattern | None = None
+    values: Any,
+    dtype_name: str,
+    threshold: float,
+    pattern: Pattern | None = None,
+    by_columns: bool = False,
 ) -> None:
     """Raise ValueError for a finite number to store that the dtype rounds to infinity.
 
-    The values are all elements, or those at a pattern's positions, in an array of any framework.
+    The values are all elements, or those at a pattern's positions, in an array of any framework;
+    by columns the pattern is that of the transpose.
     """
     modulus = abs(values)
     beyond = (modulus >= _ROUNDED_TO_INFINITY[dtype_name]) & (modulus < np.inf)
@@ -195,6 +208,8 @@ def _check_range(
         row, col = divmod(first, values.shape[1])
     else:
         row, col = int(pattern.row_indices()[first]), int(pattern.indices[first])
+        if by_columns:
+            row, col = col, row
     raise ValueError(
         f"compress: W[{row}, {col}] = {float(values.reshape(-1)[first]):g} is out of range for "
         f"{dtype_name}; store it in float32"
@@ -241,21 +256,25 @@ def _source(W: Any) -> _Source:
         W = W.tocsr()
     if is_scipy_sparse(W):
         check_dense_dtype(W.dtype.name, "compress: W")
-    sparse = sparse_operand(W, "compress: W")
-    if sparse is not None:
-        csr = sparse.tocsr(canonical=True)
-        data = csr._arrays.tonumpy(csr.data)
+        W = take_over(W, "compress: W", copy=False)  # nothing of it is kept
+    if isinstance(W, SparseArray):
+        by_columns = W.format == "csc"
+        sparse = W.tocsc(canonical=True) if by_columns else W.tocsr(canonical=True)
+        pattern = sparse._structure
+        assert isinstance(pattern, Pattern)
+        data = sparse._arrays.tonumpy(sparse.data)
         check_dense_dtype(data.dtype.name, "compress: W")
         return _Source(
-            csr._arrays,
-            csr.shape,
+            sparse._arrays,
+            sparse.shape,
             data,
-            csr._pattern,
-            (csr._pattern.handle, bits(data)),
+            pattern,
+            by_columns,
+            (pattern.handle, bits(data)),
             data.dtype.name,
-            _engine.packed_count_csr,
-            _engine.packed_scales_csr,
-            _engine.pack_csr,
+            partial(_engine.packed_count_csr, transpose=by_columns),
+            partial(_engine.packed_scales_csr, transpose=by_columns),
+            partial(_engine.pack_csr, transpose=by_columns),
         )
     adapter = adapter_of(W) or host_adapter()
     dense = adapter.tonumpy(adapter.asarray(W, "compress: W", DENSE_DTYPES))
@@ -266,6 +285,7 @@ def _source(W: Any) -> _Source:
         dense.shape,
         dense,
         None,
+        False,
         (bits(dense),),
         dense.dtype.name,
         _engine.packed_count,

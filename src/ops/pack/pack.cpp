@@ -25,7 +25,7 @@ RowNonzeros::RowNonzeros(std::int64_t cols)
 namespace {
 
 /// Rows of one task: as many as share a cache line of a float32 matrix in column order.
-constexpr std::int64_t rows_a_task = 16;
+constexpr std::int64_t few_rows = 16;
 
 /// The largest float not above a threshold: |x| exceeds the one exactly if it exceeds the other.
 float float_threshold(double threshold) {
@@ -77,6 +77,7 @@ struct DenseRows {
   ArrayView view;
   float threshold;
   std::int64_t rows, cols;
+  std::int64_t rows_a_task = few_rows;
 };
 
 /// A CSR matrix as rows of nonzeros; checks that its columns ascend.
@@ -124,11 +125,76 @@ struct CsrRows {
   CsrView view;
   float threshold;
   std::int64_t rows, cols;
+  std::int64_t rows_a_task = few_rows;
 };
+
+/// The transpose of a CSR matrix as rows of nonzeros, a block of them made dense at a time: no
+/// transposed copy. Checks that the columns of the CSR matrix ascend.
+struct TransposedCsrRows {
+  TransposedCsrRows(const CsrView& csr, double limit)
+      : view(csr),
+        threshold(float_threshold(limit)),
+        rows(csr.pattern.cols),
+        cols(csr.pattern.rows) {
+    visit_dense(view.dtype, "data", [](auto) {});
+    visit_index(view.pattern.index_dtype, "indices", [](auto) {});
+    packed_layout(PackedFormat::bitmap, rows, cols, 0);
+    // A block searches every column for its first row: it pays over many rows.
+    constexpr std::int64_t block_elements = 1 << 19;
+    rows_a_task = std::clamp<std::int64_t>(block_elements / std::max<std::int64_t>(1, cols),
+                                           few_rows, 16 * few_rows);
+  }
+
+  template <class Body>
+  void for_each(std::int64_t begin, std::int64_t end, Body&& body) const {
+    visit_dense(view.dtype, "data", [&](auto value) {
+      visit_index(view.pattern.index_dtype, "indices", [&](auto index) {
+        using T = typename decltype(value)::type;
+        using I = typename decltype(index)::type;
+        const T* values = static_cast<const T*>(view.values);
+        const I* indptr = static_cast<const I*>(view.pattern.indptr);
+        const I* indices = static_cast<const I*>(view.pattern.indices);
+        std::vector<T> block(static_cast<std::size_t>((end - begin) * cols));
+        for (std::int64_t j = 0; j < cols; ++j) {
+          const I* last = indices + indptr[j + 1];
+          std::int64_t previous = begin - 1;
+          for (const I* at = std::lower_bound(indices + indptr[j], last, begin);
+               at != last && *at < end; ++at) {
+            if (*at <= previous) {
+              throw InvalidArgument(message("indices[", at - indices, "] = ", *at, " in row ", j,
+                                            "; columns must ascend: sum duplicates first"));
+            }
+            previous = *at;
+            block[static_cast<std::size_t>((*at - begin) * cols + j)] = values[at - indices];
+          }
+        }
+        RowNonzeros nonzeros(cols);
+        for (std::int64_t i = begin; i < end; ++i) {
+          compact_row(view.dtype, block.data() + (i - begin) * cols, cols, threshold, nonzeros);
+          body(i, nonzeros);
+        }
+      });
+    });
+  }
+
+  CsrView view;
+  float threshold;
+  std::int64_t rows, cols, rows_a_task;
+};
+
+/// Calls body with the rows of a CSR matrix or of its transpose.
+template <class Body>
+void visit_rows(const CsrView& csr, double threshold, bool transpose, Body&& body) {
+  if (transpose) {
+    body(TransposedCsrRows(csr, threshold));
+  } else {
+    body(CsrRows(csr, threshold));
+  }
+}
 
 template <class Rows>
 void count_rows(const Rows& source, std::int64_t* counts) {
-  parallel_ranges(source.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(source.rows, source.rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     source.for_each(begin, end, [&](std::int64_t row, const RowNonzeros& nonzeros) {
       counts[row] = nonzeros.count;
       for (std::int64_t f = 1; f < static_cast<std::int64_t>(packed_formats.size()); ++f) {
@@ -161,7 +227,7 @@ void find_scales(const Rows& source, PackedDType dtype, float* scales) {
     throw InvalidDType(message("dtype ", name(dtype), " has no scales; int8 and float8_e4m3 do"));
   }
   const float largest = dtype == PackedDType::int8 ? 127.0f : 448.0f;
-  parallel_ranges(source.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(source.rows, source.rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     source.for_each(begin, end, [&](std::int64_t row, const RowNonzeros& nonzeros) {
       const float magnitude = largest_modulus(row, nonzeros, dtype);
       // The smallest subnormals have no quotient by the largest value: they round to the smallest
@@ -206,7 +272,7 @@ void pack_rows(const Rows& source, const PackedOutput& output) {
       std::memset(output.positions + end, 0, static_cast<std::size_t>(layout.positions - end));
     }
   }
-  parallel_ranges(source.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(source.rows, source.rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::uint8_t> gaps(static_cast<std::size_t>(source.cols));
     std::vector<float> slot_values(gaps.size());
     source.for_each(begin, end, [&](std::int64_t row, const RowNonzeros& nonzeros) {
@@ -248,24 +314,26 @@ void count_packed(const ArrayView& dense, double threshold, std::int64_t* counts
   count_rows(DenseRows(dense, threshold), counts);
 }
 
-void count_packed(const CsrView& csr, double threshold, std::int64_t* counts) {
-  count_rows(CsrRows(csr, threshold), counts);
+void count_packed(const CsrView& csr, double threshold, std::int64_t* counts, bool transpose) {
+  visit_rows(csr, threshold, transpose, [&](const auto& rows) { count_rows(rows, counts); });
 }
 
 void row_scales(const ArrayView& dense, double threshold, PackedDType dtype, float* scales) {
   find_scales(DenseRows(dense, threshold), dtype, scales);
 }
 
-void row_scales(const CsrView& csr, double threshold, PackedDType dtype, float* scales) {
-  find_scales(CsrRows(csr, threshold), dtype, scales);
+void row_scales(const CsrView& csr, double threshold, PackedDType dtype, float* scales,
+                bool transpose) {
+  visit_rows(csr, threshold, transpose,
+             [&](const auto& rows) { find_scales(rows, dtype, scales); });
 }
 
 void pack(const ArrayView& dense, double threshold, const PackedOutput& output) {
   pack_rows(DenseRows(dense, threshold), output);
 }
 
-void pack(const CsrView& csr, double threshold, const PackedOutput& output) {
-  pack_rows(CsrRows(csr, threshold), output);
+void pack(const CsrView& csr, double threshold, const PackedOutput& output, bool transpose) {
+  visit_rows(csr, threshold, transpose, [&](const auto& rows) { pack_rows(rows, output); });
 }
 
 }  // namespace gossamer
