@@ -45,7 +45,10 @@ def peak_bytes(device: torch.device) -> int | None:
 
 
 def drop_workspaces() -> None:
-    """Free what cuBLAS has for each stream, 32 MiB on Hopper; its next product makes it anew."""
+    """Free what cuBLAS has for each stream, 32 MiB on Hopper; its next product makes it anew.
+
+    A graph reads what its stream had before the capture, so none may be captured on such a stream.
+    """
     torch._C._cuda_clearCublasWorkspaces()
 
 
