@@ -342,6 +342,12 @@ TEST_CASE("pack refuses offsets, scales and CSR matrices that do not fit") {
   CHECK_THROWS_AS(count_packed(csr, 0, counts.data()), InvalidArgument);
   std::vector<std::int64_t> turned_counts(9);
   CHECK_THROWS_AS(count_packed(csr, 0, turned_counts.data(), true), InvalidArgument);
+  // In blocks of their own neither column is behind the other.
+  const std::vector<std::int32_t> far_apart{400, 3};
+  const CsrView wide{
+      {1, 800, 2, DType::int32, indptr.data(), far_apart.data()}, DType::float32, data.data()};
+  std::vector<std::int64_t> wide_counts(3 * 800);
+  CHECK_THROWS_AS(count_packed(wide, 0, wide_counts.data(), true), InvalidArgument);
 }
 
 TEST_SUITE("threads") {

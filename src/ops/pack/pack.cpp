@@ -137,8 +137,22 @@ struct TransposedCsrRows {
         rows(csr.pattern.cols),
         cols(csr.pattern.rows) {
     visit_dense(view.dtype, "data", [](auto) {});
-    visit_index(view.pattern.index_dtype, "indices", [](auto) {});
     packed_layout(PackedFormat::bitmap, rows, cols, 0);
+    // Blocks search for their columns, which finds too few where they do not ascend.
+    visit_index(view.pattern.index_dtype, "indices", [&](auto index) {
+      using I = typename decltype(index)::type;
+      const I* indptr = static_cast<const I*>(view.pattern.indptr);
+      const I* indices = static_cast<const I*>(view.pattern.indices);
+      parallel_ranges(cols, 16 * few_rows, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t j = begin; j < end; ++j) {
+          for (std::int64_t p = indptr[j] + 1; p < indptr[j + 1]; ++p) {
+            if (indices[p] > indices[p - 1]) continue;
+            throw InvalidArgument(message("indices[", p, "] = ", indices[p], " in row ", j,
+                                          "; columns must ascend: sum duplicates first"));
+          }
+        }
+      });
+    });
     // A block searches every column for its first row: it pays over many rows.
     constexpr std::int64_t block_elements = 1 << 19;
     rows_a_task = std::clamp<std::int64_t>(block_elements / std::max<std::int64_t>(1, cols),
@@ -157,14 +171,8 @@ struct TransposedCsrRows {
         std::vector<T> block(static_cast<std::size_t>((end - begin) * cols));
         for (std::int64_t j = 0; j < cols; ++j) {
           const I* last = indices + indptr[j + 1];
-          std::int64_t previous = begin - 1;
           for (const I* at = std::lower_bound(indices + indptr[j], last, begin);
                at != last && *at < end; ++at) {
-            if (*at <= previous) {
-              throw InvalidArgument(message("indices[", at - indices, "] = ", *at, " in row ", j,
-                                            "; columns must ascend: sum duplicates first"));
-            }
-            previous = *at;
             block[static_cast<std::size_t>((*at - begin) * cols + j)] = values[at - indices];
           }
         }
