@@ -173,6 +173,9 @@ def test_read_only_settings_are_copied(tmp_path):
     (source / "generation_config.json").chmod(0o444)
     compress_checkpoint(source, tmp_path / "packed")
     assert (tmp_path / "packed" / "generation_config.json").stat().st_mode & 0o200
+    (tmp_path / "new").touch()
+    modes = {file.stat().st_mode for file in (tmp_path / "packed").iterdir()}
+    assert modes == {(tmp_path / "new").stat().st_mode}
 
 
 def test_refuses_what_is_packed_and_what_is_no_model(tmp_path):

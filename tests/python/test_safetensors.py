@@ -41,6 +41,12 @@ def assert_same(a, b):
 # Our own files
 
 
+def test_a_file_has_the_permissions_of_any_new_one(tmp_path):
+    (tmp_path / "new").touch()
+    io.save_safetensors(tmp_path / "a", {"W": gossamer.compress(matrix())})
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 @pytest.mark.parametrize(("format", "dtype"), KINDS)
 def test_packed_round_trip(tmp_path, format, dtype):
     file = tmp_path / "one.safetensors"

@@ -10,10 +10,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+_READ_AND_WRITE = 0o666
+
+
+def _finish(path: Path, mode: int) -> None:
+    """Give a written file its permissions and see it on the disk."""
+    path.chmod(mode)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Name a file beside path, to be written in the body; it replaces path when that succeeds."""
+    """Name a file beside path, to be written in the body; it replaces path when that succeeds.
+
+    It has the permissions of any new file, also where the writer, as safetensors does, gives fewer.
+    """
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{token_hex(4)}")
     try:
@@ -21,9 +33,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:  # which names the file beside it
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
+        mode = beside.stat().st_mode & _READ_AND_WRITE
         yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
+        _finish(beside, mode)
         beside.replace(target)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -59,11 +71,11 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     beside = target.with_name(f".{target.name}.{token_hex(4)}")
     beside.mkdir()
     try:
+        mode = beside.stat().st_mode & _READ_AND_WRITE
         yield beside
         for file in beside.rglob("*"):
             if file.is_file():
-                with file.open("rb+") as opened:
-                    os.fsync(opened.fileno())
+                _finish(file, mode)
         if not target.exists():
             beside.rename(target)
             return
