@@ -140,6 +140,13 @@ def test_function_transforms():
     y, pull = func.vjp(lambda x: A @ x, x)
     torch.testing.assert_close(pull(y)[0], D.T @ y)
     torch.testing.assert_close(func.jvp(lambda x: A @ x, (x,), (x,))[1], D @ x)
+    inner, expected = (  # whose tangents move with x
+        lambda x, M=M: func.jvp(lambda x: (M @ x.sin()).sin(), (x,), (x * x,))[1] for M in (A, D)
+    )
+    torch.testing.assert_close(
+        func.jvp(inner, (x,), (x + 1,))[1], func.jvp(expected, (x,), (x + 1,))[1]
+    )
+    torch.testing.assert_close(func.jacfwd(inner)(x), func.jacfwd(expected)(x))
     torch.testing.assert_close(func.vmap(lambda c: A @ c, in_dims=1, out_dims=1)(x), D @ x)
     V = operand(4, A.nnz)
     many = torch.stack([A._with_data(v) @ x for v in V])

@@ -295,9 +295,13 @@ class Operation:
             def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
                 operation._setup_context(ctx, inputs, output)
                 ctx.save_for_forward(*inputs[: operation.tensors])
+                # Tangents of zeros that PyTorch makes lose those of an outer forward mode.
+                ctx.set_materialize_grads(False)
 
             @staticmethod
-            def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+            def backward(ctx: Any, gradient: torch.Tensor | None) -> tuple[Any, ...]:
+                if gradient is None:
+                    return (None,) * len(ctx.needs_input_grad)
                 return operation._backward(ctx, gradient)
 
             @staticmethod
