@@ -48,6 +48,8 @@ def named_device(device: Device | str, otherwise: str = "") -> Device:
 
 def _parsed(device: Device | str, otherwise: str = "") -> Device:
     wanted = device
+    if type(device).__module__ == "torch":  # its own devices
+        device = str(device)
     if isinstance(device, str):
         kind, _, index = device.partition(":")
         if kind == "cpu" and not index:

@@ -60,7 +60,7 @@ def check_same_framework(a: SparseArray, b: SparseArray) -> None:
     if a._arrays is not b._arrays:
         raise TypeError(
             f"B holds {type(b.data).__module__} arrays and A {type(a.data).__module__} ones; "
-            f"convert one of them, making it anew from its data, indices and indptr"
+            f"convert one of them, as A.to('torch') does"
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that are asked for and not there, such as SciPy's, with what to write."""
+"""Names that are asked for and not there, such as SciPy's and PyTorch's, with what to write."""
 
 from __future__ import annotations
 
@@ -38,19 +38,40 @@ _METHODS = {
     "size": "A.nnz, or the product of A.shape",
 }
 
-_OF_SCIPY = "scipy.sparse.{name} of A.to_scipy(), and gossamer.from_scipy of its result"
+_TENSORS = {
+    "bfloat16": "A.astype('bfloat16')",
+    "ccol_indices": "A.tocsc().indptr",
+    "coalesce": "A.tocoo(canonical=True)",
+    "col_indices": "A.tocsr().indices",
+    "cpu": "A.to('cpu')",
+    "crow_indices": "A.tocsr().indptr",
+    "cuda": "A.to('gpu')",
+    "double": "A.astype('float64')",
+    "float": "A.astype('float32')",
+    "half": "A.astype('float16')",
+    "mT": "A.T",
+    "row_indices": "A.tocsc().indices",
+    "t": "A.T",
+    "values": "A.data",
+}
+
+_OF_SCIPY = "scipy.sparse.{name} of what A.to_scipy() gives, and gossamer.from_scipy of its result"
 
 _MADE = "scipy.sparse.{name}, and gossamer.from_scipy of it"
 _NEVER = "A.format, which is 'csr', 'csc' or 'coo'"
 
 _FUNCTIONS = {
     **dict.fromkeys(("block_array", "block_diag", "bmat", "find", "kronsum"), _OF_SCIPY),
-    **dict.fromkeys(("spdiags", "tril", "triu"), _OF_SCIPY),
+    **dict.fromkeys(("tril", "triu"), _OF_SCIPY),
     **{f"{kind}_{f}": _MADE for f in ("array", "matrix") for kind in ("bsr", "dia", "dok", "lil")},
     **{f"isspmatrix_{f}": f"A.format == {f!r}" for f in ("csr", "csc", "coo")},
     **dict.fromkeys([f"isspmatrix_{f}" for f in ("bsr", "dia", "dok", "lil")], _NEVER),
     "eye_array": "gossamer.eye",
+    "decompress": "P.decompress()",
     "diags_array": "gossamer.diags",
+    "linalg": "scipy.sparse.linalg, whose solvers take containers as operators",
+    "norm": "A.row_norms(), A.col_norms(), or numpy.linalg.norm of a canonical A.data",
+    "spdiags": "gossamer.diags",
     "random": "gossamer.random_array",
     "rand": "gossamer.random_array",
     "isspmatrix": "gossamer.issparse",
@@ -61,7 +82,7 @@ _FUNCTIONS = {
     "from_dense": "gossamer.fromdense",
     "load": "gossamer.io.load_npz, gossamer.io.read_matrix_market or gossamer.load_safetensors",
     "save": "gossamer.io.save_npz, gossamer.io.write_matrix_market or gossamer.save_safetensors",
-    "zeros": "gossamer.fromdense(numpy.zeros(shape)), which stores nothing",
+    "zeros": "gossamer.csr_array(shape), which stores nothing",
     "load_npz": "gossamer.io.load_npz",
     "save_npz": "gossamer.io.save_npz",
 }
@@ -76,7 +97,7 @@ _PACKED = {
 
 def method_advice(owner: type, name: str) -> str:
     """Message for an attribute that a container has not."""
-    return _advice(f"{owner.__name__!r} object", name, _METHODS, dir(owner))
+    return _advice(f"{owner.__name__!r} object", name, _METHODS | _TENSORS, dir(owner))
 
 
 def function_advice(name: str, names: Iterable[str]) -> str:

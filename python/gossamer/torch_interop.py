@@ -69,7 +69,7 @@ def to_torch(a: SparseArray) -> Any:
     if not isinstance(a.data, torch.Tensor):
         raise TypeError(
             f"to_torch: A holds {type(a.data).__module__} arrays, expected torch tensors; "
-            f"make it from tensors"
+            f"A.to('torch') has them"
         )
     if isinstance(a._structure, CooPattern):
         indices, canonical = _joined(a, a._structure.joined), a.has_canonical_format

@@ -181,11 +181,15 @@ def test_diagonals_in_scipys_ways():
             AttributeError,
             r"'decompress'\?$",
         ),
-        (lambda A: gossamer.tril(A), AttributeError, r"use scipy.sparse.tril of A.to_scipy"),
+        (lambda A: gossamer.tril(A), AttributeError, r"use scipy.sparse.tril of what A.to_scipy"),
         (lambda A: gossamer.eye_array(3), AttributeError, r"use gossamer.eye$"),
         (lambda A: gossamer.load, AttributeError, r"use gossamer.io.load_npz, .*load_safetensors$"),
         (lambda A: gossamer.save, AttributeError, r"use gossamer.io.save_npz, .*save_safetensors$"),
-        (lambda A: gossamer.zeros, AttributeError, r"use gossamer.fromdense\(numpy.zeros"),
+        (lambda A: A.crow_indices(), AttributeError, r"use A.tocsr\(\).indptr$"),
+        (lambda A: A.cuda(), AttributeError, r"use A.to\('gpu'\)$"),
+        (lambda A: gossamer.spdiags, AttributeError, r"use gossamer.diags$"),
+        (lambda A: gossamer.PackedArray(A), TypeError, r"storage is a .*Array; gossamer.compress"),
+        (lambda A: gossamer.zeros, AttributeError, r"use gossamer.csr_array\(shape\)"),
         (lambda A: gossamer.csr_matrx, AttributeError, r"use gossamer.csr_array$"),
         (lambda A: gossamer.kernels, AttributeError, r"has no attribute 'kernels'$"),
         (lambda A: A.transpose(0), ValueError, r"axes = 0, expected None or \(1, 0\)"),
@@ -278,6 +282,20 @@ def test_what_replaces_scipys_names(name):
 def test_every_advice_of_a_method_is_evaluated():
     known = {*VALUEWISE.split(), *IN_PLACE, *MADE, *ATTRIBUTES, "nonzero", "check_format"}
     assert set(scipy_names._METHODS) == known
+
+
+@pytest.mark.parametrize("name", sorted({*scipy_names._TENSORS} - {"cuda"}))
+def test_what_replaces_pytorchs_names(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    dense = torch.tensor([[0.0, 2.0, 1.5], [1.0, 0.0, 3.0]])
+    A = gossamer.fromdense(dense)
+    layout = {"ccol_indices": "csc", "row_indices": "csc", "coalesce": "coo"}.get(name, "csr")
+    S = getattr(dense if name in ("t", "mT") else A.asformat(layout).to_torch(), name)
+    found, expected = advised(name, A), S if name == "mT" else S()
+    if gossamer.issparse(found):
+        assert found.dtype == expected.dtype
+        found, expected = found.todense(), expected.to_dense()
+    np.testing.assert_array_equal(torch.as_tensor(found).float(), expected.float())
 
 
 @pytest.mark.parametrize("kind", ["bsr", "dia", "dok", "lil"])

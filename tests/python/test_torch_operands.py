@@ -14,6 +14,11 @@ every_matrix = pytest.mark.parametrize("A", MATRICES.values(), ids=MATRICES)
 
 
 @every_matrix
+def test_devices_of_torch_are_taken(A):
+    torch.testing.assert_close(A.to(torch.device("cpu")) @ torch.ones(3), DENSE @ torch.ones(3))
+
+
+@every_matrix
 def test_storage_given_up_is_refused(A):
     x = torch.ones(3)
     x.untyped_storage().resize_(0)

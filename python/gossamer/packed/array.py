@@ -46,6 +46,11 @@ class PackedArray(TorchOperators):
     __array_ufunc__ = None
 
     def __init__(self, storage: Storage, nnz: int | None = None, transposed: bool = False) -> None:
+        if not isinstance(storage, Storage):
+            raise TypeError(
+                f"PackedArray: storage is a {type(storage).__name__}; "
+                f"gossamer.compress(W) makes packed arrays"
+            )
         self._storage = storage
         self._nnz = nnz
         self._transposed = transposed
