@@ -187,7 +187,8 @@ def test_rounded_values_that_a_program_changes_are_refused(dtype, use):
     pair = jax.tree_util.tree_leaves(P)[0]
     rebuild = jax.tree_util.tree_structure(P).unflatten
     both = jax.jit(jax.vmap(lambda values: use(rebuild([values]))))
-    np.testing.assert_array_equal(both(jnp.stack([pair, pair]))[1], use(P))
+    # Several vectors are summed in another order than one.
+    np.testing.assert_allclose(both(jnp.stack([pair, pair]))[1], use(P), rtol=1e-5)
     with pytest.raises(Exception, match="got other values as a leaf"):
         both(jnp.stack([pair, pair[::-1]])).block_until_ready()
 
