@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from .arrays import Adapter, Array, adapter_of, host_adapter
+from .arrays.numpy import read
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .containers.format import check_format
 from .cuda import Memory, memory_of
-from .products import sparse_operand
+from .dtypes import check_value_dtype
+from .scipy_interop import is_scipy_sparse, take_over
 from .structure import CooPattern, Pattern, index_arrays, integers
 
 _VALIDATE = ("full", "metadata", "none")
@@ -22,7 +25,9 @@ _VALIDATE = ("full", "metadata", "none")
 def csr_array(
     arg: Any,
     shape: tuple[int, int] | None = None,
+    dtype: Any = None,
     *,
+    index_dtype: Any = None,
     sorted_indices: bool = False,
     canonical: bool = False,
     validate: str = "full",
@@ -36,9 +41,14 @@ def csr_array(
         ``(data, indices, indptr)``: row i has the values ``data[indptr[i]:indptr[i + 1]]`` in the
         columns ``indices[indptr[i]:indptr[i + 1]]``. data is borrowed where it is contiguous and in
         native byte order, and of a supported dtype. Or ``(data, (row, col))``, as for `coo_array`;
-        ``(rows, columns)``, for a float64 matrix with nothing stored; or whatever `asarray` takes.
+        ``(rows, columns)``, for a matrix with nothing stored; or whatever `asarray` takes.
     shape
         Rows and columns; taken from the indices where it is not given.
+    dtype
+        Cast the values to it, integer ones too. Unless given, values keep their dtype, and a matrix
+        with nothing stored is of float64.
+    index_dtype
+        int32 or int64; see ``copy``. Narrow a matrix of int64 by ``csr_array(A, index_dtype=...)``.
     sorted_indices, canonical
         The caller's word that every row's columns are in order, and that no position is stored
         twice. Checked under full validation, which finds it out anyway; believed otherwise.
@@ -56,9 +66,10 @@ def csr_array(
     Raises
     ------
     TypeError
-        For a dtype that is not supported, such as integer values.
+        For a dtype that is not supported, such as integer values without ``dtype``.
     ValueError
-        For a wrong shape, length, offset or index; the message names it.
+        For a wrong shape, length, offset or index, or more than ``index_dtype`` holds; the message
+        names it.
 
     Examples
     --------
@@ -66,32 +77,34 @@ def csr_array(
     >>> A @ np.array([1.0, 10.0])
     array([20.,  3.])
     """
-    _check_validate("csr_array", validate)
-    if not _is_tuple_of(arg, 3):
-        return _from_other("csr_array", arg, shape).tocsr()
-    return _compressed("csr_array", arg, shape, sorted_indices, canonical, validate, copy)
+    flags = sorted_indices, canonical
+    asked = _Asked("csr_array", shape, dtype, index_dtype, flags, validate, copy)
+    return asked.compressed(arg) if _is_tuple_of(arg, 3) else asked.other(arg).tocsr()
 
 
 def csc_array(
     arg: Any,
     shape: tuple[int, int] | None = None,
+    dtype: Any = None,
     *,
+    index_dtype: Any = None,
     sorted_indices: bool = False,
     canonical: bool = False,
     validate: str = "full",
     copy: bool = True,
 ) -> CSCArray:
     """Build a CSCArray; see `csr_array`, with rows and columns exchanged."""
-    _check_validate("csc_array", validate)
-    if not _is_tuple_of(arg, 3):
-        return _from_other("csc_array", arg, shape).tocsc()
-    return _compressed("csc_array", arg, shape, sorted_indices, canonical, validate, copy).T
+    flags = sorted_indices, canonical
+    asked = _Asked("csc_array", shape, dtype, index_dtype, flags, validate, copy)
+    return asked.compressed(arg).T if _is_tuple_of(arg, 3) else asked.other(arg).tocsc()
 
 
 def coo_array(
     arg: Any,
     shape: tuple[int, int] | None = None,
+    dtype: Any = None,
     *,
+    index_dtype: Any = None,
     sorted_indices: bool = False,
     canonical: bool = False,
     validate: str = "full",
@@ -103,16 +116,15 @@ def coo_array(
     ----------
     arg
         ``(data, (row, col))``, entries in any order; those at one position add up. Or
-        ``(rows, columns)``, for a float64 matrix with nothing stored, or whatever `asarray` takes.
+        ``(rows, columns)``, for a matrix with nothing stored, or whatever `asarray` takes.
     sorted_indices, canonical
         The caller's word that entries are in row-major order, and that no position is stored twice.
-    shape, validate, copy
+    shape, dtype, index_dtype, validate, copy
         As for `csr_array`, which says what is raised too.
     """
-    _check_validate("coo_array", validate)
-    if not _is_coo(arg):
-        return _from_other("coo_array", arg, shape).tocoo()
-    return _coordinates("coo_array", arg, shape, sorted_indices, canonical, validate, copy)
+    flags = sorted_indices, canonical
+    asked = _Asked("coo_array", shape, dtype, index_dtype, flags, validate, copy)
+    return asked.coordinates(arg) if _is_coo(arg) else asked.other(arg).tocoo()
 
 
 def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> SparseArray:
@@ -154,92 +166,146 @@ def restore(
     return build((data, *indices), shape, copy=False)
 
 
-def _coordinates(
-    name: str,
-    parts: tuple[Any, Any],
-    shape: tuple[int, int] | None,
-    sorted_indices: bool,
-    canonical: bool,
-    validate: str,
-    copy: bool,
-) -> COOArray:
-    """Build a COOArray, for the function of that name."""
-    data, (row, col) = parts
-    arrays, data = _values(name, data)
-    if shape is None:
-        shape = _length_of(row, f"{name}: row"), _length_of(col, f"{name}: col")
-    rows, cols = check_shape(name, shape)
-    given = {f"{name}: row": row, f"{name}: col": col}
-    placed = _beside(data, given, (rows, cols), copy)
-    row, col = placed[1] if placed else index_arrays(given, (rows, cols), len(data), copy)
-    for argument, indices in (("row", row), ("col", col)):
+@dataclass(slots=True)
+class _Asked:
+    """What the constructor function of that name was asked for, but for the arrays themselves."""
+
+    name: str
+    shape: Any
+    dtype: Any
+    index_dtype: Any
+    flags: tuple[bool, bool]
+    validate: str
+    copy: bool
+
+    def __post_init__(self) -> None:
+        if self.validate not in _VALIDATE:
+            raise ValueError(
+                f"{self.name}: validate = {self.validate!r}, expected one of {', '.join(_VALIDATE)}"
+            )
+        if self.shape is not None:
+            self.shape = check_shape(self.name, self.shape)
+
+    def coordinates(self, parts: tuple[Any, Any]) -> COOArray:
+        """COOArray of ``(data, (row, col))``."""
+        name, (data, (row, col)) = self.name, parts
+        arrays, data = self._values(data)
+        rows, cols = self.shape or (
+            _length_of(row, f"{name}: row"),
+            _length_of(col, f"{name}: col"),
+        )
+        given = {f"{name}: row": row, f"{name}: col": col}
+        placed = _beside(data, given, (rows, cols), self.copy)
+        row, col = placed[1] if placed else index_arrays(given, (rows, cols), len(data), self.copy)
+        for argument, indices in (("row", row), ("col", col)):
+            self._check_length(argument, indices, data)
+        if placed:
+            from .cuda.structure import DeviceCooPattern
+
+            pattern: CooPattern = DeviceCooPattern(placed[0], rows, cols, row, col, *self.flags)
+        else:
+            pattern = CooPattern(rows, cols, row, col, *self.flags)
+        if self.validate == "full":
+            self._note(pattern, *pattern.validate())
+        return COOArray(self._in_index_dtype(pattern, arrays), data, arrays)
+
+    def compressed(self, parts: tuple[Any, Any, Any]) -> CSRArray:
+        """CSRArray of ``(data, indices, indptr)``, for `csc_array` of the transpose."""
+        name, (data, indices, indptr) = self.name, parts
+        is_csc = name == "csc_array"
+        arrays, data = self._values(data)
+        if self.shape is None:
+            rows = max(len(integers(indptr, f"{name}: indptr")) - 1, 0)
+            cols = _length_of(indices, f"{name}: indices")
+        else:
+            rows, cols = self.shape[:: -1 if is_csc else 1]
+        given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
+        placed = _beside(data, given, (rows, cols), self.copy)
+        indptr, indices = (
+            placed[1] if placed else index_arrays(given, (rows, cols), len(data), self.copy)
+        )
+        if len(indptr) != rows + 1:
+            raise ValueError(
+                f"{name}: indptr has {len(indptr)} elements, expected {rows + 1} for {rows} "
+                f"{'columns' if is_csc else 'rows'}"
+            )
+        self._check_length("indices", indices, data)
+        if placed:
+            from .cuda.structure import DevicePattern
+
+            pattern: Pattern = DevicePattern(placed[0], rows, cols, indptr, indices, *self.flags)
+        else:
+            pattern = Pattern(rows, cols, indptr, indices, *self.flags)
+        if self.validate == "full":
+            self._note(pattern, *pattern.validate(is_csc))
+        return CSRArray(self._in_index_dtype(pattern, arrays), data, arrays)
+
+    def other(self, arg: Any) -> SparseArray:
+        """Container, of any format, of what is not described by this constructor's own arrays."""
+        if _is_coo(arg):
+            unordered = replace(self, flags=(False, False), validate="full", copy=True)
+            return unordered.coordinates(arg).tocoo(canonical=True)
+        if _is_tuple_of(arg, 2) and all(isinstance(length, Integral) for length in arg):
+            shape = check_shape(self.name, arg)
+            matrix: SparseArray = coo_array((np.empty(0), ([], [])), shape, self.dtype)
+        elif isinstance(arg, tuple):
+            raise TypeError(
+                f"{self.name}: arg is a tuple of {', '.join(type(part).__name__ for part in arg)}, "
+                f"expected (data, indices, indptr), (data, (row, col)), (rows, columns) or a matrix"
+            )
+        else:
+            matrix = _as_container(f"{self.name}: arg", arg, self.dtype)
+        if self.shape not in (None, matrix.shape):
+            raise ValueError(
+                f"{self.name}: shape = {self.shape}, but the matrix has shape {matrix.shape}"
+            )
+        structure = self._in_index_dtype(matrix._structure, matrix._arrays)
+        is_same = structure is matrix._structure
+        return matrix if is_same else matrix._of(structure, matrix.data, matrix._arrays)
+
+    def _values(self, data: Any) -> tuple[Adapter, Array]:
+        arrays, data = _cast(self.name, f"{self.name}: data", data, self.dtype)
+        return arrays, arrays.values(data, f"{self.name}: data")
+
+    def _check_length(self, argument: str, indices: Any, data: Array) -> None:
         if len(indices) != len(data):
             raise ValueError(
-                f"{name}: {argument} has {len(indices)} elements and data {len(data)}; "
+                f"{self.name}: {argument} has {len(indices)} elements and data {len(data)}; "
                 f"they must be equally many"
             )
-    flags = sorted_indices, canonical
-    if placed:
-        from .cuda.structure import DeviceCooPattern
 
-        pattern: CooPattern = DeviceCooPattern(placed[0], rows, cols, row, col, *flags)
-    else:
-        pattern = CooPattern(rows, cols, row, col, *flags)
-    if validate == "full":
-        found = pattern.validate()
-        _check_flags(name, sorted_indices, canonical, *found)
-        pattern.sorted, pattern.canonical = found
-    return COOArray(pattern, data, arrays)
+    def _note(self, pattern: Pattern | CooPattern, is_sorted: bool, is_canonical: bool) -> None:
+        """Write down what validation found; ValueError where the caller's word was wrong."""
+        sorted_indices, canonical = self.flags
+        if sorted_indices and not is_sorted:
+            raise ValueError(
+                f"{self.name}: sorted_indices = True, but the indices are not in order"
+            )
+        if canonical and not is_canonical:
+            raise ValueError(
+                f"{self.name}: canonical = True, but the indices are not in order or hold "
+                f"duplicates"
+            )
+        pattern.sorted, pattern.canonical = is_sorted, is_canonical
 
-
-def _compressed(
-    name: str,
-    parts: tuple[Any, Any, Any],
-    shape: tuple[int, int] | None,
-    sorted_indices: bool,
-    canonical: bool,
-    validate: str,
-    copy: bool,
-) -> CSRArray:
-    """Build a CSRArray, or the transpose of the CSC array that is described."""
-    axis = "columns" if name == "csc_array" else "rows"
-    data, indices, indptr = parts
-    arrays, data = _values(name, data)
-    if shape is None:
-        rows = max(len(integers(indptr, f"{name}: indptr")) - 1, 0)
-        cols = _length_of(indices, f"{name}: indices")
-    else:
-        rows, cols = check_shape(name, shape)[:: -1 if name == "csc_array" else 1]
-    given = {f"{name}: indptr": indptr, f"{name}: indices": indices}
-    placed = _beside(data, given, (rows, cols), copy)
-    indptr, indices = placed[1] if placed else index_arrays(given, (rows, cols), len(data), copy)
-    if len(indptr) != rows + 1:
-        raise ValueError(
-            f"{name}: indptr has {len(indptr)} elements, expected {rows + 1} for {rows} {axis}"
-        )
-    if len(indices) != len(data):
-        raise ValueError(
-            f"{name}: indices has {len(indices)} elements and data {len(data)}; "
-            f"they must be equally many"
-        )
-    flags = sorted_indices, canonical
-    if placed:
-        from .cuda.structure import DevicePattern
-
-        pattern: Pattern = DevicePattern(placed[0], rows, cols, indptr, indices, *flags)
-    else:
-        pattern = Pattern(rows, cols, indptr, indices, *flags)
-    if validate == "full":
-        found = pattern.validate(name == "csc_array")
-        _check_flags(name, sorted_indices, canonical, *found)
-        pattern.sorted, pattern.canonical = found
-    return CSRArray(pattern, data, arrays)
-
-
-def _values(name: str, data: Any) -> tuple[Adapter, Array]:
-    arrays = adapter_of(data) or host_adapter()
-    check_not_tracing(name, arrays)
-    return arrays, arrays.values(data, f"{name}: data")
+    def _in_index_dtype(self, pattern: Any, arrays: Adapter) -> Any:
+        """Return the positions, checked before, in the index dtype that was asked for."""
+        if self.index_dtype is None:
+            return pattern
+        try:
+            dtype = arrays.dtype_name(self.index_dtype)
+        except TypeError:
+            dtype = ""
+        if dtype not in ("int32", "int64"):
+            raise ValueError(
+                f"{self.name}: index_dtype = {self.index_dtype!r}, expected int32 or int64"
+            )
+        if dtype == "int32" and max(pattern.rows, pattern.cols, pattern.nnz) >= 2**31:
+            raise ValueError(
+                f"{self.name}: index_dtype = int32, but a shape of {(pattern.rows, pattern.cols)} "
+                f"with {pattern.nnz} values needs int64"
+            )
+        return pattern.astype(dtype)
 
 
 def _beside(
@@ -262,39 +328,38 @@ def check_not_tracing(name: str, arrays: Adapter) -> None:
         )
 
 
-def _as_container(argument: str, x: Any) -> SparseArray:
-    sparse = sparse_operand(x, argument)
-    return _from_dense(argument, x, 0.0, "csr") if sparse is None else sparse
+def _as_container(argument: str, x: Any, dtype: Any = None) -> SparseArray:
+    if isinstance(x, SparseArray):
+        return x if dtype is None else x.astype(dtype)
+    if is_scipy_sparse(x):
+        return take_over(x, argument, dtype=dtype)
+    return _from_dense(argument, x, 0.0, "csr", dtype)
 
 
-def _from_dense(argument: str, dense: Any, threshold: float, format: str) -> SparseArray:
-    arrays = adapter_of(dense) or host_adapter()
-    check_not_tracing(argument.partition(":")[0], arrays)
-    dense = arrays.asarray(dense, argument)
+def _from_dense(
+    argument: str, dense: Any, threshold: float, format: str, dtype: Any = None
+) -> SparseArray:
+    arrays, dense = _cast(argument.partition(":")[0], argument, dense, dtype)
     if dense.ndim != 2:
         raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected two axes")
+    dense = arrays.asarray(dense, argument)
     if format == "csc":
         return _from_dense(argument, dense.T, threshold, "csr").T
     pattern, data = arrays.fromdense(dense, threshold)
     return CSRArray(pattern, arrays.freeze(data), arrays).asformat(format)
 
 
-def _from_other(name: str, arg: Any, shape: tuple[int, int] | None) -> SparseArray:
-    if _is_coo(arg):
-        coo = _coordinates(name, arg, shape, False, False, "full", True)
-        matrix: SparseArray = coo.tocoo(canonical=True)
-    elif _is_tuple_of(arg, 2) and all(isinstance(length, Integral) for length in arg):
-        matrix = coo_array((np.empty(0), ([], [])), check_shape(name, arg))
-    elif isinstance(arg, tuple):
-        raise TypeError(
-            f"{name}: arg is a tuple of {', '.join(type(part).__name__ for part in arg)}, expected "
-            f"(data, indices, indptr), (data, (row, col)), (rows, columns) or a matrix"
-        )
-    else:
-        matrix = _as_container(f"{name}: arg", arg)
-    if shape is not None and matrix.shape != check_shape(name, shape):
-        raise ValueError(f"{name}: shape = {shape}, but the matrix has shape {matrix.shape}")
-    return matrix
+def _cast(function: str, argument: str, x: Any, dtype: Any) -> tuple[Adapter, Array]:
+    """Adapter of x, and x as its array, of that dtype if one is given."""
+    arrays = adapter_of(x)
+    if arrays is None:
+        arrays, x = host_adapter(), read(x, argument)
+    check_not_tracing(function, arrays)
+    if dtype is None:
+        return arrays, x
+    name = arrays.dtype_name(dtype)
+    check_value_dtype(name, f"{function}: the result")
+    return arrays, arrays.astype(x, name)
 
 
 def _is_tuple_of(arg: Any, count: int) -> bool:
@@ -331,19 +396,3 @@ def check_threshold(name: str, threshold: Any) -> float:
     if not number >= 0:
         raise ValueError(f"{name}: threshold = {threshold}, expected 0 or more")
     return number
-
-
-def _check_validate(name: str, validate: str) -> None:
-    if validate not in _VALIDATE:
-        raise ValueError(f"{name}: validate = {validate!r}, expected one of {', '.join(_VALIDATE)}")
-
-
-def _check_flags(
-    name: str, sorted_indices: bool, canonical: bool, is_sorted: bool, is_canonical: bool
-) -> None:
-    if sorted_indices and not is_sorted:
-        raise ValueError(f"{name}: sorted_indices = True, but the indices are not in order")
-    if canonical and not is_canonical:
-        raise ValueError(
-            f"{name}: canonical = True, but the indices are not in order or hold duplicates"
-        )

@@ -55,12 +55,14 @@ def sparse_operand(x: Any, argument: str) -> SparseArray | None:
     return take_over(x, argument) if is_scipy_sparse(x) else None
 
 
-def check_same_framework(a: SparseArray, b: SparseArray) -> None:
+def check_same_framework(
+    a: SparseArray, b: SparseArray, names: tuple[str, str] = ("A", "B")
+) -> None:
     """Raise TypeError with advice if two containers hold arrays of different frameworks."""
     if a._arrays is not b._arrays:
         raise TypeError(
-            f"B holds {type(b.data).__module__} arrays and A {type(a.data).__module__} ones; "
-            f"convert one of them, as A.to('torch') does"
+            f"{names[1]} holds {type(b.data).__module__} arrays and {names[0]} "
+            f"{type(a.data).__module__} ones; convert one of them, as A.to('torch') does"
         )
 
 

@@ -39,25 +39,14 @@ def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
     ValueError
         For no blocks, different numbers of columns, rows beyond 2**63 - 1 or another format.
     """
-    first, *others = _blocks("vstack", blocks)
-    format = _format("vstack", format, first)
-    columns = {block.shape[1] for block in (first, *others)}
-    if len(columns) > 1:
-        raise ValueError(
-            f"vstack: blocks have {sorted(columns)} columns; they must have equally many"
-        )
-    _check_lengths("vstack", (sum(block.shape[0] for block in (first, *others)), *columns))
-    return _stack((first, *others), format)
+    matrices = _blocks("vstack", blocks, axis=0)
+    return _stack(matrices, _format("vstack", format, matrices[0]))
 
 
 def hstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
     """Stack sparse matrices side by side; as `vstack`, with rows and columns exchanged."""
-    matrices = _blocks("hstack", blocks)
+    matrices = _blocks("hstack", blocks, axis=1)
     format = _format("hstack", format, matrices[0])
-    rows = {block.shape[0] for block in matrices}
-    if len(rows) > 1:
-        raise ValueError(f"hstack: blocks have {sorted(rows)} rows; they must have equally many")
-    _check_lengths("hstack", (*rows, sum(block.shape[1] for block in matrices)))
     return _stack([block.T for block in matrices], _TRANSPOSED[format]).T
 
 
@@ -80,10 +69,22 @@ def kron(A: Any, B: Any, format: str | None = None) -> SparseArray:
     return _kron(a, b).asformat(format)
 
 
-def _blocks(function: str, blocks: Sequence[Any]) -> list[SparseArray]:
+def _blocks(function: str, blocks: Sequence[Any], axis: int) -> list[SparseArray]:
+    """Matrices to stack along an axis, of equally many rows or columns along the other one."""
     if not isinstance(blocks, list | tuple) or not blocks:
         raise ValueError(f"{function}: blocks = {blocks!r}, expected a list of sparse arrays")
-    return _matrices(function, {f"blocks[{i}]": block for i, block in enumerate(blocks)})
+    matrices = _matrices(function, {f"blocks[{i}]": block for i, block in enumerate(blocks)})
+    other = 1 - axis
+    shape = [*matrices[0].shape]
+    for i, block in enumerate(matrices[1:], 1):
+        if block.shape[other] != shape[other]:
+            raise ValueError(
+                f"{function}: blocks[{i}] has {block.shape[other]} {('rows', 'columns')[other]} "
+                f"and blocks[0] {shape[other]}; they must have equally many"
+            )
+        shape[axis] += block.shape[axis]
+    _check_lengths(function, tuple(shape))
+    return matrices
 
 
 def _matrices(function: str, given: dict[str, Any]) -> list[SparseArray]:
@@ -95,8 +96,8 @@ def _matrices(function: str, given: dict[str, Any]) -> list[SparseArray]:
                 f"{function}: {argument} is {type(x).__name__}, expected a sparse array; make it "
                 f"one with gossamer.fromdense"
             )
-        check_same_framework(matrices[0] if matrices else matrix, matrix)
         matrices.append(matrix)
+        check_same_framework(matrices[0], matrix, (next(iter(given)), argument))
     return matrices
 
 

@@ -298,7 +298,7 @@ def test_errors_leave_the_process_usable():
         P @ torch.ones(8, dtype=torch.float64, device="cuda")
     with pytest.raises(ValueError, match="two axes"):
         gs.compress(torch.ones(8, device="cuda"))
-    with pytest.raises(ValueError, match="row 1 holds an infinite"):
+    with pytest.raises(ValueError, match=r"W\[1\] holds an infinite"):
         gs.compress(torch.tensor([[1.0], [np.inf]], device="cuda"), dtype="int8")
     with pytest.raises(ValueError, match="threshold"):
         gs.compress(torch.ones(8, 8, device="cuda"), threshold=-1.0)

@@ -208,3 +208,55 @@ def test_random_array(format):
     assert gossamer.random_array((0, 5), density=1).nnz == 0
     wide = gossamer.random_array((2**31, 2**31), density=1e-16, rng=0, format="coo")
     assert wide.index_dtype == np.int64
+
+
+@pytest.mark.parametrize("make", [gossamer.csr_array, gossamer.csc_array, gossamer.coo_array])
+def test_dtype_casts_the_values(make):
+    sparse = pytest.importorskip("scipy.sparse")
+    counts = np.array([[1, 0, 2], [0, 3, 0]])
+    coo = counts[counts != 0], ([0, 0, 1], [0, 2, 1])
+    for given in (
+        counts,
+        counts.tolist(),
+        sparse.csr_array(counts),
+        coo,
+        gossamer.coo_array((DATA, ([0, 0, 1], [0, 2, 1]))),
+    ):
+        for dtype in ("float32", np.complex64, "bfloat16"):
+            A = make(given, dtype=dtype)
+            assert A.dtype == np.dtype(gossamer.eye(1, dtype=dtype).dtype)
+            assert A.todense().astype(complex).real.tolist() == counts.tolist()
+    empty = make((3, 4), dtype=np.float32)
+    assert (empty.shape, empty.nnz, empty.dtype) == ((3, 4), 0, np.float32)
+    with pytest.raises(TypeError, match=r"array: the result has dtype int32, expected one of"):
+        make(counts, dtype=np.int32)
+    with pytest.raises(TypeError, match=r"array: arg has dtype int64, expected one of"):
+        make(counts)
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_index_dtype_narrows_and_widens(format):
+    make = getattr(gossamer, f"{format}_array")
+    D = np.array([[1.0, 0, 2], [0, 3, 0]])
+    for width, other in ((np.int32, np.int64), (np.int64, np.int32)):
+        A = build(named("random_0.1"), np.float64, format, other)
+        B = make(A, index_dtype=width)
+        assert B.index_dtype == width
+        assert (B.has_sorted_indices, B.data is A.data) == (A.has_sorted_indices, True)
+        np.testing.assert_array_equal(B.todense(), A.todense())
+        assert make(A, index_dtype=other) is A
+        assert make(D, index_dtype=width).index_dtype == width
+    wide = [np.array(x, np.int64) for x in ([0, 2, 1], [0, 2, 3])]
+    if format == "csr":
+        assert make((DATA, *wide), index_dtype="int32").todense().tolist() == D.tolist()
+    with pytest.raises(ValueError, match=r"index_dtype = int32, but a shape of \(.*needs int64"):
+        make((5, 2**31) if format == "csr" else (2**31, 5), index_dtype="int32")
+    with pytest.raises(ValueError, match=r"index_dtype = 'int16', expected int32 or int64"):
+        make(D, index_dtype="int16")
+
+
+@pytest.mark.parametrize("given", ["hello", None, {"a": 1}, [["a"]]])
+def test_what_holds_no_numbers(given):
+    for make in (gossamer.csr_array, gossamer.asarray, gossamer.fromdense):
+        with pytest.raises(TypeError, match=rf"is a {type(given).__name__}, expected numbers in"):
+            make(given)

@@ -435,6 +435,8 @@ def test_mixed_frameworks_are_refused_with_advice(framework, other):
     for mixed in (lambda: A @ B, lambda: A + B):
         with pytest.raises(TypeError, match=r"B holds .* and A .*; convert one of them"):
             mixed()
+    with pytest.raises(TypeError, match=r"blocks\[1\] holds .* and blocks\[0\] .*; convert"):
+        gossamer.vstack([A, B])
 
 
 @every_framework

@@ -105,8 +105,16 @@ def _huge(rows=2**62):
         (lambda A: gossamer.vstack(None), ValueError, r"vstack: blocks = None, expected a list of"),
         (lambda A: gossamer.hstack(A), ValueError, r"hstack: blocks = CSRArray.*expected a list"),
         (lambda A: gossamer.vstack([A, np.eye(2)]), TypeError, r"blocks\[1\] is ndarray, expected"),
-        (lambda A: gossamer.vstack([A, A[:, :1]]), ValueError, r"blocks have \[1, 2\] columns"),
-        (lambda A: gossamer.hstack([A, A[:1]]), ValueError, r"blocks have \[1, 2\] rows"),
+        (
+            lambda A: gossamer.vstack([A, A[:, :1]]),
+            ValueError,
+            r"vstack: blocks\[1\] has 1 columns and blocks\[0\] 2; ",
+        ),
+        (
+            lambda A: gossamer.hstack([A, A, A[:1]]),
+            ValueError,
+            r"hstack: blocks\[2\] has 1 rows and blocks\[0\] 2; ",
+        ),
         (lambda A: gossamer.kron(A, [1]), TypeError, r"kron: B is list, expected a sparse array"),
         (
             lambda A: gossamer.vstack([_huge()] * 2),

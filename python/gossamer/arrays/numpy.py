@@ -47,7 +47,7 @@ class NumPyAdapter(Adapter):
     def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         if hasattr(x, "filled"):
             raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
-        array = _array(x, argument)
+        array = read(x, argument)
         check_value_dtype(_name(array.dtype), argument, dtypes)
         if not array.dtype.isnative:
             return array.astype(array.dtype.newbyteorder("="))
@@ -263,7 +263,7 @@ class NumPyAdapter(Adapter):
 
     def dense_operand(self, x: Any, values: Array, argument: str) -> Array:
         if getattr(x, "dtype", None) is None:
-            x = _array(x, argument)
+            x = read(x, argument)
             if x.dtype.kind in "biuf":
                 return self.astype(x, _name(values.dtype))  # Python's numbers have no dtype
         if x.dtype.kind in "biu":
@@ -299,12 +299,23 @@ class NumPyAdapter(Adapter):
         return PackedStorage(format, dtype, shape, **parts)
 
 
-def _array(x: Any, argument: str) -> Any:
-    """NumPy's array of what may be nested lists; ValueError for lengths that differ."""
+def read(x: Any, argument: str) -> Any:
+    """NumPy's array of what may be nested lists; ValueError for lengths that differ.
+
+    Raises TypeError for what holds no numbers.
+    """
+    if hasattr(x, "todense"):
+        raise TypeError(
+            f"{argument} is a {type(x).__module__}.{type(x).__qualname__}, a sparse matrix of its "
+            f"own kind; gossamer.from_scipy, from_torch and from_jax take such matrices over"
+        )
     try:
-        return np.asarray(x)
+        array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{argument}: {error}") from error
+    if array.dtype.kind not in "biufcV" and not isinstance(x, np.ndarray):
+        raise TypeError(f"{argument} is a {type(x).__name__}, expected numbers in an array or list")
+    return array
 
 
 @cache

@@ -95,7 +95,7 @@ def _scales(
     infinite = np.flatnonzero(np.isnan(memory.to_host(scales)))
     if infinite.size:
         raise ValueError(
-            f"row {infinite[0]} holds an infinite or NaN element; {dtype} takes finite values only"
+            f"W[{infinite[0]}] holds an infinite or NaN element; {dtype} takes finite values only"
         )
     return scales if given is None else memory.from_host(given, device)
 

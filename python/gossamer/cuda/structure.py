@@ -291,6 +291,15 @@ class DeviceCooPattern(_OnDevice, CooPattern):
             return flags[0], flags[1]
         return _engine.validate_coo(self.rows, self.cols, self.row, self.col)
 
+    def astype(self, index_dtype: Any) -> CooPattern:
+        """Return the same positions in another index dtype, which must hold them."""
+        if self.index_dtype == index_dtype:
+            return self
+        name = np.dtype(index_dtype).name
+        row, col = (self.memory.astype(x, name) for x in (self.device_row, self.device_col))
+        flags = self.sorted, self.canonical
+        return DeviceCooPattern(self.memory, self.rows, self.cols, row, col, *flags)
+
     def _transposed(self) -> CooPattern:
         return DeviceCooPattern(self.memory, self.cols, self.rows, self.device_col, self.device_row)
 

@@ -11,41 +11,23 @@ import numpy as np
 from .. import _engine
 from .indices import Indices, freeze
 from .pattern import Pattern
-from .registry import register
+from .positions import Positions
 
 
-class CooPattern:
+class CooPattern(Positions):
     """Positions of a matrix of shape (rows, cols) in any order, repeats allowed.
 
-    Immutable; both index arrays have one dtype, int32 or int64, and are read-only.
+    Both index arrays have one dtype, int32 or int64, and are read-only.
 
     Attributes
     ----------
     row, col
-        Row and column of each position, shape (nnz,).
-    sorted
-        True if the positions are known to be in row-major order.
-    canonical
-        True if it is known to be sorted, no position stored twice.
-    number
-        What `registry.structure_of` finds it by.
+        Row and column of each position, shape (nnz,); sorted in row-major order.
     joined
         PyTorch's index tensor of shape (2, nnz), if row and col came as its rows; else None.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_compressed",
-        "_transpose",
-        "canonical",
-        "col",
-        "cols",
-        "joined",
-        "number",
-        "row",
-        "rows",
-        "sorted",
-    )
+    __slots__ = ("_compressed", "_transpose", "col", "joined", "row")
 
     def __init__(
         self,
@@ -61,11 +43,7 @@ class CooPattern:
         self.col = freeze(col)
 
     def _describe(self, rows: int, cols: int, sorted: bool, canonical: bool) -> None:
-        self.rows = rows
-        self.cols = cols
-        self.sorted = sorted or canonical
-        self.canonical = canonical
-        self.number = register(self)
+        super().__init__(rows, cols, sorted, canonical)
         self.joined: Any = None
         self._compressed: tuple[Pattern, Indices | None] | None = None
         self._transpose: CooPattern | None = None
@@ -95,14 +73,6 @@ class CooPattern:
     def _transposed(self) -> CooPattern:
         return CooPattern(self.cols, self.rows, self.col, self.row)
 
-    def on_host(self) -> CooPattern:
-        """Return the same positions in the CPU's memory; itself where they are there."""
-        return self
-
-    def beside(self, values: Any) -> CooPattern:
-        """Return the same positions where structural operations on such values take them."""
-        return self
-
     def validate(self) -> tuple[bool, bool]:
         """Check every index; return whether they are sorted, and canonical.
 
@@ -112,6 +82,13 @@ class CooPattern:
             Naming the first that is wrong.
         """
         return _engine.validate_coo(self.rows, self.cols, self.row, self.col)
+
+    def astype(self, index_dtype: Any) -> CooPattern:
+        """Return the same positions in another index dtype, which must hold them."""
+        if self.index_dtype == index_dtype:
+            return self
+        row, col = self.row.astype(index_dtype), self.col.astype(index_dtype)
+        return CooPattern(self.rows, self.cols, row, col, self.sorted, self.canonical)
 
     @property
     def is_compressed(self) -> bool:

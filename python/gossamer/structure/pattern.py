@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _engine
 from .indices import Indices, freeze, index_dtype
-from .registry import register
+from .positions import Positions
 
 if TYPE_CHECKING:
     from .coo import CooPattern
@@ -24,7 +24,7 @@ _FEWEST_WITH_RUNS = 4096
 _ADDED_PER_ROW = 4
 
 
-class Pattern:
+class Pattern(Positions):
     """Positions of a matrix of shape (rows, cols), row by row; a CSC array holds its transpose's.
 
     Immutable, and shared by all containers that store the same positions. Both index arrays have
@@ -33,36 +33,16 @@ class Pattern:
 
     Attributes
     ----------
-    rows, cols, nnz
-        Shape and number of stored positions.
     indptr, indices
-        Row offsets, shape (rows + 1,), and column indices, shape (nnz,).
-    sorted
-        True if each row's columns are known never to decrease.
-    canonical
-        True if it is known to be sorted, no position stored twice.
+        Row offsets, shape (rows + 1,), and column indices, shape (nnz,); sorted where each row's
+        never decrease.
     handle
         The engine's view of the two arrays.
-    number
-        What `registry.structure_of` finds it by.
     prepared
         What a device keeps for products with it, by what the device calls itself.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_runs_known",
-        "_transpose",
-        "canonical",
-        "cols",
-        "handle",
-        "indices",
-        "indptr",
-        "number",
-        "prepared",
-        "rows",
-        "sorted",
-    )
+    __slots__ = ("_runs_known", "_transpose", "handle", "indices", "indptr", "prepared")
 
     def __init__(
         self,
@@ -79,11 +59,7 @@ class Pattern:
         self.handle = _engine.CsrPattern(rows, cols, indptr, indices)
 
     def _describe(self, rows: int, cols: int, sorted: bool, canonical: bool) -> None:
-        self.rows = rows
-        self.cols = cols
-        self.sorted = sorted or canonical
-        self.canonical = canonical
-        self.number = register(self)
+        super().__init__(rows, cols, sorted, canonical)
         self.prepared: dict[Any, Any] = {}
         self._runs_known = False
         self._transpose: tuple[Pattern, Indices] | None = None
@@ -117,14 +93,6 @@ class Pattern:
     def row_segments(self) -> Indices:
         """Row offsets as the segments of sums over rows, where operations on values take them."""
         return self.indptr
-
-    def on_host(self) -> Pattern:
-        """Return the same positions in the CPU's memory; itself where they are there."""
-        return self
-
-    def beside(self, values: Any) -> Pattern:
-        """Return the same positions where structural operations on such values take them."""
-        return self
 
     def validate(self, csc: bool = False) -> tuple[bool, bool]:
         """Check every offset and index; return whether they are sorted, and canonical.

@@ -224,8 +224,8 @@ float largest_modulus(std::int64_t row, const RowNonzeros& nonzeros, PackedDType
   if (largest < 0x7f800000) return std::bit_cast<float>(largest);
   std::size_t slot = 0;
   while (std::isfinite(nonzeros.values[slot])) ++slot;
-  throw InvalidArgument(message("element (", row, ", ", nonzeros.columns[slot],
-                                ") = ", nonzeros.values[slot], "; ", name(dtype),
+  throw InvalidArgument(message("W[", row, ", ", nonzeros.columns[slot],
+                                "] = ", nonzeros.values[slot], "; ", name(dtype),
                                 " takes finite values only"));
 }
 
