@@ -176,10 +176,11 @@ pytest.importorskip("fast_matrix_market")
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "nan_inf"])
 @every_format
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128", "bfloat16"])
-def test_matrix_market_round_trip(tmp_path, name, format, dtype):
+@pytest.mark.parametrize("file", ["a.mtx", "a.mtx.gz"])
+def test_matrix_market_round_trip(tmp_path, name, format, dtype, file):
     A = build(named(name), np.float64, format).astype(dtype)
-    write_matrix_market(tmp_path / "a.mtx", A)
-    B = read_matrix_market(tmp_path / "a.mtx")
+    write_matrix_market(tmp_path / file, A)
+    B = read_matrix_market(tmp_path / file)
     assert B.shape == A.shape
     if A.nnz:
         assert B.dtype == ("complex128" if dtype.startswith("complex") else "float64")

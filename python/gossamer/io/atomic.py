@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,35 +14,104 @@ from secrets import token_hex
 
 _READ_AND_WRITE = 0o666
 
+#: End of the names of folders that are written in, which have a lock.
+_UNFINISHED = ".unfinished"
+
+#: What a new folder replaces lies under this name in between.
+_REPLACED = "replaced"
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Name a file to be written in the body; it replaces path when that succeeds.
+
+    It has the permissions of any new file, also where the writer, as safetensors does, gives fewer.
+    What a process that was killed left of path is removed.
+    """
+    target = Path(os.path.realpath(path))
+    with _folder_beside(target, path) as (folder, mode):
+        yield folder / target.name
+        _finish(folder / target.name, mode)
+        (folder / target.name).replace(target)
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder to be filled in the body; it replaces path when that succeeds.
+
+    What a process that was killed left of path is removed. A folder that was there is moved away
+    first; if the process is killed before the new one has its name, the next writer puts it back.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_beside(target, path) as (folder, mode):
+        new = folder / "new"
+        new.mkdir()
+        yield new
+        for file in new.rglob("*"):
+            if file.is_file():
+                _finish(file, mode)
+        if target.exists():
+            target.rename(folder / _REPLACED)
+        new.rename(target)
+
+
+@contextmanager
+def _folder_beside(target: Path, named: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
+    """Make a folder for the body to write in, and the permissions of a new file; remove it after.
+
+    Whatever libraries write along the way lies in it. A lock on it, which ends with the process,
+    tells folders in use from those of processes that were killed.
+    """
+    _remove_abandoned(target)
+    folder = target.with_name(f".{target.name}.{token_hex(4)}")
+    try:
+        folder.mkdir()
+    except OSError as error:  # which names the folder
+        raise OSError(error.errno, error.strerror, os.fspath(named)) from None
+    lock = _open_folder(folder)
+    try:
+        with suppress(OSError):  # of file systems without locks, where nothing is abandoned then
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        folder = folder.rename(folder.with_name(folder.name + _UNFINISHED))
+        yield folder, folder.stat().st_mode & _READ_AND_WRITE
+    finally:
+        try:
+            _remove(folder, target)
+        finally:
+            os.close(lock)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the folders beside target whose process is gone."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}{re.escape(_UNFINISHED)}")
+    for folder in list(target.parent.glob(f".*{_UNFINISHED}")):
+        if name.fullmatch(folder.name):
+            with suppress(OSError):  # it is in use, or no folder
+                lock = _open_folder(folder)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(folder, target)
+                finally:
+                    os.close(lock)
+
+
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _remove(folder: Path, target: Path) -> None:
+    """Remove a folder beside target, and put back what was moved into it but not replaced."""
+    if (folder / _REPLACED).exists() and not target.exists():
+        (folder / _REPLACED).rename(target)
+    shutil.rmtree(folder, ignore_errors=True)
+
 
 def _finish(path: Path, mode: int) -> None:
     """Give a written file its permissions and see it on the disk."""
     path.chmod(mode)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Name a file beside path, to be written in the body; it replaces path when that succeeds.
-
-    It has the permissions of any new file, also where the writer, as safetensors does, gives fewer.
-    """
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.{token_hex(4)}")
-    try:
-        beside.touch(exist_ok=False)
-    except OSError as error:  # which names the file beside it
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-    try:
-        mode = beside.stat().st_mode & _READ_AND_WRITE
-        yield beside
-        _finish(beside, mode)
-        beside.replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-        raise
 
 
 def check_replaceable(folder: str | os.PathLike[str]) -> None:
@@ -61,32 +132,3 @@ def check_keeps(source: str | os.PathLike[str], output: str | os.PathLike[str]) 
     read, written = Path(source).resolve(), Path(output).resolve()
     if written == read or written in read.parents:
         raise ValueError(f"{output} would be replaced, and {source} with it; name another output")
-
-
-@contextmanager
-def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a folder beside path, to be filled in the body; it replaces path when that succeeds."""
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{token_hex(4)}")
-    beside.mkdir()
-    try:
-        mode = beside.stat().st_mode & _READ_AND_WRITE
-        yield beside
-        for file in beside.rglob("*"):
-            if file.is_file():
-                _finish(file, mode)
-        if not target.exists():
-            beside.rename(target)
-            return
-        old = target.with_name(f".{target.name}.{token_hex(4)}")
-        target.rename(old)
-        try:
-            beside.rename(target)
-        except BaseException:
-            old.rename(target)
-            raise
-        shutil.rmtree(old)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise

@@ -62,7 +62,8 @@ def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
 def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> None:
     """Write a container as a general coordinate file, with the digits that give every value back.
 
-    16-bit values are written as float32. A file that was there before is replaced in one step.
+    It is compressed if its name ends in ``.gz``. 16-bit values are written as float32. A file that
+    was there before is replaced in one step.
 
     Raises
     ------
@@ -79,7 +80,9 @@ def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> No
     coo = matrix.tocoo()
     if coo.dtype.itemsize == 2:
         coo = coo.astype("float32")
-    with replacing(path) as file:
+    opened = gzip.open if os.fspath(path).endswith(".gz") else open
+    # Given a name, the library would not notice a full disk.
+    with replacing(path) as beside, cast("IO[bytes]", opened(beside, "wb")) as file:
         fmm.write_coo(file, (coo.data, coo.coords), coo.shape, parallelism=get_num_threads())
 
 
