@@ -18,6 +18,7 @@ pytest.importorskip("matplotlib")
 from commands import invoke, refusal
 from gossamer.cli import machine, matrices, options
 from gossamer.cli.bench.bars import evaluate_bars, geometric_mean, geometric_means
+from gossamer.cli.bench.command import settle_threads
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
 from gossamer.cli.bench.peers import open_libraries
 from gossamer.cli.bench.plots import _operation_label
@@ -122,6 +123,20 @@ def test_bench_does_not_resume_on_another_processor(suite, tmp_path):
     refused = invoke("bench", suite, *options)
     assert refused.exit_code == 2
     assert "cpu was 'another'" in " ".join(refused.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("suite", ["csr", "packed"])
+def test_bench_does_not_resume_with_other_kernels_of_openblas(suite, tmp_path, monkeypatch):
+    json_file = tmp_path / "out.json"
+    settings = {"benchmark": suite, "quick": True, "threads": [1], "cases": []}
+    settings["environment"] = settle_threads() | {"OPENBLAS_CORETYPE": "Haswell"}
+    settings["machine"] = {"cpu": machine.processor_name()}
+    json_file.write_text(json.dumps(settings))
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
+    options = ["--quick", "--threads", "1", "--resume", "--json", str(json_file)]
+    refused = invoke("bench", suite, *options)
+    assert refused.exit_code == 2
+    assert "environment was" in " ".join(refused.stderr.replace("│", " ").split())
 
 
 def test_bench_multiplies_grids_by_interpolations():

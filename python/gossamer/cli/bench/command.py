@@ -21,6 +21,9 @@ from gossamer.io.atomic import replacing
 # Idle OpenMP threads of one library would otherwise spin through the sample of the next.
 _OPENMP_SETTINGS = {"KMP_BLOCKTIME": "1", "GOMP_SPINCOUNT": "10000"}
 
+# Which kernels OpenBLAS is told to use; figures by others do not belong in the same file.
+_KERNELS = "OPENBLAS_CORETYPE"
+
 
 def parse_counts(option: str, text: str) -> list[int]:
     """Read an option that takes positive integers, separated by commas."""
@@ -70,13 +73,13 @@ def matching(pattern: re.Pattern[str], names: Iterable[str]) -> set[str]:
 
 
 def settle_threads() -> dict[str, str]:
-    """Let idle threads of OpenMP sleep soon; return the settings, for the results.
+    """Let idle threads of OpenMP sleep soon; return what is set for the libraries, for the results.
 
     To be called before the libraries are loaded. What the user has set stays.
     """
     for name, value in _OPENMP_SETTINGS.items():
         os.environ.setdefault(name, value)
-    return {name: os.environ[name] for name in _OPENMP_SETTINGS}
+    return {name: os.environ[name] for name in (*_OPENMP_SETTINGS, _KERNELS) if name in os.environ}
 
 
 INTERRUPTED = "The run was interrupted: the cases that follow were not measured"
@@ -128,7 +131,7 @@ def results_to_resume(
         raise typer.BadParameter(f"--resume: {json_file} holds no results: {error}") from None
     machine = results.get("machine", {})
     were = {**results, **{name: machine.get(name) for name in processor}}
-    for name, value in {**settings, **processor}.items():
+    for name, value in {**processor, **settings}.items():
         if were.get(name) != value:
             raise typer.BadParameter(
                 f"--resume: {name} was {were.get(name)!r} in {json_file} and is {value!r}; "

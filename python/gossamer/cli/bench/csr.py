@@ -64,7 +64,12 @@ def csr(
         libraries, notes = open_libraries([name for name in peers.split(",") if name])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    settings = {"benchmark": "csr", "quick": quick, "threads": thread_counts}
+    settings = {
+        "benchmark": "csr",
+        "quick": quick,
+        "threads": thread_counts,
+        "environment": environment,
+    }
     processor = {"cpu": processor_name()}
     earlier = results_to_resume(json_file, settings, processor) if resume else None
     with progress() as say:

@@ -54,9 +54,10 @@ def packed(
     require("bench", "scipy", "threadpoolctl")
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
-    processor = {"cpu": processor_name()}
-    earlier = results_to_resume(json_file, {"benchmark": "packed"}, processor) if resume else None
     environment = settle_threads()
+    settings = {"benchmark": "packed", "environment": environment}
+    processor = {"cpu": processor_name()}
+    earlier = results_to_resume(json_file, settings, processor) if resume else None
     from gossamer.cli.bench.packed_report import print_packed_report
     from gossamer.cli.bench.packed_suite import run_packed_benchmark
     from gossamer.cli.bench.peers import open_libraries
