@@ -16,8 +16,8 @@ from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import tiny_model, tiny_windows  # noqa: E402
 
 
-def packed_model():
-    model = tiny_model()
+def packed_model(dtype=torch.float32):
+    model = tiny_model(dtype=dtype)
     prune_model(model, plan_pruning(model, 0.5), "magnitude")
     model.cuda()
     assert gossamer.hf.pack_model(model)
@@ -52,3 +52,38 @@ def test_a_decoder_keeps_one_workspace_of_cublas():
     peak = gossamer.hf.generate(model, prompt, 8, compiled=True).peak_bytes
     assert workspace > 1 << 20
     assert peak - before < 2 * workspace
+
+
+def test_captured_steps_have_small_workspaces_of_cublas():
+    model, prompt = packed_model(), tiny_windows(1, 6).cuda()
+    drop_workspaces()
+    before = torch.cuda.memory_allocated()
+    torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")
+    workspace = torch.cuda.memory_allocated() - before
+    decoder = Decoder(model, 16, compiled=True)
+    decoder.read(prompt)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    for _ in range(4):
+        decoder.step(prompt[:, -1:])
+    assert torch.cuda.max_memory_allocated() - before < workspace // 2
+    before = torch.cuda.memory_allocated()
+    torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")
+    assert torch.cuda.memory_allocated() - before >= workspace
+
+
+def test_decoders_of_several_batches_share_a_model():
+    model, prompt = packed_model(torch.float16), tiny_windows(9, 6).cuda()
+    fresh = {}
+    for batch in (1, 9):
+        decoder = Decoder(packed_model(torch.float16), 16, compiled=True)
+        tokens = decoder.read(prompt[:batch]).argmax(-1, keepdim=True)
+        fresh[batch] = [decoder.step(tokens).clone() for _ in range(4)]
+    decoders = {batch: Decoder(model, 16, compiled=True) for batch in (1, 9)}
+    tokens = {n: d.read(prompt[:n]).argmax(-1, keepdim=True) for n, d in decoders.items()}
+    sizes = {layer.nbytes for layer in packed_layers(model).values()}
+    for turn in range(4):
+        for batch, decoder in decoders.items():
+            assert torch.equal(decoder.step(tokens[batch]), fresh[batch][turn])
+    del decoder, decoders
+    assert {layer.nbytes for layer in packed_layers(model).values()} == sizes

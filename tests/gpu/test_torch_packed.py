@@ -235,10 +235,33 @@ def test_a_layer_keeps_one_arrangement(dtype, format):
     assert_product(layer.cpu().float()(x[:2].float()), dense, x[:2].float())
 
 
+def test_a_layer_is_laid_out_anew_for_batches_that_keep_coming():
+    from gossamer.cuda.tuning import PATIENCE
+    from gossamer.nn import PackedLinear
+
+    W = matrix((1000, 3000), 0.5, torch.float16)
+    layer = PackedLinear(gs.compress(W.cuda()))
+    x = vectors((17, 3000), torch.float16).cuda()
+    bytes_of = {}
+    for k in (1, 17):
+        layer.lay_out(k)
+        bytes_of[k] = layer.nbytes
+    assert bytes_of[1] != bytes_of[17]
+    assert_product(layer(x[:1]), W, x[:1])
+    for _ in range(PATIENCE):
+        assert_product(layer(x), W, x)
+        assert layer.nbytes == bytes_of[1]
+    for _ in range(2):
+        assert_product(layer(x), W, x)
+        assert layer.nbytes == bytes_of[17]
+    assert_product(layer(x[:1]), W, x[:1])
+    assert layer.nbytes == bytes_of[1]
+
+
 @pytest.mark.parametrize(
     ("before", "captured"),
-    [(40, 40), (40, 256), (256, 256)],
-    ids=["tiles", "unpacked tiles", "unpacked arrays"],
+    [(1, 1), (40, 40), (40, 256), (256, 256)],
+    ids=["delta rows", "tiles", "unpacked tiles", "unpacked arrays"],
 )
 def test_what_a_graph_walks_stays(before, captured):
     from gossamer.nn import PackedLinear
@@ -251,6 +274,8 @@ def test_what_a_graph_walks_stays(before, captured):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         y = layer(x)
+    for other in (40, 1):
+        layer.lay_out(other)
     assert_product(layer(x[:1]), W, x[:1])
     reused = [torch.full((layer.nbytes,), 0xFF, dtype=torch.uint8, device="cuda") for _ in range(4)]
     graph.replay()

@@ -2,6 +2,7 @@
 """Packed language models: saved, loaded by transformers, run, and refused where damaged."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -330,6 +331,39 @@ def test_generation_refuses(length, new, temperature, message):
     prompt = torch.full((length,), 3)
     with pytest.raises(ValueError, match=message):
         gossamer.hf.generate(tiny_model(), prompt, new, temperature=temperature)
+
+
+@pytest.mark.parametrize("given", [None, ":16:8"])
+@pytest.mark.parametrize("settable", [False, True])
+def test_captured_steps_ask_for_small_workspaces_unless_the_user_has(given, settable, monkeypatch):
+    from gossamer.hf.memory import own_workspaces
+
+    name, sizes, freed = "CUBLAS_WORKSPACE_CONFIG", {"cublas": 32 << 20, "cublaslt": 8 << 20}, []
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: freed.append(1), False)
+    for library in sizes:
+        function = f"{library}_workspace_size"
+        monkeypatch.setattr(
+            torch.backends.cuda,
+            function,
+            lambda size=None, library=library: (
+                sizes.update({library: size or sizes[library]}) or sizes[library]
+            ),
+            raising=False,
+        )
+        if not settable:
+            monkeypatch.delattr(torch.backends.cuda, function)
+    monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv(name, given)
+    before = dict(sizes)
+    with own_workspaces():
+        assert len(freed) == 1
+        inside = set(sizes.values()), os.environ.get(name)
+    assert len(freed) == 2
+    assert (sizes, os.environ.get(name)) == (before, given)
+    large = {32 << 20, 8 << 20}
+    small = ({4 << 20}, None) if settable else (large, ":4096:1")
+    assert inside == ((large, given) if given else small)
 
 
 @pytest.mark.parametrize("architecture", sorted(CONFIGS))

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -15,10 +18,27 @@ from ..packed.selection import PACKED_FORMATS, choose_format, offset_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
 from .streams import StreamBuffers, refuse_capture
-from .tuning import BITMAP_TILES_VECTORS, delta_rows_vectors
+from .tuning import BITMAP_TILES_VECTORS, PATIENCE, delta_rows_vectors
 
 #: Zeros that products use between kernels, one buffer a stream.
 _buffers = StreamBuffers()
+
+# Where what captured graphs read goes, if their owner keeps it.
+_keeper: ContextVar[list[Any] | None] = ContextVar("keeper", default=None)
+
+
+@contextmanager
+def keeping(kept: list[Any]) -> Iterator[None]:
+    """Put what graphs captured in the body walk in a list, which lives as long as they do.
+
+    Then a matrix may give it up. It keeps what other graphs walk, since it cannot know when they
+    end.
+    """
+    token = _keeper.set(kept)
+    try:
+        yield
+    finally:
+        _keeper.reset(token)
 
 
 class Parts(NamedTuple):
@@ -136,8 +156,9 @@ class DeviceMatrix:
     bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
     product of each kind cannot be captured in a graph.
 
-    Once the packed arrays are given up, one of the two is kept: the one for few vectors, as soon as
-    it is there. Nothing is given up that a captured graph reads. Threads may share a matrix.
+    Once the packed arrays are given up, one of the two is kept, until `lay_out` asks for the other,
+    a product with one vector does, or `PATIENCE` products in turn that would be faster by tiles.
+    Nothing is given up that a captured graph reads. Threads may share a matrix.
     """
 
     def __init__(
@@ -160,20 +181,12 @@ class DeviceMatrix:
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
         self._density = slots / max(1, self.rows * self.cols)
         self._fits_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
-        # Whether a graph may read what would be given up: tiles, or what was unpacked.
-        self._captured = False
+        # What graphs may read: arrangements, and "packed" for the packed arrays.
+        self._captured: set[str] = set()
+        # Products in turn that tiles would have made faster, had they been there.
+        self._waited = 0
         # Between the choice of what to read and its launch nothing is given up.
         self._lock = RLock()
-
-    @property
-    def has_tiles(self) -> bool:
-        """Whether products may walk bitmap tiles."""
-        return self._fits_tiles and (self._packed is not None or "bitmap_tiles" in self._arranged)
-
-    @property
-    def few(self) -> int:
-        """Vectors up to which products walk delta rows."""
-        return delta_rows_vectors(self._density, self.has_tiles, self.rows * self.cols)
 
     @property
     def nbytes(self) -> int:
@@ -187,10 +200,21 @@ class DeviceMatrix:
         if a product by a dense copy of them was captured in a graph. Waits for the GPU once.
         """
         with self._lock:
-            if self._packed is not None and self._arranged and not self._captured:
+            if self._packed is not None and self._arranged and "packed" not in self._captured:
                 self.memory.synchronize(self.device)  # other streams may be reading them
                 self._packed = None
             return self._packed is None
+
+    def lay_out(self, vectors: int, dtype: str) -> None:
+        """Lay the matrix out as products with that many vectors of a dtype walk it.
+
+        Those by a dense copy walk nothing. If the packed arrays were given up, what other products
+        walk goes. Waits for the stream.
+        """
+        with self._lock:
+            kind = self._best_kind(vectors, dtype, BITMAP_TILES_VECTORS)
+            if kind is not None:
+                self._arrangement(kind)
 
     def packed(self) -> Parts:
         """Make the packed arrays anew, stored zeros left out; waits for the stream."""
@@ -207,11 +231,11 @@ class DeviceMatrix:
         dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
         stream = self.memory.stream(self.device)
         with self._lock:
+            kind = "packed" if self._packed is not None else next(iter(self._arranged))
             if engine().capture_id(stream):
-                self._captured = True
+                self._hold(kind)
             if self._packed is None:
-                arrangement, _ = next(iter(self._arranged.values()))
-                arrangement.unpack(self.memory.view(dense), stream, scaled)
+                self._arranged[kind][0].unpack(self.memory.view(dense), stream, scaled)
             else:
                 engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
@@ -237,8 +261,12 @@ class DeviceMatrix:
         dtype = memory.dtype_name(x)
         shape = (*x.shape[:-1], outputs)
         with self._lock:
-            tiles = vectors > 1 and vectors > self.few
-            if transpose or (tiles and not self._takes_tiles(vectors, dtype, lays_out_for)):
+            stream = memory.stream(self.device)
+            capture = engine().capture_id(stream)
+            kind = None
+            if not transpose:
+                kind = self._kind(vectors, dtype, lays_out_for, bool(capture))
+            if kind is None:
                 if x.ndim == 2:
                     return self._matmul_unpacked(x, dtype, transpose)
                 flat = x.reshape(vectors, inputs)
@@ -246,15 +274,46 @@ class DeviceMatrix:
             y = memory.empty(shape, dtype, self.device)
             if vectors == 0 or outputs == 0:
                 return y
-            arrangement = self._arrangement("bitmap_tiles" if tiles else "delta_rows")
-            stream = memory.stream(self.device)
-            if tiles and engine().capture_id(stream):
-                self._captured = True
+            arrangement = self._arrangement(kind)
+            if capture:
+                self._hold(kind)
             nbytes = arrangement.workspace_bytes(vectors)
-            workspace = _buffers.workspace(memory, self.device, stream, nbytes)
+            workspace = _buffers.workspace(memory, self.device, stream, nbytes, capture)
             views = memory.rows_view(x, vectors, inputs), memory.rows_view(y, vectors, outputs)
             arrangement.matmul(*views, workspace, stream, overlap)
         return y
+
+    def _kind(self, vectors: int, dtype: str, lays_out_for: int, captured: bool) -> str | None:
+        """What a product walks of what there is or can be made; None: a dense copy."""
+        tiles_at_hand = self._packed is not None or "bitmap_tiles" in self._arranged
+        limit = BITMAP_TILES_VECTORS if "bitmap_tiles" in self._arranged else lays_out_for
+        kind = self._best_kind(vectors, dtype, limit)
+        if kind != "bitmap_tiles" or tiles_at_hand:
+            self._waited = 0
+            return kind
+        self._waited += not captured
+        if self._waited > PATIENCE and not captured:
+            return kind
+        return "delta_rows" if vectors <= self._few(tiles=False) else None
+
+    def _best_kind(self, vectors: int, dtype: str, limit: int) -> str | None:
+        """What is fastest to walk for a product, tiles up to a limit; None: a dense copy."""
+        tiles = self._fits_tiles and vectors <= limit and dtype == self.dtype
+        if vectors <= self._few(tiles):
+            return "delta_rows"
+        return "bitmap_tiles" if tiles else None
+
+    def _few(self, tiles: bool) -> int:
+        """Vectors up to which products walk delta rows."""
+        return delta_rows_vectors(self._density, tiles, self.rows * self.cols)
+
+    def _hold(self, kind: str) -> None:
+        """Keep what a graph that is being captured reads, or let the graph's owner do."""
+        kept = _keeper.get()
+        if kept is None or kind == "packed":
+            self._captured.add(kind)
+        else:
+            kept.append(self._arranged[kind])
 
     def _matmul_unpacked(self, x: DeviceArray, dtype: str, transpose: bool) -> DeviceArray:
         memory = self.memory
@@ -267,17 +326,15 @@ class DeviceMatrix:
         y = memory.dense_matmul(memory.astype(x, scratch), dense if transpose else dense.T)
         return memory.astype(y * self.scales if unscaled else y, dtype)
 
-    def _takes_tiles(self, vectors: int, dtype: str, lays_out_for: int) -> bool:
-        limit = BITMAP_TILES_VECTORS if "bitmap_tiles" in self._arranged else lays_out_for
-        return self.has_tiles and vectors <= limit and dtype == self.dtype
-
     def _arrangement(self, kind: str) -> Any:
         if kind not in self._arranged:
             made = self._arrange(kind)
-            if self._packed is None and not self._captured:
+            if self._packed is None:
                 self.memory.synchronize(self.device)  # other streams may be reading what goes
-                self._arranged.clear()
+                for other in self._arranged.keys() - self._captured:
+                    del self._arranged[other]
             self._arranged[kind] = made
+            self._waited = 0
         return self._arranged[kind][0]
 
     def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:

@@ -40,9 +40,11 @@ class StreamBuffers:
             memory.to_host(array[0, :1])  # the zeros are there, for every stream
             stock.extend(array[i] for i in range(_STOCK))
 
-    def workspace(self, memory: Memory, device: int, stream: Any, nbytes: int) -> Any:
-        """Return at least that many bytes as the engine takes them."""
-        capture = engine().capture_id(stream)
+    def workspace(self, memory: Memory, device: int, stream: Any, nbytes: int, capture: int) -> Any:
+        """Return at least that many bytes as the engine takes them.
+
+        The last argument tells the graph that the stream is captured in, 0 if none.
+        """
         key = memory, stream, capture
         found = self._buffers.get(key)
         if found is not None and found[1] >= nbytes:

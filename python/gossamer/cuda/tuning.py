@@ -14,6 +14,10 @@ BITMAP_TILES_VECTORS = 128
 #: out.
 PROMPT_VECTORS = 64
 
+#: Products in turn that tiles would make faster, after which a matrix that only delta rows are kept
+#: of is laid out in tiles.
+PATIENCE = 8
+
 # Time of a product with one vector by delta rows over that of the dense product, float16, geometric
 # mean over six shapes on an H200, and the share of stored elements from which on it holds. Bitmap
 # tiles take 0.81 times the dense product at 50% for up to 8 vectors. Unpacking writes the dense

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
+from ..cuda.packed import keeping
 from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
 from .layout import packed_layers
@@ -90,6 +91,7 @@ class Decoder:
                 self._forward = torch.compile(self._logits, mode=mode, fullgraph=True)
         self._blocks: CompiledBlocks | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._walked: list[Any] = []  # by the graph
         self._tokens: Tensor | None = None
         self._eager_steps = 0
 
@@ -125,12 +127,16 @@ class Decoder:
         if self._tokens is None:
             self._tokens = tokens.clone()
         self._tokens.copy_(tokens)
+        if self._graph is None:  # another decoder may have laid out what its steps walk
+            for layer in packed_layers(self._model).values():
+                layer.lay_out(len(tokens), self._model.dtype)
         if self._eager_steps < _EAGER_STEPS:
             self._eager_steps += 1
-            return self._step(self._tokens)
+            with own_workspaces():
+                return self._step(self._tokens)
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
-            with own_workspaces(), torch.cuda.graph(self._graph):
+            with own_workspaces(), keeping(self._walked), torch.cuda.graph(self._graph):
                 self._result = self._step(self._tokens)
         self._graph.replay()
         return self._result
@@ -149,7 +155,7 @@ def lay_out(model: Any, batch: int, cache: Any) -> None:
     for part in aside:
         part.offload()
     for layer in layers:
-        layer(torch.zeros(batch, layer.in_features, dtype=model.dtype, device=model.device))
+        layer.lay_out(batch, model.dtype)
     for part in aside:
         part.prefetch()
 

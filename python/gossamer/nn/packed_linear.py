@@ -49,6 +49,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     bitmap tiles, lays the matrix out, and from then on only that is kept: the buffers are empty,
     about half of the memory is free, and `weight` and ``state_dict`` (there on the CPU) make the
     packed arrays anew. They stay if a product by a dense copy of them was captured in a graph.
+    `lay_out` says beforehand how many vectors are to come.
 
     Parameters
     ----------
@@ -155,6 +156,26 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if cast is None:
             return self._product(x, self.bias)
         return plus_bias(self._product(x.to(cast), None).to(cast), self.bias)
+
+    def lay_out(self, vectors: int, dtype: torch.dtype | None = None) -> None:
+        """On a GPU, lay the matrix out for products with that many vectors, and keep only that.
+
+        By itself a layer is laid out anew for other numbers of vectors after some products with
+        them; elsewhere than on a GPU there is nothing to lay out.
+
+        Parameters
+        ----------
+        dtype
+            Of the vectors; by default that of the values.
+        """
+        values, scales = self._buffers["values"], self._buffers["scales"]
+        is_fixed = not has_gradient((values, scales, self.bias))
+        if self.format == "dense" or not (values.is_cuda and values.is_contiguous() and is_fixed):
+            return
+        matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
+        matrix.lay_out(vectors, VALUE_TYPES[values.dtype if dtype is None else dtype])
+        with _exchange:
+            self._give_up_packed(matrix)
 
     def _product(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Return x Wᵀ + b of a checked x."""
