@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packed language models on a GPU: what a decoder keeps, and its steps as one graph."""
 
+import gc
+import weakref
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,6 +12,7 @@ if not torch.cuda.is_available():
     pytest.skip("PyTorch sees no GPU", allow_module_level=True)
 
 import gossamer.hf  # noqa: E402
+from gossamer.cli.bench.llm_decoding import graphed  # noqa: E402
 from gossamer.hf.generation import Decoder  # noqa: E402
 from gossamer.hf.layout import packed_layers  # noqa: E402
 from gossamer.hf.memory import drop_workspaces  # noqa: E402
@@ -87,3 +91,15 @@ def test_decoders_of_several_batches_share_a_model():
             assert torch.equal(decoder.step(tokens[batch]), fresh[batch][turn])
     del decoder, decoders
     assert {layer.nbytes for layer in packed_layers(model).values()} == sizes
+
+
+def test_graphs_of_benchmarks_keep_what_they_read():
+    x = torch.ones(1000, device="cuda")
+    kept = weakref.ref(x)
+    replay = graphed(lambda x=x: x.add_(1), x.device)
+    del x
+    gc.collect()
+    torch.cuda.empty_cache()
+    before = kept()[0].item()
+    replay()
+    assert kept()[0].item() == before + 1

@@ -64,7 +64,7 @@ def drop_workspaces() -> None:
 def own_workspaces() -> Iterator[None]:
     """Let the body have workspaces of cuBLAS alone, of 4 MiB: a graph captured there in its memory.
 
-    PyTorch would let the next graph use them, too, after this one and its memory are gone.
+    PyTorch would let all later graphs use them, too, so that no two could be replayed at once.
     """
     drop_workspaces()
     try:
