@@ -15,7 +15,8 @@ BITMAP_TILES_VECTORS = 128
 PROMPT_VECTORS = 64
 
 #: Products in turn that tiles would make faster, after which a matrix that only delta rows are kept
-#: of is laid out in tiles.
+#: of is laid out in tiles. All of Llama-2-7B, 50%, on an H200: 0.16 s, after which a step of 8
+#: vectors takes 28 ms less; six steps pay for it.
 PATIENCE = 8
 
 # Time of a product with one vector by delta rows over that of the dense product, float16, geometric
