@@ -16,10 +16,10 @@ from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import tiny_model, tiny_windows  # noqa: E402
 
 
-def packed_model():
+def packed_model(device="cuda"):
     model = tiny_model()
     prune_model(model, plan_pruning(model, 0.5), "magnitude")
-    model.cuda()
+    model.to(device)
     assert gossamer.hf.pack_model(model)
     return model
 
@@ -28,6 +28,15 @@ def test_captured_steps_take_the_tokens_of_eager_ones():
     prompt = tiny_windows(1, 6)[0]
     eager = gossamer.hf.generate(packed_model(), prompt, 8).tokens
     assert gossamer.hf.generate(packed_model(), prompt, 8, compiled=True).tokens == eager
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_steps_on_another_gpu_than_the_current_one_are_captured():
+    prompt = tiny_windows(1, 6)[0]
+    eager = gossamer.hf.generate(packed_model("cuda:1"), prompt, 8).tokens
+    for device in ("cuda:1", "cuda:0", "cuda:1"):
+        found = gossamer.hf.generate(packed_model(device), prompt, 8, compiled=True).tokens
+        assert found == eager
 
 
 def test_a_decoder_gives_up_packed_arrays_and_has_its_whole_cache_on_the_gpu():

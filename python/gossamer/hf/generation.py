@@ -17,7 +17,7 @@ from transformers import DynamicCache, StaticCache
 from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
 from .layout import packed_layers
-from .memory import drop_workspaces, own_workspaces, peak_bytes, reset_peak
+from .memory import captured, drop_workspaces, peak_bytes, reset_peak
 
 #: Steps before one is captured.
 _EAGER_STEPS = 2
@@ -129,9 +129,9 @@ class Decoder:
             self._eager_steps += 1
             return self._step(self._tokens)
         if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            with own_workspaces(), torch.cuda.graph(self._graph):
+            with captured(self._tokens.device) as graph:
                 self._result = self._step(self._tokens)
+            self._graph = graph
         self._graph.replay()
         return self._result
 

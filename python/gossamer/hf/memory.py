@@ -53,14 +53,19 @@ def drop_workspaces() -> None:
 
 
 @contextmanager
-def own_workspaces() -> Iterator[None]:
-    """Let a graph captured in the body have cuBLAS's workspaces in its own memory, and alone.
+def captured(device: torch.device) -> Iterator[torch.cuda.CUDAGraph]:
+    """Capture what the body does on a GPU in the graph that it is given.
 
-    PyTorch would let the next graph use them, too, after this one and its memory are gone.
+    On a stream of that GPU: PyTorch's own belongs to the one on which the process captured first,
+    and a graph of work on another stays empty without an error. cuBLAS's workspaces are in the
+    graph's own memory, and its alone: PyTorch would let the next graph use them, too, after this
+    one and its memory are gone.
     """
+    graph = torch.cuda.CUDAGraph()
     drop_workspaces()
     try:
-        yield
+        with torch.cuda.device(device), torch.cuda.graph(graph, stream=torch.cuda.Stream()):
+            yield graph
     finally:
         drop_workspaces()
 
