@@ -31,6 +31,7 @@ from .threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from .io import load_safetensors, save_safetensors
+    from .jax_interop import from_jax
     from .packed import PackedArray, compress, multiply
     from .stacking import hstack, kron, vstack
     from .torch_interop import from_torch
@@ -64,6 +65,7 @@ __all__ = [
     "csr_matvec",
     "diags",
     "eye",
+    "from_jax",
     "from_scipy",
     "from_torch",
     "fromdense",
@@ -98,6 +100,7 @@ _MODULES = ("hf", "io", "macko", "nn", "prune")
 _DEFINED_IN = {
     "PackedArray": "packed",
     "compress": "packed",
+    "from_jax": "jax_interop",
     "from_torch": "torch_interop",
     "hstack": "stacking",
     "kron": "stacking",

@@ -82,8 +82,10 @@ def test_a_graph_on_the_second_device():
         P @ x
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # PyTorch's own stream for captures belongs to the GPU on which the process captured first.
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
             y, z = P @ x, P @ x
+        x.mul_(2)
         graph.replay()
         torch.cuda.synchronize()
         assert torch.equal(y, P @ x)

@@ -20,10 +20,10 @@ from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import tiny_model, tiny_windows  # noqa: E402
 
 
-def packed_model(dtype=torch.float32):
+def packed_model(device="cuda", dtype=torch.float32):
     model = tiny_model(dtype=dtype)
     prune_model(model, plan_pruning(model, 0.5), "magnitude")
-    model.cuda()
+    model.to(device)
     assert gossamer.hf.pack_model(model)
     return model
 
@@ -32,6 +32,15 @@ def test_captured_steps_take_the_tokens_of_eager_ones():
     prompt = tiny_windows(1, 6)[0]
     eager = gossamer.hf.generate(packed_model(), prompt, 8).tokens
     assert gossamer.hf.generate(packed_model(), prompt, 8, compiled=True).tokens == eager
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_steps_on_another_gpu_than_the_current_one_are_captured():
+    prompt = tiny_windows(1, 6)[0]
+    eager = gossamer.hf.generate(packed_model("cuda:1"), prompt, 8).tokens
+    for device in ("cuda:1", "cuda:0", "cuda:1"):
+        found = gossamer.hf.generate(packed_model(device), prompt, 8, compiled=True).tokens
+        assert found == eager
 
 
 def test_a_decoder_gives_up_packed_arrays_and_has_its_whole_cache_on_the_gpu():
@@ -77,10 +86,10 @@ def test_captured_steps_have_small_workspaces_of_cublas():
 
 
 def test_decoders_of_several_batches_share_a_model():
-    model, prompt = packed_model(torch.float16), tiny_windows(9, 6).cuda()
+    model, prompt = packed_model(dtype=torch.float16), tiny_windows(9, 6).cuda()
     fresh = {}
     for batch in (1, 9):
-        decoder = Decoder(packed_model(torch.float16), 16, compiled=True)
+        decoder = Decoder(packed_model(dtype=torch.float16), 16, compiled=True)
         tokens = decoder.read(prompt[:batch]).argmax(-1, keepdim=True)
         fresh[batch] = [decoder.step(tokens).clone() for _ in range(4)]
     decoders = {batch: Decoder(model, 16, compiled=True) for batch in (1, 9)}

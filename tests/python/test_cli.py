@@ -12,6 +12,7 @@ import time
 import gossamer
 import numpy as np
 import pytest
+import typer
 
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
@@ -186,6 +187,16 @@ def test_bench_notes_a_peer_that_is_not_installed(monkeypatch):
 )
 def test_bench_refuses_bad_options(option, value, message):
     assert message in refusal(invoke("bench", "csr", "--quick", option, value))
+
+
+def test_bench_spmm_takes_the_device_that_it_needs(monkeypatch):
+    def require_gpu():
+        raise typer.BadParameter("asked for a GPU")
+
+    monkeypatch.setattr("gossamer.cli.bench.spmm.require_gpu", require_gpu)
+    assert "asked for a GPU" in refusal(invoke("bench", "spmm", "--device", "cuda"))
+    refused = refusal(invoke("bench", "spmm", "--device", "cpu"))
+    assert "--device: these products are measured on a GPU" in refused
 
 
 @pytest.mark.parametrize("command", [("demo",), ("bench", "csr"), ("bench", "spmm")])

@@ -101,9 +101,7 @@ def test_numpy_refuses_containers(call):
 
 @pytest.mark.parametrize("call", [np.asarray, lambda A: A.to_scipy() @ A])
 def test_advice_of_asarray(call):
-    with pytest.raises(
-        TypeError, match=r"A\.todense\(\), or A\.to_scipy\(\) for SciPy's functions"
-    ):
+    with pytest.raises(TypeError, match=r"A\.todense\(\) or A\.to_scipy\(\) for all others"):
         call(build(named("full"), np.float64))
 
 

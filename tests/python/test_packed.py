@@ -426,7 +426,7 @@ def test_side_and_type_of_the_operand_are_named():
         np.ones(70, np.float32) @ P
     with pytest.raises(TypeError, match="packed is ndarray, expected a PackedArray"):
         gossamer.multiply(np.ones((2, 2)), np.ones(2))
-    with pytest.raises(TypeError, match=r"use P\.decompress"):
+    with pytest.raises(TypeError, match=r"P\.decompress\(\) or P\.tocsr\(\) for all else"):
         np.asarray(P)
     with pytest.raises(TypeError, match="ambiguous"):
         len(P)

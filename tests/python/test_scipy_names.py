@@ -66,6 +66,29 @@ def test_numpys_functions_find_the_methods(format):
     np.testing.assert_array_equal(np.transpose(A).todense(), dense.T)
 
 
+@pytest.mark.parametrize("of", [symmetric, lambda: gossamer.compress(symmetric(np.float32))])
+def test_numpys_functions_say_what_to_write(of):
+    A, x = of(), np.ones(30)
+    for call in (np.sqrt, np.exp, np.asarray, lambda A: np.matmul(A, x), lambda A: np.dot(x, A)):
+        with pytest.raises(TypeError, match=r"not become a NumPy array by itself: write [AP] @ x"):
+            call(A)
+
+
+def test_numpys_operators_find_the_methods():
+    A, x, y = symmetric(), np.ones(30), np.ones(30)
+    y @= A
+    np.testing.assert_array_equal(y, x @ A)
+    for scaled in (np.float64(2) * A, np.array(2.0) * A, np.int64(2) * A):
+        np.testing.assert_array_equal(scaled.data, 2 * A.data)
+    for call, message in (
+        (lambda: x + A, "A [+] B: B is ndarray, expected a sparse array"),
+        (lambda: x * A, "A [*] B: B is ndarray, expected a scalar"),
+        (lambda: x < A, "elementwise comparison"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_mean_is_rounded_last(dtype):
     A = gossamer.fromdense(np.full((300, 300), 100, np.float32)).astype(dtype)

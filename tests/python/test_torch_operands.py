@@ -122,6 +122,7 @@ def test_operands_of_pytorchs_products_have_names(A):
     x = torch.arange(3.0)
     torch.testing.assert_close(torch.mm(A, mat2=x[:, None]), DENSE @ x[:, None])
     torch.testing.assert_close(torch.mv(vec=x, input=A), DENSE @ x)
+    torch.testing.assert_close(torch.sparse.mm(A, x[:, None]), DENSE @ x[:, None])
     torch.testing.assert_close(torch.matmul(other=A, input=torch.ones(2)), DENSE.sum(0))
 
 
@@ -236,5 +237,7 @@ def test_autocast_leaves_products_of_containers_alone(dtype):
 
 def test_functions_that_containers_have_not_tell_the_way():
     for A in (gossamer.fromdense(torch.eye(4)), gossamer.compress(torch.eye(4), "bitmap")):
-        with pytest.raises(TypeError, match=r"PyTorch's abs does not take a .*; give it A.data"):
+        with pytest.raises(TypeError, match=r"PyTorch's abs does not take a .*: write A @ x or x"):
             torch.abs(A)
+        with pytest.raises(TypeError, match=r"PyTorch's linear .*: write A @ x or x @ A.T for pro"):
+            torch.nn.functional.linear(torch.ones(4), A)

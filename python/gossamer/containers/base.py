@@ -34,16 +34,19 @@ class SparseArray(TorchOperators, SparseFormat):
     and what is written to it later is seen. Index arrays are read-only.
 
     NumPy's functions do not take containers, but for ``np.sum``, ``np.mean``, ``np.max``,
-    ``np.min`` and ``np.transpose``, which call the methods; ``np.asarray(A)`` raises TypeError,
-    since making a sparse matrix dense is to be asked for by name: ``A.todense()``. SciPy's
-    iterative solvers take containers as they are; its other functions, and its sparse arrays'
-    operators, ``A.to_scipy()``.
+    ``np.min`` and ``np.transpose``, which call the methods; ``np.asarray(A)`` and ``np.sqrt(A)``
+    raise TypeError, since making a sparse matrix dense is to be asked for by name: ``A.todense()``.
+    SciPy's iterative solvers take containers as they are; its other functions, and its sparse
+    arrays' operators, ``A.to_scipy()``.
+
+    A container has two axes: a row ``A[i]`` is a matrix of shape (1, columns), as of SciPy's
+    csr_matrix, where its csr_array gives an array of one axis. Dense it is ``A[i].todense()[0]``.
     """
 
     __slots__ = ("__weakref__", "_arrays", "_data")
 
-    # NumPy's operators give way to ours.
-    __array_ufunc__ = None
+    # NumPy's operators give way to ours; its functions get to __array__, which says what to write.
+    __array_priority__ = 1000.0
 
     _arrays: Adapter
     _data: Array
@@ -206,11 +209,22 @@ class SparseArray(TorchOperators, SparseFormat):
 
         return to_torch(self)
 
+    def to_jax(self) -> Any:
+        """Return the BCSR of CSR, the BCOO of COO; values must be JAX's.
+
+        It shares the values, with their gradient; index arrays are copied where JAX asks for that.
+        Raises TypeError for CSC, and for int64 indices where JAX has no int64.
+        """
+        from ..jax_interop import to_jax
+
+        return to_jax(self)
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
-            f"a {type(self).__name__} does not become a NumPy array by itself: use A.todense(), or "
-            f"A.to_scipy() for SciPy's functions; where a SciPy array S stands on the left, as in "
-            f"S @ A, write gossamer.from_scipy(S) @ A"
+            f"a {type(self).__name__} does not become a NumPy array by itself: write A @ x for "
+            f"products, A.with_data(f(A.data)) for functions of the values, A.todense() or "
+            f"A.to_scipy() for all others; where a SciPy array S stands on the left, as in S @ A, "
+            f"write gossamer.from_scipy(S) @ A"
         )
 
     def __copy__(self: Self) -> Self:
@@ -421,7 +435,10 @@ class SparseArray(TorchOperators, SparseFormat):
         return (self[i] for i in range(self.shape[0]))
 
     def __len__(self) -> NoReturn:
-        raise TypeError("the length of a sparse array is ambiguous; use A.shape[0] or A.nnz")
+        raise TypeError(
+            "the length of a sparse array is ambiguous; use A.shape[0] or A.nnz, and A.todense() "
+            "where a dense array or tensor is made"
+        )
 
     def __bool__(self) -> NoReturn:
         raise ValueError("the truth value of a sparse array is ambiguous; use A.nnz > 0")

@@ -18,7 +18,7 @@ from ..cuda.packed import keeping
 from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
 from .layout import packed_layers
-from .memory import drop_workspaces, own_workspaces, peak_bytes, reset_peak
+from .memory import captured, drop_workspaces, own_workspaces, peak_bytes, reset_peak
 
 #: Steps before one is captured.
 _EAGER_STEPS = 2
@@ -135,9 +135,9 @@ class Decoder:
             with own_workspaces():
                 return self._step(self._tokens)
         if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            with own_workspaces(), keeping(self._walked), torch.cuda.graph(self._graph):
+            with keeping(self._walked), captured(self._tokens.device) as graph:
                 self._result = self._step(self._tokens)
+            self._graph = graph
         self._graph.replay()
         return self._result
 

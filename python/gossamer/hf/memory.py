@@ -62,16 +62,28 @@ def drop_workspaces() -> None:
 
 @contextmanager
 def own_workspaces() -> Iterator[None]:
-    """Let the body have workspaces of cuBLAS alone, of 4 MiB: a graph captured there in its memory.
-
-    PyTorch would let all later graphs use them, too, so that no two could be replayed at once.
-    """
+    """Let products of the body have workspaces of cuBLAS alone, of 4 MiB."""
     drop_workspaces()
     try:
         with _small_workspaces():
             yield
     finally:
         drop_workspaces()
+
+
+@contextmanager
+def captured(device: torch.device) -> Iterator[torch.cuda.CUDAGraph]:
+    """Capture what the body does on a GPU in the graph that it is given.
+
+    On a stream of that GPU: PyTorch's own belongs to the one on which the process captured first,
+    and a graph of work on another stays empty without an error. cuBLAS's workspaces are in the
+    graph's own memory, and its alone: PyTorch would let all later graphs use them, too, so that no
+    two could be replayed at once.
+    """
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream(device)
+    with own_workspaces(), torch.cuda.device(device), torch.cuda.graph(graph, stream=stream):
+        yield graph
 
 
 @contextmanager

@@ -42,8 +42,8 @@ class PackedArray(TorchOperators):
 
     __slots__ = ("__weakref__", "_nnz", "_storage", "_transposed")
 
-    # NumPy's operators give way to ours.
-    __array_ufunc__ = None
+    # NumPy's operators give way to ours; its functions get to __array__, which says what to write.
+    __array_priority__ = 1000.0
 
     def __init__(self, storage: Storage, nnz: int | None = None, transposed: bool = False) -> None:
         if not isinstance(storage, Storage):
@@ -250,7 +250,8 @@ class PackedArray(TorchOperators):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
-            "a PackedArray does not become a NumPy array by itself; use P.decompress() or P.tocsr()"
+            "a PackedArray does not become a NumPy array by itself: write P @ x for products, "
+            "P.decompress() or P.tocsr() for all else"
         )
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -13,7 +13,14 @@ from ..operators import TorchOperators
 #: PyTorch's functions, with the methods for a container as the first operand and as the second.
 _OPERATORS = (
     (
-        (torch.matmul, torch.mm, torch.mv, torch.Tensor.matmul, torch.Tensor.__matmul__),
+        (
+            torch.matmul,
+            torch.mm,
+            torch.mv,
+            torch.sparse.mm,
+            torch.Tensor.matmul,
+            torch.Tensor.__matmul__,
+        ),
         ("__matmul__", "__rmatmul__"),
     ),
     ((torch.Tensor.__rmatmul__,), ("__rmatmul__", "__matmul__")),
@@ -42,8 +49,9 @@ def call_operator(
                 methods = found
     if methods is None:
         raise TypeError(
-            f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}; give it "
-            f"A.data and the result to A.with_data, or give it the dense matrix"
+            f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}: write "
+            f"A @ x or x @ A.T for products, A.with_data(f(A.data)) for functions of the values, "
+            f"or give it the dense matrix"
         )
     left, right = args if len(args) == 2 and not kwargs else operands(func, args, kwargs or {})
     if isinstance(left, cls):

@@ -14,7 +14,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from gossamer.hf.compiled_blocks import decoder_blocks
 from gossamer.hf.generation import Decoder
-from gossamer.hf.memory import own_workspaces
+from gossamer.hf.memory import captured
 from gossamer.nn import PackedLinear
 
 #: Tokens that are read before the first step, and steps before the clock starts.
@@ -115,8 +115,7 @@ def graphed(run: Callable[[], None], device: torch.device) -> Callable[[], None]
         if device.type != "cuda":
             return torch.inference_mode()(run)  # type: ignore[no-any-return]
         synchronize(device)
-        graph = torch.cuda.CUDAGraph()
-        with own_workspaces(), torch.cuda.graph(graph):
+        with captured(device) as graph:
             run()
     return partial(_replay, graph, run)
 

@@ -13,9 +13,14 @@ from rich.table import Table
 from gossamer.cli.bench.bars import geometric_mean
 
 Case = Mapping[str, Any]
-_PEERS = ("cusparse", "torch", "dense")
-_LABELS = {"cusparse": "cuSPARSE's fastest", "torch": "PyTorch", "dense": "dense"}
-_COLORS = {"cusparse": "#3572b0", "torch": "#e07b39", "dense": "#8a6fb0"}
+_LABELS = {
+    "cusparse": "cuSPARSE's fastest",
+    "cusparse-unprepared": "not preprocessed",
+    "torch": "PyTorch",
+    "dense": "dense",
+}
+_PEERS = tuple(_LABELS)
+_COLORS = dict(zip(_PEERS, ("#3572b0", "#5aa469", "#e07b39", "#8a6fb0"), strict=True))
 
 
 def print_csr_report(console: Console, results: Mapping[str, Any]) -> None:

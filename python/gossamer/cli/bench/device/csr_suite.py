@@ -47,9 +47,10 @@ _HOW = (
     "that follow each other in a graph, overlapped; us_alone: each begins when the one before it "
     "has ended, as PyTorch's and cuSPARSE's do; operands rotated over 256 MiB or "
     f"{_MOST_COPIES} copies, so that matrices below 32 MiB stay in the level-2 cache; cusparse: "
-    "the library's own interface, preprocessed, its fastest algorithm for CSR; torch: what A @ x "
-    "calls there (CuPy calls the same library, and refuses to be captured); read: a plain read of "
-    "the same bytes, for one column"
+    "the library's own interface, preprocessed, its fastest algorithm for CSR; "
+    "cusparse-unprepared: the fastest without preprocessing; torch: what A @ x calls there (CuPy "
+    "calls the same library, and refuses to be captured); read: a plain read of the same bytes, "
+    "for one column"
 )
 
 
@@ -68,7 +69,8 @@ class CsrSuite:
     ) -> None:
         """Measure A @ X, X of that many columns or a vector; `matrix` is SciPy's, canonical.
 
-        Further peers are calls that write the product of a dense matrix.
+        Further peers are calls that write the product of a dense matrix; beside them cuSPARSE is
+        measured without preprocessing, too.
         """
         self.say(f"{name}, {columns} columns")
         nbytes = matrix.nnz * 8 + (sum(matrix.shape) + 1) * 4
@@ -82,6 +84,7 @@ class CsrSuite:
         )
         peer_us, algorithm = self._peers(copies, x)
         if peers is not None:
+            peer_us["cusparse-unprepared"] = min(self._cusparse(copies, x, False).values())
             peer_us |= {peer: _rotated([partial(call, x)]) for peer, call in peers.items()}
         read = read_microseconds(nbytes) if columns == 1 else None
         self.cases.append(
@@ -119,20 +122,23 @@ class CsrSuite:
         }
 
     def _peers(self, copies: list[Any], x: Any) -> tuple[dict[str, float], str | None]:
-        held = [(*_device_arrays(A), A.data) for A in copies]
-        y = torch.empty((copies[0].shape[0], *x.shape[1:]), device="cuda")
-        times: dict[str, float] = {}
-        algorithms = SPMV_ALGORITHMS if x.ndim == 1 else SPMM_ALGORITHMS
-        cusparse: dict[str, float] = {}
-        for algorithm in algorithms:
-            calls = [CuSparse(*arrays, copies[0].shape).product(x, y, algorithm) for arrays in held]
-            cusparse[algorithm] = _rotated(calls)
+        cusparse = self._cusparse(copies, x, True)
         best = min(cusparse, key=lambda algorithm: cusparse[algorithm])
-        times["cusparse"] = cusparse[best]
+        times = {"cusparse": cusparse[best]}
         times |= {f"cusparse-{algorithm}": time for algorithm, time in cusparse.items()}
-        products = [_torch_matrix(arrays, copies[0].shape) for arrays in held]
+        products = [_torch_matrix((*_device_arrays(A), A.data), A.shape) for A in copies]
         times["torch"] = _rotated([partial(matmul, A, x) for A in products])
         return times, best
+
+    def _cusparse(self, copies: list[Any], x: Any, preprocessed: bool) -> dict[str, float]:
+        """Time of each algorithm for CSR."""
+        y = torch.empty((copies[0].shape[0], *x.shape[1:]), device="cuda")
+        times = {}
+        for algorithm in SPMV_ALGORITHMS if x.ndim == 1 else SPMM_ALGORITHMS:
+            matrices = [CuSparse(*_device_arrays(A), A.data, A.shape) for A in copies]
+            calls = [A.product(x, y, algorithm, preprocessed) for A in matrices]
+            times[algorithm] = _rotated(calls)
+        return times
 
     def _check(self, name: str, A: Any, x: Any) -> None:
         """Hold the product to the bound of sums in float32, against float64 by PyTorch."""

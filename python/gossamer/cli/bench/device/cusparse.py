@@ -45,8 +45,10 @@ class CuSparse:
             *(c_int(code) for code in (_INDEX_32, _INDEX_32, 0, _FLOAT_32)),
         )
 
-    def product(self, x: Any, y: Any, algorithm: str) -> Callable[[], None]:
-        """Return a call that writes A @ x into y on PyTorch's stream, preprocessed."""
+    def product(
+        self, x: Any, y: Any, algorithm: str, preprocessed: bool = True
+    ) -> Callable[[], None]:
+        """Return a call that writes A @ x into y on PyTorch's stream."""
         if x.ndim == 1:
             operation, code, operands = "SpMV", SPMV_ALGORITHMS[algorithm], [_AS_IS]
         else:
@@ -66,8 +68,9 @@ class CuSparse:
         self._call(f"cusparse{operation}_bufferSize", *arguments, byref(size))
         buffer = torch.empty(max(size.value, 1), dtype=torch.uint8, device=x.device)
         self._kept += [x, y, buffer]
-        self._set_stream()
-        self._call(f"cusparse{operation}_preprocess", *arguments, c_void_p(buffer.data_ptr()))
+        if preprocessed:
+            self._set_stream()
+            self._call(f"cusparse{operation}_preprocess", *arguments, c_void_p(buffer.data_ptr()))
 
         def run() -> None:
             self._set_stream()

@@ -52,7 +52,7 @@ def device_cases(quick: bool) -> Iterator[DeviceCase]:
     for shape in shapes:
         for density in DENSITIES:
             for dtype in ("float16", "bfloat16", "float32", "int8", "float8_e4m3"):
-                if dtype != "float16" and density not in (0.1, 0.5):
+                if dtype not in ("float16", "bfloat16") and density not in (0.1, 0.5):
                     continue
                 batched = dtype == "float16" and density in (0.1, 0.5) and shape != LARGEST
                 for batch in BATCHES if batched else (1,):
