@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading elements, rows and columns."""
 
+import gossamer
 import numpy as np
 import pytest
 from cases import build, every_format, every_index_dtype, named
@@ -155,3 +156,16 @@ def test_ranges_ellipses_and_meshes_of_numbers(format):
         np.testing.assert_array_equal(taken.todense(), expected)
     with pytest.raises(IndexError, match=r"column index has shape \(2, 2\), expected one axis"):
         A[np.ix_(rows, cols)[0], np.zeros((2, 2), int)]
+
+
+def test_columns_by_number_take_no_memory_for_empty_ones():
+    """An array of all 2**50 columns does not fit; what is wanted is found, repeats included."""
+    columns = np.array([7, 2**49, 7, 2**50 - 1, 3])
+    A = gossamer.csr_array(([1.0, 2, 3, 4, 5], columns, [0, 2, 2, 5]), (3, 2**50))
+    picked = [2**50 - 1, 7, 8, 7, -(2**49)]
+    expected = [[0, 1, 0, 1, 2], [0, 0, 0, 0, 0], [4, 3, 0, 3, 0]]
+    for found in (A[:, picked], A.T[picked].T):
+        assert (found.has_canonical_format, found.index_dtype) == (True, np.int64)
+        np.testing.assert_array_equal(found.todense(), expected)
+    assert A[:, np.array([], np.int64)].shape == (3, 0)
+    assert gossamer.csr_array(([], [], [0, 0]), (1, 2**50))[:, picked].nnz == 0
