@@ -20,9 +20,9 @@ if [[ ! -s $text/heldout.txt ]]; then
   echo "== demo-llm: calibration text from the Debian package debian-handbook"
   python tools/handbook.py "$text"
 fi
-run gossamer prune smollm2 -o $work/pruned --text $text/calibration.txt --samples 32 | tail -n 3
-run gossamer compress $work/pruned -o $work/packed
-run gossamer compress $work/pruned -o $work/packed-int8 --dtype int8
+run gossamer prune smollm2 -o $work/pruned --text $text/calibration.txt --samples 32 --overwrite | tail -n 3
+run gossamer compress $work/pruned -o $work/packed --overwrite
+run gossamer compress $work/pruned -o $work/packed-int8 --dtype int8 --overwrite
 for model in smollm2 $work/pruned $work/packed $work/packed-int8; do
   run gossamer eval "$model" --text $text/heldout.txt --tokens 4096
 done

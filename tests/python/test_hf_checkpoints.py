@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import os
+import signal
 
 import pytest
 
@@ -17,6 +18,7 @@ from gossamer.cli.bench.llm import SHAPES as llm_shapes  # noqa: E402
 from gossamer.cli.models.common import require_transformers  # noqa: E402
 from gossamer.cli.models.prune import METHODS as prune_command_methods  # noqa: E402
 from gossamer.hf import load_model, load_tokenizer, perplexity, save_checkpoint  # noqa: E402
+from gossamer.prune.finished import FinishedBlocks  # noqa: E402
 from language_models import save_tiny, text, tiny_model, tiny_windows  # noqa: E402
 
 
@@ -200,7 +202,68 @@ def test_names_are_looked_for_as_folders_first(tmp_path, monkeypatch):
             load("smolm")
 
 
+def test_an_interrupted_run_says_how_it_goes_on(files, tmp_path, monkeypatch):
+    output, whole = tmp_path / "pruned", tmp_path / "whole"
+    save = FinishedBlocks.save
+
+    def interrupted(self, index, weights):
+        save(self, index, weights)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinishedBlocks, "save", interrupted)
+        result = prune_command(files, output)
+    assert result.exit_code == 130
+    assert f"with the same settings it goes on from {output}.unfinished" in result.stderr
+    assert not output.exists()
+    assert prune_command(files, output).exit_code == 0
+    assert prune_command(files, whole).exit_code == 0
+    name = "model.safetensors"
+    assert (output / name).read_bytes() == (whole / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("pruned*")) == ["pruned"]
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (MemoryError("Cannot allocate memory (os error 12)"), ""),
+        (MemoryError("Unable to allocate 64.0 MiB for an array"),
+         ": Unable to allocate 64.0 MiB for an array"),
+        (RuntimeError("unable to mmap 9 bytes from file <a/b>: Cannot allocate memory (12)"),
+         ": unable to mmap 9 bytes from file <a/b>"),
+        (RuntimeError("[enforce fail at a.cpp:1] DefaultCPUAllocator: can't allocate memory: you "
+                      "tried to allocate 8 bytes. Error code 12"), ": tried to allocate 8 bytes"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
+                                "capacity of 9.00 GiB of which 1.50 GiB is free. Including more"),
+         ": Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 9.00 GiB of which 1.50 GiB "
+         "is free"),
+    ],
+)  # fmt: skip
+def test_commands_say_that_memory_is_short(error, detail, files, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fail)
+    said = refusal(invoke("generate", files[0], "--prompt", "word1"))
+    assert said == f"out of memory{detail}"
+
+
 # Saving
+
+
+@pytest.mark.parametrize("command", ["prune", "compress"])
+def test_commands_replace_a_model_only_when_told(command, files, tmp_path):
+    output = save_tiny(tmp_path / "output", "opt")
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    options = ["--method", "magnitude"] if command == "prune" else []
+    said = refusal(invoke(command, files[0], "-o", output, *options))
+    assert "a model is there; --overwrite replaces it, or name another folder" in said
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    result = invoke(command, files[0], "-o", output, *options, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert load_model(output).config.model_type == "llama"
+    itself = invoke(command, files[0], "-o", files[0], *options, "--overwrite")
+    assert "name another output" in refusal(itself)
 
 
 @pytest.mark.parametrize("save", [save_checkpoint, "compress"], ids=["save", "compress"])
@@ -212,7 +275,7 @@ def test_a_full_disk_leaves_the_old_model(save, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # of the 60 kB of weights
     try:
         if save == "compress":
-            result = invoke("compress", source, "-o", folder)
+            result = invoke("compress", source, "-o", folder, "--overwrite")
             assert "model cannot be written: " in refusal(result)
         else:
             with pytest.raises(OSError, match="model cannot be written: "):

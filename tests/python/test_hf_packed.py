@@ -424,11 +424,15 @@ def test_compress_eval_generate(folders):
 
 def test_compress_prints_a_table_and_takes_types(folders):
     folder, _ = folders
-    again = ("compress", folder / "pruned", "-o", folder / "packed")
+    again = ("compress", folder / "pruned", "-o", folder / "packed", "--overwrite")
     result = invoke(*again, "--dtype", "fp8", "--shard", "20KB")
     assert result.exit_code == 0, result.output
     assert "float8_e4m3" in result.stdout
-    assert len(list((folder / "packed").glob("model-*.safetensors"))) > 1
+    files = sorted((folder / "packed").glob("model-*.safetensors"))
+    assert len(files) > 1
+    listed = json.loads(invoke("info", folder / "packed", "--json").stdout)
+    assert sorted({entry["file"] for entry in listed}) == [str(file) for file in files]
+    assert f"all {len(files)} files: " in invoke("info", folder / "packed").stdout
     wrong = invoke(*again, "--dtype", "int4")
     assert (wrong.exit_code, "int4" in wrong.stderr) == (2, True)
     twice = invoke("compress", folder / "packed", "-o", folder / "twice")
@@ -439,8 +443,8 @@ def test_compress_prints_a_table_and_takes_types(folders):
 def test_info_lists_packed_layers(folders, dtype):
     folder, _ = folders
     again = ("compress", folder / "pruned", "-o", folder / "packed", "--dtype", dtype)
-    record = json.loads(invoke(*again, "--json").stdout)
-    listed = invoke("info", folder / "packed" / "model.safetensors", "--json")
+    record = json.loads(invoke(*again, "--overwrite", "--json").stdout)
+    listed = invoke("info", folder / "packed", "--json")
     assert listed.exit_code == 0, listed.output
     entries = {entry["name"]: entry for entry in json.loads(listed.stdout)}
     for layer in record["layers"]:

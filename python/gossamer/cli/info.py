@@ -21,6 +21,7 @@ from gossamer.io import compressed_tensors, macko_checkpoint, packed_checkpoint,
 from gossamer.io.tensor_file import TensorFile, open_tensors
 from gossamer.quantities import size_text
 
+_SUMS = "nbytes", "dense_bytes"
 _ENDINGS = (".safetensors", ".npz", ".mtx", ".mtx.gz", ".pt", ".pth", ".bin")
 
 
@@ -80,13 +81,13 @@ def info(
     files: Annotated[
         list[Path],
         typer.Argument(
-            callback=lambda paths: [input_file(path) for path in paths],
-            help=f"Files ending in {', '.join(_ENDINGS)}.",
+            callback=lambda paths: [file for path in paths for file in _input_files(path)],
+            help=f"Files ending in {', '.join(_ENDINGS)}, or folders of safetensors files.",
         ),
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """List the arrays of files: format, shape, density, memory.
+    """List the arrays of files, or of a model's folder: format, shape, density, memory.
 
     Reads what Gossamer, SciPy, compressed-tensors (sparse-bitmask) and MACKO write, the files of
     packed language models, and plain safetensors and MatrixMarket files. Everything is validated.
@@ -105,6 +106,19 @@ def info(
         console.width = 1000  # as wide as the table is
     for file in entries:
         console.print(_table(file, entries[file]))
+    if len(entries) > 1:
+        every = [entry for found in entries.values() for entry in found]
+        memory, dense = (sum(getattr(entry, name) for entry in every) for name in _SUMS)
+        console.print(f"all {len(entries)} files: {size_text(memory)}, as dense {size_text(dense)}")
+
+
+def _input_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [file for file in [input_file(path)] if file is not None]
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise typer.BadParameter(f"{path}: there is no safetensors file in this folder")
+    return files
 
 
 def read_entries(path: Path) -> Iterator[Entry]:

@@ -118,6 +118,8 @@ ModelFolder = Annotated[
     Path,
     typer.Option("-o", "--output", metavar="DIR", callback=_model_folder, help="Folder to write."),
 ]
+#: Whether a model that is there may be replaced.
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model that is there.")]
 #: Dtype that a model computes in, or that its weights are loaded in.
 ModelDtype = Annotated[
     str,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gossamer.cli.extras import require
+
+# Of PyTorch on the CPU and on a GPU, and of files that are mapped.
+_NO_MEMORY = r"Cannot allocate memory|can't allocate memory|CUDA out of memory"
+# What libraries say of it, without their advice.
+_ALLOCATION = re.compile(
+    r"Tried to allocate .* is free|tried to allocate \d+ bytes|Unable to allocate .*|"
+    r"unable to mmap \d+ bytes from file <[^>]*>"
+)
 
 
 def require_transformers() -> None:
@@ -38,14 +47,34 @@ def check_device(device: str) -> None:
         raise typer.BadParameter(f"--device {device}: PyTorch finds no CUDA GPU here")
 
 
+def check_new(output: Path, overwrite: bool) -> None:
+    """Leave with advice if a model would be replaced, and nobody said that it may be."""
+    if not overwrite and (output / "config.json").is_file():
+        raise typer.BadParameter(
+            f"-o {output}: a model is there; --overwrite replaces it, or name another folder"
+        )
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what the library refuses into a message and exit code 2."""
+    """Turn what the library refuses into a message and exit code 2, an interrupt into code 130."""
     try:
         yield
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        typer.echo(f"{error}", err=True)
+    except (ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        typer.echo(_message(error), err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
+
+
+def _message(error: Exception) -> str:
+    """What an error says, and of a lack of memory only how much was asked for and where."""
+    said = f"{error}"
+    if not isinstance(error, MemoryError) and not re.search(_NO_MEMORY, said):
+        return said
+    asked = _ALLOCATION.search(said)
+    return "out of memory" if asked is None else f"out of memory: {asked[0]}"
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.models.common import bar, refusals, require_transformers
-from gossamer.cli.options import JsonFlag, ModelFolder, one_of
+from gossamer.cli.models.common import bar, check_new, refusals, require_transformers
+from gossamer.cli.options import JsonFlag, ModelFolder, Overwrite, one_of
+from gossamer.io.atomic import check_keeps
 from gossamer.quantities import duration_text, size_text
 
 
@@ -49,6 +50,7 @@ def compress(
     shard: Annotated[
         str, typer.Option(callback=_file_size, help="Size of the largest file: 500MB, 5GB.")
     ] = "5GB",
+    overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Pack the linear layers of a pruned model, and write it as a Hugging Face folder.
@@ -58,6 +60,8 @@ def compress(
     """
     require_transformers()
     with refusals():
+        check_keeps(model, output)
+        check_new(output, overwrite)
         record = _compress(model, output, dtype, min_gain, skip or [], _bytes(shard))
     if as_json:
         typer.echo(json.dumps(record, indent=1))

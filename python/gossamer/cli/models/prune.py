@@ -13,8 +13,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.models.common import bar, read_text, refusals, require_transformers
-from gossamer.cli.options import JsonFlag, ModelDtype, ModelFolder, input_file, one_of
+from gossamer.cli.models.common import (
+    bar,
+    check_new,
+    read_text,
+    refusals,
+    require_transformers,
+)
+from gossamer.cli.options import (
+    JsonFlag,
+    ModelDtype,
+    ModelFolder,
+    Overwrite,
+    input_file,
+    one_of,
+)
 from gossamer.io.atomic import check_keeps
 
 #: As gossamer.prune.METHODS, which needs PyTorch.
@@ -57,6 +70,7 @@ def prune(
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws the windows.")] = 0,
     dtype: ModelDtype = "auto",
+    overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Set weights of a causal language model to zero, and write it as a Hugging Face folder.
@@ -71,6 +85,7 @@ def prune(
     require_transformers()
     with refusals():
         check_keeps(model, output)
+        check_new(output, overwrite)
         reports = _prune(
             model, output, method, sparsity, shares, skip or [], calibration,
             {"samples": samples, "length": length, "seed": seed}, dtype,
@@ -106,8 +121,17 @@ def _prune(
     windows = None if calibration is None else calibration_windows(tokenizer, calibration, **draw)
     plan = plan_pruning(model, sparsity, sparsity_of, skip)
     unfinished = output.with_name(f"{output.name}.unfinished")
-    with bar(f"{method}: blocks") as progress:
-        done = prune_model(model, plan, method, windows, unfinished=unfinished, progress=progress)
+    try:
+        with bar(f"{method}: blocks") as progress:
+            done = prune_model(
+                model, plan, method, windows, unfinished=unfinished, progress=progress
+            )
+    except KeyboardInterrupt:
+        if unfinished.exists():
+            typer.echo(
+                f"started again with the same settings it goes on from {unfinished}", err=True
+            )
+        raise
     reports = [asdict(report) for report in done]
     record = json.dumps({"method": method, **draw, "layers": reports}, indent=1)
     save_checkpoint(output, model, tokenizer, {"pruning.json": record})
