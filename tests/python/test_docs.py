@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages on frameworks show what their code prints."""
+"""The pages show what their code prints, and code that runs."""
 
 import contextlib
 import importlib.util
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PAGES = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs"
 MODULES = {"torch": "torch", "mlx": "mlx.core", "jax": "jax"}
 
 
@@ -33,3 +34,26 @@ def test_pages_print_what_they_show(framework):
         assert printed.getvalue() == output
     if framework == "jax":
         jax.config.update("jax_enable_x64", True)
+
+
+def blocks(page, language):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/packed.md"])
+def test_code_of_pages_runs(page, tmp_path, monkeypatch):
+    pytest.importorskip("scipy", reason="SciPy is not installed")
+    monkeypatch.chdir(tmp_path)
+    shown, names = blocks(page, "python"), {}
+    assert shown
+    for code in shown:
+        if "import torch" in code and importlib.util.find_spec("torch") is None:
+            continue
+        exec(compile(code, page, "exec"), names)
+
+
+def test_cpp_code_of_the_readme_is_what_the_consumer_project_builds():
+    (shown,) = blocks("README.md", "cpp")
+    built = (ROOT / "tests/cpp/consumer/main.cpp").read_text(encoding="utf-8")
+    assert shown == built.partition("\n")[2]
