@@ -165,11 +165,14 @@ std::vector<std::size_t> multiply_vectors(const PackedMatmulOperands& op, std::s
   return x.not_finite;
 }
 
-/// X as rows, for columns_rows and columns_transposed.
+/// X as rows, for gap_columns, columns_rows and columns_transposed.
 std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::size_t first,
                                           std::size_t count) {
   const PackedView& packed = op.packed;
-  const std::int64_t width = round_up(static_cast<std::int64_t>(count), 16);
+  const bool few = !op.transpose && packed.format != PackedFormat::bitmap &&
+                   count <= tuning::packed_gap_columns_at_once;
+  const std::int64_t width = few ? std::max<std::int64_t>(4, std::bit_ceil(count))
+                                 : round_up(static_cast<std::int64_t>(count), 16);
   const LoadedX x = load_rows(op.x, first, count, width);
   const RowsOfX rows{x.data.get(), width};
   if (op.transpose) {
@@ -181,7 +184,7 @@ std::vector<std::size_t> multiply_columns(const PackedMatmulOperands& op, std::s
     multiply_rows(op, first, count, width, tuning::packed_sums_at_once / width, 1,
                   tuning::packed_piece_tiles,
                   [&](std::int64_t begin, std::int64_t end, float* sums) {
-                    columns_rows(packed, rows, begin, end, sums);
+                    (few ? gap_columns : columns_rows)(packed, rows, begin, end, sums);
                   });
   }
   return x.not_finite;
@@ -268,13 +271,18 @@ void packed_matmul_cpu(const PackedMatmulOperands& op) {
   const bool panels = density >= tuning::packed_panel_density;
   const bool tiles =
       panels && simd::current_target() == simd::Target::amx && fits_tiles(op.packed.dtype);
+  const std::size_t gap_columns_at_most =
+      panels ? tuning::packed_gap_columns_at_once : tuning::packed_gap_columns;
   for (std::size_t first = 0; first < columns;) {
     const std::size_t left = columns - first;
-    const std::size_t count = std::min<std::size_t>(left, tuning::packed_columns_at_once);
+    const bool few_of_gaps = !bitmap && !op.transpose && left <= gap_columns_at_most;
+    const std::size_t count = std::min(
+        left, few_of_gaps ? tuning::packed_gap_columns_at_once : tuning::packed_columns_at_once);
     const std::vector<std::size_t> not_finite =
         op.transpose && columns == 1   ? multiply_vector_transposed(op)
         : op.transpose && panels       ? multiply_panels_transposed(op, first, count)
         : !op.transpose && left <= few ? multiply_vectors(op, first, count)
+        : few_of_gaps                  ? multiply_columns(op, first, count)
         : !op.transpose && tiles       ? multiply_tiles(op, first, count)
         : !op.transpose && panels      ? multiply_panels(op, first, count)
                                        : multiply_columns(op, first, count);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gap rows times a vector: running positions, and x by a gather where the processor has a fast one.
+// Times a few columns: the same positions, and each slot's value times a row of X.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_gap_cpu.cpp"
 #include "simd/targets.hpp"
@@ -9,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "formats/gap.hpp"
@@ -141,23 +143,85 @@ HWY_INLINE float dot_row(const std::uint8_t* gaps, const V* values, std::int64_t
 
 #endif
 
-void GapRows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
-             float* sums) {
+// ---- Rows times a few columns -------------------------------------------------------------------
+
+/// Sums of `Width` columns: some vectors each in some chains, so that one multiply-add does not
+/// wait for the one before.
+template <int Width>
+struct ColumnSums {
+  using Tag = hn::CappedTag<float, Width>;
+  static constexpr int lanes = static_cast<int>(hn::MaxLanes(Tag()));
+  static constexpr int vectors = Width / lanes;
+  static constexpr int chains = vectors == 1 ? 4 : vectors == 2 ? 2 : 1;
+
+  hn::Vec<Tag> sums[chains][vectors];
+
+  HWY_INLINE ColumnSums() {
+    unroll<chains>([&](auto chain) HWY_ATTR {
+      unroll<vectors>([&](auto v) HWY_ATTR { sums[chain][v] = hn::Zero(Tag()); });
+    });
+  }
+
+  /// Adds a value times a row of X to a chain.
+  HWY_INLINE void add(int chain, float value, const float* HWY_RESTRICT x) {
+    const auto factor = hn::Set(Tag(), value);
+    unroll<vectors>([&](auto v) HWY_ATTR {
+      sums[chain][v] = hn::MulAdd(factor, hn::Load(Tag(), x + v * lanes), sums[chain][v]);
+    });
+  }
+
+  HWY_INLINE void store(float scale, float* HWY_RESTRICT to) {
+    unroll<vectors>([&](auto v) HWY_ATTR {
+      unroll<chains - 1>([&](auto chain)
+                             HWY_ATTR { sums[0][v] = hn::Add(sums[0][v], sums[chain + 1][v]); });
+      hn::Store(hn::Mul(sums[0][v], hn::Set(Tag(), scale)), Tag(), to + v * lanes);
+    });
+  }
+};
+
+template <int Bits, bool Gather, int Width, class V>
+HWY_INLINE ColumnSums<Width> columns_row(const std::uint8_t* HWY_RESTRICT gaps,
+                                         const V* HWY_RESTRICT values, std::int64_t first,
+                                         std::int64_t last, std::int64_t end,
+                                         const float* HWY_RESTRICT x) {
+  ColumnSums<Width> sums;
+  std::int64_t slot = first;
+#if HWY_TARGET != HWY_SCALAR
+  constexpr int shift = std::countr_zero(static_cast<unsigned>(Width));
+  for (const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8); slot + 8 <= safe;
+       slot += 8) {
+    prefetch_ahead(values + slot);
+    prefetch_ahead(gaps + slot * Bits / 8);
+    std::int64_t advance;
+    alignas(32) std::int32_t offsets[8];
+    alignas(32) float eight[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(offsets),
+                       _mm256_slli_epi32(widen_columns(scan_8<Bits>(gaps, slot, advance)), shift));
+    _mm256_store_ps(eight, load_8_values<Gather>(values + slot));
+    unroll<8>([&](auto i) HWY_ATTR { sums.add(i % sums.chains, eight[i], x + offsets[i]); });
+    x += advance * Width;
+  }
+#endif
+  for (; slot < last; ++slot) {
+    x += gap::gap_at<Bits>(gaps, slot) * Width;
+    sums.add(0, widen(values[slot]), x);
+    x += Width;
+  }
+  return sums;
+}
+
+// ---- Kernels ------------------------------------------------------------------------------------
+
+/// Calls body.operator()<Bits, Gather>(values) for the format, the processor and the stored values.
+template <class Body>
+void choose_walk(const PackedView& packed, Body&& body) {
   visit_packed(packed.dtype, [&](auto tag) {
-    using V = typename decltype(tag)::type;
-    const V* values = static_cast<const V*>(packed.values);
-    const auto walk = [&]<int Bits, bool Gather>() HWY_ATTR {
-      for (std::int64_t i = begin; i < end; ++i) {
-        sums[i - begin] = dot_row<Bits, Gather>(packed.positions, values, row_offset(packed, i),
-                                                row_offset(packed, i + 1), packed.slots, x.data) *
-                          row_scale(packed, i);
-      }
-    };
+    const auto* values = static_cast<const typename decltype(tag)::type*>(packed.values);
     const auto choose = [&]<bool Gather>() HWY_ATTR {
       if (packed.format == PackedFormat::gap4) {
-        walk.template operator()<4, Gather>();
+        body.template operator()<4, Gather>(values);
       } else {
-        walk.template operator()<8, Gather>();
+        body.template operator()<8, Gather>(values);
       }
     };
     if (HWY_TARGET <= HWY_AVX3 && simd::has_fast_gather()) {
@@ -166,6 +230,38 @@ void GapRows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, 
       choose.template operator()<false>();
     }
   });
+}
+
+void GapRows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
+             float* sums) {
+  choose_walk(packed, [&]<int Bits, bool Gather>(const auto* values) HWY_ATTR {
+    for (std::int64_t i = begin; i < end; ++i) {
+      sums[i - begin] = dot_row<Bits, Gather>(packed.positions, values, row_offset(packed, i),
+                                              row_offset(packed, i + 1), packed.slots, x.data) *
+                        row_scale(packed, i);
+    }
+  });
+}
+
+template <int Width>
+void gap_columns_of(const PackedView& packed, const RowsOfX& x, std::int64_t begin,
+                    std::int64_t end, float* sums) {
+  choose_walk(packed, [&]<int Bits, bool Gather>(const auto* values) HWY_ATTR {
+    for (std::int64_t i = begin; i < end; ++i) {
+      columns_row<Bits, Gather, Width>(packed.positions, values, row_offset(packed, i),
+                                       row_offset(packed, i + 1), packed.slots, x.data)
+          .store(row_scale(packed, i), sums + (i - begin) * Width);
+    }
+  });
+}
+
+void GapColumns(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
+                float* sums) {
+  const auto kernel = x.width == 4    ? gap_columns_of<4>
+                      : x.width == 8  ? gap_columns_of<8>
+                      : x.width == 16 ? gap_columns_of<16>
+                                      : gap_columns_of<32>;
+  kernel(packed, x, begin, end, sums);
 }
 
 }  // namespace
@@ -179,6 +275,11 @@ namespace gossamer {
 void gap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
               float* sums) {
   GOSSAMER_SIMD_FUNCTION(GapRows)(packed, x, begin, end, sums);
+}
+
+void gap_columns(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
+                 float* sums) {
+  GOSSAMER_SIMD_FUNCTION(GapColumns)(packed, x, begin, end, sums);
 }
 
 }  // namespace gossamer

@@ -19,7 +19,7 @@ struct VectorsOfX {
 };
 
 /// X as rows: element (j, c) at data[j * width + c], 64-byte aligned, zero from count to width,
-/// which is a multiple of 16.
+/// which is a multiple of 16 but for gap_columns.
 struct RowsOfX {
   const float* data;
   std::int64_t width;
@@ -43,6 +43,11 @@ void bitmap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t beg
 /// The same for a gap format and one vector in plain order.
 void gap_rows(const PackedView& packed, const VectorsOfX& x, std::int64_t begin, std::int64_t end,
               float* sums);
+
+/// Sums of rows [begin, end) of a gap format times X of 4, 8, 16 or 32 columns, absent ones
+/// included: sums[(i - begin) * x.width + c], 64-byte aligned.
+void gap_columns(const PackedView& packed, const RowsOfX& x, std::int64_t begin, std::int64_t end,
+                 float* sums);
 
 /// Sums of rows [begin, end) of any format times X: sums[(i - begin) * x.width + c], 64-byte
 /// aligned.

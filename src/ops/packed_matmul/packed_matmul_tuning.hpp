@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace gossamer::tuning {
@@ -23,6 +24,14 @@ inline constexpr std::int64_t packed_sums_at_once = 32'768;
 
 /// Columns of X that bitmap rows take by expansion in registers; more go through decoded lists.
 inline constexpr std::int64_t packed_expanded_columns = 16;
+
+/// Columns of X that gap rows take slot by slot, in parts of so many columns: more go through
+/// decoded lists, or through panels where these are decoded. Zen 5, two threads, from memory,
+/// 4096 x 4096, 20%, bfloat16, gap4, ms by lists and so: 4 columns 2.56 and 0.83, 16 2.58 and 0.91,
+/// 32 3.58 and 1.47, 64 4.01 and 3.26, 128 6.76 and 6.28; 4096 x 11008: 64 10.8 and 10.4, 128 18.4
+/// and 20.2. By panels, half zeros: 2 columns 5.17 and 1.79, 32 6.35 and 3.65.
+inline constexpr std::size_t packed_gap_columns = 64;
+inline constexpr std::size_t packed_gap_columns_at_once = 32;
 
 /// Share of nonzeros from which more columns than these go through decoded panels.
 inline constexpr double packed_panel_density = 0.25;
@@ -67,7 +76,7 @@ inline constexpr std::int64_t packed_tile_rows = 192;
 inline constexpr std::int64_t packed_tile_piece_rows = 256;
 
 /// Columns of X that one walk over the matrix serves.
-inline constexpr std::int64_t packed_columns_at_once = 128;
+inline constexpr std::size_t packed_columns_at_once = 128;
 
 /// Columns of X up to which bitmap rows are walked two at a time. 8192 x 8192 float32 read from
 /// memory by two threads, one vector, ms with one and with two rows: 90% 9.6 and 8.0, a plain read
