@@ -87,6 +87,20 @@ def _captured(launch: Callable[[int], Any], copies: int, rounds: int) -> torch.c
     return graph
 
 
+def is_captured(call: Callable[[], torch.Tensor]) -> bool:
+    """Whether a graph holds what the call launches, which has a result other than zeros.
+
+    Kernels on another than the current stream run at once, and the graph stays empty.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
+        result = call()
+    torch.cuda.synchronize()
+    result.zero_()
+    graph.replay()
+    return bool(result.any())
+
+
 def read_microseconds(nbytes: int) -> float | None:
     """Time of a kernel that only reads that many bytes; None without CuPy, which compiles it."""
     try:

@@ -17,6 +17,7 @@ from gossamer.cli.bench.command import INTERRUPTED, matching, until_interrupted
 from gossamer.cli.bench.device.graphs import (
     copies_of,
     describe_gpu,
+    is_captured,
     microseconds,
     microseconds_in_turns,
     read_microseconds,
@@ -103,7 +104,7 @@ class _Suite:
         )
         arranged = matrices[0].nbytes
         dense = self._dense_peers(case, x_dtype)
-        peers = dense | self._csr_peer(case, x)
+        peers = dense | self._csr_peer(case, x) | self._macko_peer(case, x)
         fastest = min(dense, key=lambda name: dense[name])
         read = self._read_limit(arranged) if case.batch == 1 else None
         size = case.shape[0] * case.shape[1]
@@ -169,6 +170,26 @@ class _Suite:
             self.notes.append(f"{case.name}: cuSPARSE: {str(error).splitlines()[0]}")
             return {}
         return {"csr-cusparse": time}
+
+    def _macko_peer(self, case: DeviceCase, x: Any) -> dict[str, float]:
+        """MACKO's published kernel, where its package is: float16, one vector."""
+        if case.batch != 1 or case.dtype != "float16":
+            return {}
+        try:
+            import macko_spmv
+        except ImportError:
+            return {}
+        # The package packs on the CPU, and writes the same bytes.
+        *arrays, rows, cols = gossamer.macko.compress(random_mask(case.shape, case.density).half())
+        copies = [
+            (*(array.clone() for array in arrays), rows, cols)
+            for _ in range(copies_of(sum(array.nbytes for array in arrays)))
+        ]
+        macko_spmv.multiply(copies[0], x[0])
+        if not is_captured(lambda: macko_spmv.multiply(copies[0], x[0])):
+            self.notes.append(f"{case.name}: MACKO's kernel ran outside of the CUDA graph")
+            return {}
+        return {"macko": microseconds(lambda i: macko_spmv.multiply(copies[i], x[0]), len(copies))}
 
     def _read_limit(self, nbytes: int) -> float | None:
         if nbytes not in self._read:
