@@ -56,14 +56,36 @@ def diags(
         For diagonals that do not fit, or an offset twice.
     """
     check_format("diags", format)
-    if shape is not None:
-        shape = check_shape("diags", shape)
+    diagonals, offsets = _with_offsets(diagonals, offsets)
+    arrays = adapter_of(diagonals[0]) or host_adapter()
+    values = [arrays.values(x, f"diags: diagonals[{i}]") for i, x in enumerate(diagonals)]
+    side = len(values[0]) + abs(offsets[0])
+    m, n = (side, side) if shape is None else check_shape("diags", shape)
+    rows, cols = [], []
+    for i, k in enumerate(offsets):
+        row, col = min(max(-k, 0), m), min(max(k, 0), n)
+        steps = np.arange(min(m - row, n - col))
+        if len(values[i]) == 1:
+            values[i] = arrays.take(values[i], np.zeros_like(steps))
+        if len(values[i]) != len(steps):
+            raise ValueError(
+                f"diags: diagonals[{i}] has {len(values[i])} elements, expected {len(steps)} at "
+                f"offset {k} in shape {(m, n)}"
+            )
+        rows.append(row + steps)
+        cols.append(col + steps)
+    positions = _coords(np.concatenate(rows), np.concatenate(cols), (m, n))
+    entries = coo_array((arrays.concatenate(values), positions), (m, n), copy=False)
+    return entries.tocsr(canonical=True).asformat(format)
+
+
+def _with_offsets(diagonals: Any, offsets: Any) -> tuple[list[Any], list[int]]:
+    """What `diags` was given, as lists: diagonals, and as many offsets that all differ."""
     if not isinstance(offsets, Sequence | np.ndarray):
         is_list = isinstance(diagonals, list | tuple) and len(diagonals) > 0
         if not is_list or isinstance(diagonals[0], Number):
             diagonals = [diagonals]
         offsets = [offsets]
-    diagonals = [_numbers(x) if _is_numbers(x) else x for x in diagonals]
     try:
         offsets = [operator.index(k) for k in offsets]
     except TypeError:
@@ -75,25 +97,7 @@ def diags(
         )
     if not offsets:
         raise ValueError("diags: there are no diagonals")
-    arrays = adapter_of(diagonals[0]) or host_adapter()
-    values = [arrays.values(x, f"diags: diagonals[{i}]") for i, x in enumerate(diagonals)]
-    if shape is None:
-        side = len(values[0]) + abs(offsets[0])
-        shape = side, side
-    rows, cols = [], []
-    for i, k in enumerate(offsets):
-        length = max(0, min(shape[0] + min(k, 0), shape[1] - max(k, 0)))
-        if len(values[i]) == 1 and length != 1:
-            values[i] = arrays.take(values[i], np.zeros(length, np.intp))
-        if len(values[i]) != length:
-            raise ValueError(
-                f"diags: diagonals[{i}] has {len(values[i])} elements, expected {length} at "
-                f"offset {k} in shape {shape}"
-            )
-        rows.append(np.arange(length) + min(max(-k, 0), shape[0]))
-        cols.append(np.arange(length) + min(max(k, 0), shape[1]))
-    entries = arrays.concatenate(values), _coords(np.concatenate(rows), np.concatenate(cols), shape)
-    return coo_array(entries, shape, copy=False).tocsr(canonical=True).asformat(format)
+    return [_numbers(x) if _is_numbers(x) else x for x in diagonals], offsets
 
 
 def _is_numbers(x: Any) -> bool:
