@@ -4,6 +4,7 @@
 # (nothing is downloaded), then runs its arguments as a command: gpu.sh [COMMAND ARGUMENT...]
 # CUDA_ARCHITECTURES (default 90) says what to compile for, HIGHWAY_ROOT where include/hwy and include/doctest are.
 # PREBUILT=DIR takes what another machine built: the installed package in DIR/site, and DIR/gossamer_gpu_tests.
+# PARTS=REGEX runs those behind the C++ tests whose names it matches: tests-gpu, racecheck-tiles, ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +33,7 @@ echo "== gpu: C++ tests"
 # The rest runs side by side: a sanitizer keeps one core busy, and the GPU little.
 declare -A running=()
 check() { # NAME COMMAND...
+  [[ $1 =~ ${PARTS:-} ]] || return 0
   echo "== gpu: $1 begins"
   "${@:2}" >"$logs/$1.log" 2>&1 &
   running[$1]=$!
