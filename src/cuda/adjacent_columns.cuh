@@ -11,11 +11,13 @@
 
 namespace gossamer::cuda {
 
-/// Rows of a matrix wherever they are, and C-contiguous memory for them. Strides count elements.
+/// Rows of a matrix, or of each member of a batch, wherever they are, and C-contiguous memory for
+/// them. Strides count elements.
 struct RowsToCopy {
   const void* from;
   std::int64_t rows, row_stride, col_stride;
   void* to;
+  std::int64_t members = 1, member_stride = 0;
 };
 
 /// Whether copies pay: `positions` gathers of `cols` elements each from `rows` rows. Times on an

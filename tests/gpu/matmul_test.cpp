@@ -72,6 +72,18 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
     CHECK(std::memcmp(first.data(), result.data(), first.size() * sizeof(T)) == 0);
   }
 
+  // Values in another order, and a map to them: the same bits.
+  const DeviceMemory<T> reversed(std::vector<T>(a.values.rbegin(), a.values.rend()));
+  std::vector<I> from(a.values.size());
+  for (std::size_t p = 0; p < from.size(); ++p) from[p] = static_cast<I>(from.size() - 1 - p);
+  const DeviceMemory<I> map(from);
+  const DeviceDense<T> mapped_y(y);
+  const DeviceMemory<char> workspace(cuda::matmul_workspace(device_a.pattern(), planned.schedule,
+                                                            device_x.view, mapped_y.view, true));
+  cuda::matmul({device_a.pattern(), dtype_v<T>, reversed.data()}, planned.schedule, device_x.view,
+               mapped_y.view, conjugate, workspace.workspace(), stream, false, map.data());
+  CHECK(std::memcmp(first.data(), mapped_y.data.host().data(), first.size() * sizeof(T)) == 0);
+
   // Elements within the view are right, memory between them is as it was.
   std::vector<bool> written(y.data.size(), false);
   std::size_t next = 0;

@@ -178,3 +178,51 @@ def test_products_in_a_cuda_graph_and_gradients():
         torch.testing.assert_close(
             x.grad.double(), 2 * D.T @ (D @ x.detach().double()), rtol=1e-3, atol=1e-3
         )
+
+
+def uneven(rows):
+    """A matrix whose rows are of all lengths, some of them longer than a block takes at once."""
+    lengths = np.random.default_rng(0).integers(0, 9, rows)
+    lengths[:: rows // 5] = 9000
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    indices = np.concatenate([np.arange(n) for n in lengths]).astype(np.int32)
+    values = np.random.default_rng(1).standard_normal(len(indices)).astype(np.float32)
+    return gs.csr_array((values, indices, indptr), shape=(rows, 9001))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "complex64", "float64"])
+@pytest.mark.parametrize("leading", [(), (5,), (2, 3), (0,)], ids=str)
+@pytest.mark.parametrize("rows", [70, 300, 100_000])
+def test_a_layer_adds_its_bias(dtype, leading, rows):
+    torch = pytest.importorskip("torch")
+    A = on_gpu(
+        uneven(rows) if rows > 100 else gs.random_array((rows, 50), density=0.3, rng=0), "torch"
+    )
+    A = A.tocsr().astype(getattr(torch, dtype))
+    generator = torch.Generator("cuda").manual_seed(0)
+    b = torch.randn(rows, generator=generator, device="cuda", dtype=A.dtype)
+    shape = *leading, A.shape[1]
+    x = torch.randn(shape, generator=generator, device="cuda", dtype=A.dtype).requires_grad_()
+    layer = gs.nn.SparseLinear(A, b)
+    with torch.no_grad():
+        expected = x @ A.T + b
+    y = layer(x)
+    assert torch.equal(y, expected)
+    g = torch.randn(y.shape, generator=generator, device="cuda", dtype=A.dtype)
+    gradients = torch.autograd.grad(y, (x, layer.values, layer.bias), g)
+    plain = gs.nn.SparseLinear(A)
+    by_x, by_values = torch.autograd.grad(plain(x), (x, plain.values), g)
+    assert torch.equal(gradients[0], by_x)
+    assert torch.equal(gradients[1], by_values)
+    torch.testing.assert_close(gradients[2], g.reshape(-1, rows).sum(0), rtol=1e-2, atol=1e-2)
+
+
+@every_framework
+@pytest.mark.parametrize("k", [1, 3, 40])
+@pytest.mark.parametrize("rows", [300, 100_000])
+def test_transposed_products_are_those_of_the_transpose(framework, rows, k):
+    A = on_gpu(uneven(rows), framework)
+    T = on_gpu(uneven(rows).T.tocsr(), framework)  # values in the transpose's order
+    X = to_gpu(np.random.default_rng(2).standard_normal((rows, k)).astype(np.float32), framework)
+    assert (to_host(A.T @ X) == to_host(T @ X)).all()
+    assert (to_host(A.T @ X[:, 0]) == to_host(T @ X[:, 0])).all()

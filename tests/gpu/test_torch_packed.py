@@ -105,6 +105,64 @@ def test_shapes_of_batches():
         P @ torch.ones(49, device="cuda")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("k", [1, 2, 8, 40, 200])
+def test_columns_wherever_they_lie(dtype, k):
+    W = matrix((130, 70), 0.5)
+    P = gs.compress(W.cuda(), "bitmap", dtype)
+    dense = P.decompress("float32").cpu()
+    x_dtype = torch.float32 if dtype == "float32" else torch.float16
+    X = vectors((4, 70, k), x_dtype).cuda()
+    wide = torch.zeros(4, 140, 2 * k, dtype=x_dtype, device="cuda")
+    wide[:, ::2, ::2] = X
+    for operand in (X, X.mT.contiguous().mT, wide[:, ::2, ::2], X.transpose(0, 1).contiguous()):
+        y = P @ (operand.transpose(0, 1) if operand.shape[0] == 70 else operand)
+        assert y.is_contiguous()
+        assert_product(y.mT.reshape(-1, 130), dense, X.mT.reshape(-1, 70))
+    assert torch.equal(P @ X[1], (P @ X)[1]) or k > 1  # one vector, several: kernels of their own
+    assert_product((P @ X[:1, None])[0, 0].mT, dense, X[0].mT)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_the_transpose_is_laid_out_once(dtype):
+    W = matrix((300, 170), 0.3)
+    P = gs.compress(W.cuda(), "gap8", dtype)
+    dense = P.decompress("float32").cpu()
+    x = vectors((300,), getattr(torch, dtype)).cuda()
+    first = x @ P
+    assert_product(first[None], dense.T, x[None])
+    assert all(torch.equal(y, first) for y in (P.T @ x, x @ P, (P.T @ x[:, None])[:, 0]))
+    kept = P._storage._on_device()._transpose
+    assert kept is not None
+    assert kept.nbytes < 4 * P.nbytes
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = P.T @ x
+    y.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(y, first)
+    P._storage.values.mul_(2)
+    torch.testing.assert_close(x @ P, first * 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("k", [1, 20, 300])
+def test_a_bias_is_added_to_the_rounded_product(dtype, k):
+    from gossamer.nn import PackedLinear
+
+    P = gs.compress(matrix((90, 130), 0.5).cuda(), "bitmap", dtype)
+    b = vectors((90, 2), torch.float32, 5).cuda()[:, 1]
+    x = vectors((k, 130), torch.float32 if dtype == "float32" else torch.float16).cuda()
+    layer, plain = PackedLinear(P, b), PackedLinear(P)
+    layer.bias.data = b  # strided
+    assert torch.equal(layer(x), plain(x) + b.to(x.dtype))
+    z = x.clone().requires_grad_()
+    assert torch.equal(layer(z), layer(x))
+    (gradient,) = torch.autograd.grad(layer(z).sum(), z)
+    torch.testing.assert_close(gradient, torch.autograd.grad(plain(z).sum(), z)[0])
+
+
 def test_the_same_bits_200_times():
     P = gs.compress(matrix((1000, 3000), 0.3, torch.float16).cuda())
     for k in (1, 8, 16, 32, 64):

@@ -162,6 +162,23 @@ def test_a_wrong_state_is_refused():
         packed.load_state_dict(state)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8])
+def test_parts_of_another_weight_come_together_or_not_at_all(dtype):
+    packed = nn.PackedLinear.from_linear(linear(48, 70), "bitmap", dtype)
+    x = operand(70)
+    before = packed(x)
+    other = nn.PackedLinear.from_linear(linear(48, 70), "bitmap").state_dict()
+    other["values"] = other["values"] + 1
+    if dtype is torch.float32:
+        del other["positions"]
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match="missing beside the rest"):
+            packed.load_state_dict(other, strict=strict)
+        assert torch.equal(packed(x), before)
+    packed.load_state_dict({"bias": packed.bias + 1}, strict=False)
+    torch.testing.assert_close(packed(x), before + 1)
+
+
 def test_autocast_gives_its_dtype():
     packed = nn.PackedLinear.from_linear(linear(48, 70))
     with torch.autocast("cpu", torch.bfloat16):

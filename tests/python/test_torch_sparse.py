@@ -405,6 +405,35 @@ def test_sparse_linear_is_a_linear_layer():
         assert layer(x).dtype is torch.bfloat16
 
 
+@pytest.mark.parametrize("missing", ["values", "indices", "indptr"])
+def test_another_pattern_comes_whole_or_not_at_all(missing):
+    W, x = dense(), operand(7)
+    layer = nn.SparseLinear(gossamer.fromdense(W))
+    other = nn.SparseLinear(gossamer.fromdense(W.flip(0)))  # as many values
+    state, before = other.state_dict(), layer(x)
+    del state[missing]
+    with pytest.raises(RuntimeError, match=f"{missing} missing beside the rest"):
+        layer.load_state_dict(state, strict=False)
+    assert torch.equal(layer(x), before)
+    layer.load_state_dict({"values": 2 * layer.values.detach()}, strict=False)
+    assert torch.equal(layer(x), 2 * before)
+
+
+def test_a_bias_gets_gradients_of_both_orders():
+    layer = nn.SparseLinear(gossamer.fromdense(dense()), torch.zeros(9, dtype=torch.float64))
+    leaves = [t.detach().clone().requires_grad_() for t in (layer.values, layer.bias)]
+
+    def call(x, values, bias):
+        return torch.func.functional_call(layer, {"values": values, "bias": bias}, (x,))
+
+    for shape in ((7,), (3, 7), (2, 0, 7)):
+        x = operand(*shape).requires_grad_()
+        assert gradcheck(call, (x, *leaves))
+        assert gradgradcheck(call, (x, *leaves))
+        plain = call(x, *leaves) - leaves[1]
+        torch.testing.assert_close(plain, x @ gossamer.fromdense(dense()).T)
+
+
 def test_sparse_linear_copies_and_state():
     layer = nn.SparseLinear.from_linear(torch.nn.Linear(7, 9), dense() != 0)
     x = operand(4, 7, dtype=torch.float32)

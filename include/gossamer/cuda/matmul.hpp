@@ -40,10 +40,11 @@ std::size_t row_schedule_workspace(const CsrPattern& pattern);
 void fill_row_schedule(const CsrPattern& pattern, const RowSchedule& schedule, void* memory,
                        Workspace workspace, Stream stream);
 
-/// Bytes of workspace that matmul needs for these operands: for sums, and for a copy of X where its
-/// columns are strided and that pays. Throws for operands as matmul does.
+/// Bytes of workspace that matmul needs for these operands: for sums, for a copy of X where its
+/// columns are strided and that pays, and for values that are moved first, where `mapped`. Throws
+/// for operands as matmul does.
 std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& schedule,
-                             const ArrayView& x, const ArrayView& y);
+                             const ArrayView& x, const ArrayView& y, bool mapped = false);
 
 /// Y = A X, or conj(A) X, as gossamer::matmul.
 ///
@@ -54,8 +55,11 @@ std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& sched
 /// launch, from compute capability 9.0 on); without a value, where that pays: in a graph that is
 /// being captured, right behind another product, by the same thread. Throws InvalidArgument for
 /// shapes and strides that do not fit and for a workspace that is too small, InvalidDType for types
-/// that do not.
+/// that do not. map: null, or nnz indices of the pattern's index dtype, complete as it: the value
+/// at position p is a.values[map[p]]. bias: null, or an element of A's dtype for each row, which is
+/// added to the rounded sums of that row.
 void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
-            bool conjugate, Workspace workspace, Stream stream, std::optional<bool> overlap = {});
+            bool conjugate, Workspace workspace, Stream stream, std::optional<bool> overlap = {},
+            const void* map = nullptr, const void* bias = nullptr);
 
 }  // namespace gossamer::cuda

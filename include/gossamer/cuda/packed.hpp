@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "gossamer/cuda.hpp"
 #include "gossamer/packed.hpp"
@@ -81,15 +82,22 @@ class Arrangement {
   /// products of this kind, and costs up to a tenth behind others.
   /// With 17 vectors and more blocks wait for up to three that begin after them, so a product ends
   /// only where five multiprocessors are free of kernels that wait for it.
+  /// bias: null, or m elements of y's type that are added to each of its rows, once that is rounded.
   /// Throws InvalidArgument, InvalidDType for operands that do not fit.
   virtual void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
-                      bool overlap = false) const = 0;
+                      bool overlap = false, const void* bias = nullptr) const = 0;
 };
 
-/// Y = X Aᵀ as Arrangement::matmul, overlapped where that pays: in a graph that is being captured,
-/// right behind another product, of a packed or a sparse matrix, by the same thread.
+/// Y = X Aᵀ as Arrangement::matmul. Without a value for overlap it is overlapped where that pays:
+/// in a graph that is being captured, right behind another product, of a packed or a sparse matrix,
+/// by the same thread.
 void matmul(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace workspace,
-            Stream stream);
+            Stream stream, std::optional<bool> overlap = {}, const void* bias = nullptr);
+
+/// Y = A X for each member of a batch: X (b, n, k) of any strides, Y (b, m, k) C-contiguous.
+/// scratch holds copies of both with their columns as rows: b k (n + m) elements.
+void matmul_columns(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace scratch,
+                    Workspace workspace, Stream stream, std::optional<bool> overlap = {});
 
 /// Bytes of workspace for arrange_delta_rows.
 std::size_t delta_rows_workspace(const PackedView& packed);

@@ -12,6 +12,10 @@ namespace gossamer::cuda {
 void gather(DType dtype, const void* values, DType index_dtype, const void* map, std::int64_t count,
             void* out, Stream stream);
 
+/// y[i, j] += bias[j] for y (rows, length), C-contiguous.
+void add_to_rows(DType dtype, void* y, std::int64_t rows, std::int64_t length, const void* bias,
+                 Stream stream);
+
 /// out[s] = sum of values[map[p]] over p in [segments[s], segments[s+1]), as gossamer::segment_sum,
 /// in an order that depends on `count` and `length` alone. map may be null. length: the number of
 /// values, or of elements of map.

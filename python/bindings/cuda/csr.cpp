@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "../last_axes.hpp"
 #include "device_arrays.hpp"
 #include "device_pattern.hpp"
 #include "gossamer/cuda/sddmm.hpp"
@@ -21,6 +22,27 @@ void gather(const ArrayView& values, const ArrayView& map, const ArrayView& out,
   cuda::gather(values.dtype, device_vector(values, values.shape[0], values.dtype, "values"),
                map.dtype, device_vector(map, count, map.dtype, "map"), count,
                device_vector(out, count, values.dtype, "out"), stream);
+}
+
+std::size_t matmul(const DeviceCsrPattern& a, const DeviceArray& values, const DeviceArray& x,
+                   const DeviceArray& y, bool swapped, cuda::Stream stream,
+                   std::optional<cuda::Workspace> workspace, const std::optional<ArrayView>& map,
+                   const std::optional<DeviceArray>& bias, std::optional<bool> overlap) {
+  ArrayView x_view = x.view, y_view = y.view;
+  if (swapped) {
+    swap_last_axes(x_view);
+    swap_last_axes(y_view);
+  }
+  const cuda::Workspace given = workspace.value_or(cuda::Workspace{});
+  const std::size_t bytes =
+      cuda::matmul_workspace(a.pattern, a.schedule, x_view, y_view, map.has_value());
+  if (given.bytes < bytes) return bytes;
+  const void* const index_map =
+      map ? device_vector(*map, a.pattern.nnz, a.pattern.index_dtype, "map") : nullptr;
+  cuda::matmul(a.with_values(values.view), a.schedule, x_view, y_view, false, given, stream,
+               overlap, index_map,
+               bias ? device_vector(bias->view, a.pattern.rows, y.view.dtype, "bias") : nullptr);
+  return 0;
 }
 
 void bind_patterns(nb::module_& m) {
@@ -51,28 +73,15 @@ void bind_patterns(nb::module_& m) {
           },
           nb::arg("memory"), nb::arg("workspace"), nb::arg("stream"),
           "Write the schedule into memory, which products read from then on.")
-      .def(
-          "matmul_workspace",
-          [](const DeviceCsrPattern& self, const ArrayView& x, const ArrayView& y) {
-            return cuda::matmul_workspace(self.pattern, self.schedule, x, y);
-          },
-          nb::arg("x"), nb::arg("y"))
-      .def(
-          "matmul",
-          [](const DeviceCsrPattern& self, const ArrayView& values, const ArrayView& x,
-             const ArrayView& y, bool conjugate, std::optional<cuda::Workspace> workspace,
-             cuda::Stream stream, const std::optional<ArrayView>& map,
-             const std::optional<ArrayView>& moved, std::optional<bool> overlap) {
-            if (map) gather(values, *map, moved.value(), stream);
-            cuda::matmul(self.with_values(map ? *moved : values), self.schedule, x, y, conjugate,
-                         workspace.value_or(cuda::Workspace{}), stream, overlap);
-          },
-          nb::arg("values"), nb::arg("x"), nb::arg("y"), nb::arg("conjugate"),
-          nb::arg("workspace").none(), nb::arg("stream"), nb::arg("map").none() = nb::none(),
-          nb::arg("moved").none() = nb::none(), nb::arg("overlap").none() = nb::none(),
-          "Write A @ x, or conj(A) @ x, into y; shapes as gossamer::matmul takes them. With a map "
-          "A's values are values[map], which are written into moved. Without overlap it is "
-          "overlapped with the kernel before where that pays.")
+      .def("matmul", &matmul, nb::arg("values"), nb::arg("x"), nb::arg("y"), nb::arg("swapped"),
+           nb::arg("stream"), nb::arg("workspace").none() = nb::none(),
+           nb::arg("map").none() = nb::none(), nb::arg("bias").none() = nb::none(),
+           nb::arg("overlap").none() = nb::none(),
+           "Write A @ x into y; shapes as gossamer::matmul takes them, swapped: of x and y with "
+           "their last two axes exchanged. With a map A's values are values[map]. A bias has an "
+           "element for each row of A. "
+           "Without overlap it is overlapped with the kernel before where that pays. Returns 0, "
+           "or how many bytes the workspace must have: then nothing was written.")
       .def(
           "sddmm_workspace",
           [](const DeviceCsrPattern& self, const ArrayView& u, const ArrayView& v) {

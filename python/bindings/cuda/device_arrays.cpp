@@ -2,6 +2,7 @@
 #include "device_arrays.hpp"
 
 #include <cstring>
+#include <stdexcept>
 #include <string>
 
 #include "../exchange.hpp"
@@ -41,7 +42,8 @@ void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::t
   if (swapped) swap_last_axes(*view);
 }
 
-void view_tensor(ArrayView* view, nb::handle tensor, bool swapped) {
+/// The view of a tensor on a GPU.
+ArrayView view_of(nb::handle tensor) {
   const std::optional<nb::dlpack::dltensor> found = described(tensor);
   if (!found || found->ndim > ArrayView::max_rank) {
     throw InvalidArgument("View: tensor must have DLPack's exchange API in C, and at most " +
@@ -50,18 +52,31 @@ void view_tensor(ArrayView* view, nb::handle tensor, bool swapped) {
   if (found->device.device_type != nb::device::cuda::value) {
     throw InvalidArgument("View: tensor is not on a GPU");
   }
-  new (view) ArrayView;
-  view->data = static_cast<char*>(found->data) + found->byte_offset;
-  view->dtype = dtype_of(found->dtype, "tensor");
-  view->rank = found->ndim;
-  for (int axis = 0; axis < view->rank; ++axis) {
-    view->shape[axis] = found->shape[axis];
-    view->strides[axis] = found->strides[axis];
+  ArrayView view;
+  view.data = static_cast<char*>(found->data) + found->byte_offset;
+  view.dtype = dtype_of(found->dtype, "tensor");
+  view.rank = found->ndim;
+  for (int axis = 0; axis < view.rank; ++axis) {
+    view.shape[axis] = found->shape[axis];
+    view.strides[axis] = found->strides[axis];
   }
+  return view;
+}
+
+void view_tensor(ArrayView* view, nb::handle tensor, bool swapped) {
+  new (view) ArrayView(view_of(tensor));
   if (swapped) swap_last_axes(*view);
 }
 
 }  // namespace
+
+bool read(nb::handle source, DeviceArray& array) noexcept try {
+  array.view =
+      nb::isinstance<ArrayView>(source) ? *nb::inst_ptr<ArrayView>(source) : view_of(source);
+  return true;
+} catch (const std::invalid_argument&) {
+  return false;
+}
 
 void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, const char* argument) {
   if (view.rank != 1 || view.shape[0] != length || (length > 1 && view.strides[0] != 1)) {
@@ -75,6 +90,12 @@ void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, con
                        "; it must be " + std::string(name(dtype)));
   }
   return view.data;
+}
+
+std::int64_t product(const ArrayView& array, int axes) {
+  std::int64_t size = 1;
+  for (int axis = 0; axis < axes; ++axis) size *= array.shape[axis];
+  return size;
 }
 
 void bind_device_arrays(nb::module_& m) {

@@ -106,6 +106,38 @@ void bind_packing(nb::module_& m) {
       "Write the dense matrix, of 8-bit values with their scales or without.");
 }
 
+/// With its leading axes as one, or as two with the columns of matrices.
+ArrayView folded(const ArrayView& array, bool columns) {
+  if (!columns) {
+    const std::int64_t length = array.shape[array.rank - 1];
+    return ArrayView::contiguous(array.data, array.dtype, {product(array, array.rank - 1), length});
+  }
+  if (array.rank == 3) return array;
+  ArrayView batch = array;
+  batch.rank = 3;
+  batch.shape = {1, array.shape[0], array.shape[1]};
+  batch.strides = {0, array.strides[0], array.strides[1]};
+  return batch;
+}
+
+std::size_t matmul(const cuda::Arrangement& a, const DeviceArray& x, const DeviceArray& y,
+                   cuda::Workspace workspace, cuda::Stream stream,
+                   std::optional<cuda::Workspace> copies, const std::optional<DeviceArray>& bias,
+                   std::optional<bool> overlap) {
+  const bool columns = copies.has_value();
+  const ArrayView from = folded(x.view, columns), to = folded(y.view, columns);
+  const std::size_t bytes =
+      a.workspace_bytes(columns ? from.shape[0] * from.shape[2] : from.shape[0]);
+  if (workspace.bytes < bytes) return bytes;
+  if (columns) {
+    cuda::matmul_columns(a, from, to, *copies, workspace, stream, overlap);
+  } else {
+    cuda::matmul(a, from, to, workspace, stream, overlap,
+                 bias ? device_vector(bias->view, to.shape[1], to.dtype, "bias") : nullptr);
+  }
+  return 0;
+}
+
 }  // namespace
 
 void bind_cuda_packed(nb::module_& m) {
@@ -113,7 +145,6 @@ void bind_cuda_packed(nb::module_& m) {
   using cuda::Arrangement;
   nb::class_<Arrangement>(m, "Arrangement", "A packed matrix laid out for a kernel of products.")
       .def_prop_ro("nbytes", &Arrangement::bytes)
-      .def("workspace_bytes", &Arrangement::workspace_bytes, nb::arg("vectors"))
       .def(
           "fill",
           [](Arrangement& arrangement, const PackedView& packed, std::uintptr_t memory,
@@ -125,20 +156,15 @@ void bind_cuda_packed(nb::module_& m) {
           "Write the arrangement into nbytes bytes of memory; waits for the stream.")
       .def("unpack", &Arrangement::unpack, nb::arg("dense"), nb::arg("stream"),
            nb::arg("scaled") = true, "Write the dense matrix.")
-      .def(
-          "matmul",
-          [](const Arrangement& arrangement, const ArrayView& x, const ArrayView& y,
-             cuda::Workspace workspace, cuda::Stream stream, std::optional<bool> overlap) {
-            if (overlap) {
-              arrangement.matmul(x, y, workspace, stream, *overlap);
-            } else {
-              cuda::matmul(arrangement, x, y, workspace, stream);
-            }
-          },
-          nb::arg("x"), nb::arg("y"), nb::arg("workspace"), nb::arg("stream"),
-          nb::arg("overlap").none() = nb::none(),
-          "Write the product with each row of x (k, n) into y (k, m), both C-contiguous; None "
-          "overlaps it with the kernel before where that pays.");
+      .def("matmul", &matmul, nb::arg("x"), nb::arg("y"), nb::arg("workspace"), nb::arg("stream"),
+           nb::arg("copies").none() = nb::none(), nb::arg("bias").none() = nb::none(),
+           nb::arg("overlap").none() = nb::none(),
+           "Write the product with each vector along the last axis of x into y, both C-contiguous. "
+           "With copies, memory for as many elements as x and y together, the product with the "
+           "columns of "
+           "x (n, k) or (b, n, k), of any strides. A bias is added along y's last axis. Without "
+           "overlap it is overlapped with the kernel before where that pays. Returns 0, or how "
+           "many bytes the workspace must have: then nothing was written.");
   m.def("delta_rows_workspace", &cuda::delta_rows_workspace, nb::arg("packed"));
   m.def("bitmap_tiles_workspace", &cuda::bitmap_tiles_workspace, nb::arg("packed"));
   m.def("arrange_delta_rows", &cuda::arrange_delta_rows, nb::arg("packed"), nb::arg("workspace"),

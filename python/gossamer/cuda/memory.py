@@ -51,8 +51,8 @@ class Memory(ABC):
         """Return an uninitialized C-contiguous array."""
 
     @abstractmethod
-    def empty_like(self, x: DeviceArray) -> DeviceArray:
-        """Return an uninitialized array of x's shape, dtype and device; x is C-contiguous."""
+    def empty_like(self, x: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+        """Return an uninitialized C-contiguous array of x's dtype and device."""
 
     @abstractmethod
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> DeviceArray:
@@ -93,9 +93,9 @@ class Memory(ABC):
         """Return x as the engine takes it, with its last two axes exchanged where that is asked."""
         return engine().View(self.pointer(x), self.dtype_name(x), x.shape, self.strides(x), swapped)
 
-    def rows_view(self, x: DeviceArray, rows: int, cols: int) -> Any:
-        """Return a C-contiguous array of as many elements as a matrix that the engine takes."""
-        return engine().View(self.pointer(x), self.dtype_name(x), (rows, cols), (cols, 1))
+    def operand(self, x: DeviceArray) -> Any:
+        """Return x as products of the engine take it, for as long as x lives."""
+        return self.view(x)
 
     def stream(self, device: int) -> Any:
         """Return the framework's current stream as the engine takes it."""

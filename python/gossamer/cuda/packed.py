@@ -17,7 +17,7 @@ from ..packed.dtypes import has_scales
 from ..packed.selection import PACKED_FORMATS, choose_format, offset_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
-from .streams import StreamBuffers, refuse_capture
+from .streams import StreamBuffers, refuse_capture, scratch_of
 from .tuning import BITMAP_TILES_VECTORS, PATIENCE, delta_rows_vectors
 
 #: Zeros that products use between kernels, one buffer a stream.
@@ -154,7 +154,8 @@ class DeviceMatrix:
     For products with one vector, or few, the matrix is laid out in a second way when the first of
     them is made, and in a third one for up to 128 vectors of 16-bit values on Hopper: about as many
     bytes as the packed matrix each, kept with it. Making them waits for the stream, so the first
-    product of each kind cannot be captured in a graph.
+    product of each kind cannot be captured in a graph. The first product of the transposed matrix
+    with a few vectors lays that out as well, where it has no scales.
 
     Once the packed arrays are given up, one of the two is kept, until `lay_out` asks for the other,
     a product with one vector does, or `PATIENCE` products in turn that would be faster by tiles.
@@ -185,13 +186,15 @@ class DeviceMatrix:
         self._captured: set[str] = set()
         # Products in turn that tiles would have made faster, had they been there.
         self._waited = 0
+        self._transpose: DeviceMatrix | None = None
         # Between the choice of what to read and its launch nothing is given up.
         self._lock = RLock()
 
     @property
     def nbytes(self) -> int:
         """Bytes that products keep beside the packed matrix."""
-        return sum(int(arrangement.nbytes) for arrangement, _ in self._arranged.values())
+        transpose = 0 if self._transpose is None else self._transpose.nbytes
+        return transpose + sum(int(made.nbytes) for made, _ in self._arranged.values())
 
     def drop_packed(self) -> bool:
         """Do without the packed arrays if a product has laid the matrix out; tell whether it does.
@@ -244,43 +247,61 @@ class DeviceMatrix:
         self,
         x: DeviceArray,
         transpose: bool,
+        columns: bool = False,
+        bias: DeviceArray | None = None,
         overlap: bool | None = None,
         lays_out_for: int = BITMAP_TILES_VECTORS,
     ) -> DeviceArray:
         """Product with each vector along x's last axis, of the result's dtype.
 
-        Up to 128 vectors are multiplied by the engine's kernels. More, and the transposed matrix,
-        by the framework's dense product with an unpacked copy, made for the call. ``overlap`` says
-        whether a kernel may begin while the one before it ends; None: where that pays. More than
-        ``lays_out_for`` vectors walk bitmap tiles only if these are there already.
+        With ``columns`` the vectors lie along the last axis but one, as do those of the result. A
+        bias is added along the result's last axis.
+
+        Up to 128 vectors are multiplied by the engine's kernels, by the transposed matrix a few
+        where it has no scales. More by the framework's dense product with an unpacked copy, made
+        for the call. ``overlap`` says whether a kernel may begin while the one before it ends;
+        None: where that pays. More than ``lays_out_for`` vectors walk bitmap tiles only if these
+        are there already.
         """
-        memory = self.memory
-        x = memory.contiguous(x)
+        memory, shape = self.memory, x.shape
         inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
-        vectors = 1 if x.ndim == 1 else math.prod(x.shape[:-1])
-        dtype = memory.dtype_name(x)
-        shape = (*x.shape[:-1], outputs)
+        vectors, result = 1, (outputs,)
+        if columns:
+            vectors = math.prod(shape[:-2]) * shape[-1]
+            result = *shape[:-2], outputs, shape[-1]
+        elif len(shape) > 1:
+            vectors, result = math.prod(shape[:-1]), (*shape[:-1], outputs)
         with self._lock:
+            if transpose and self.scales is None and vectors <= self._few(tiles=False):
+                return self._transposed().matmul(x, False, columns, bias, overlap)
             stream = memory.stream(self.device)
             capture = engine().capture_id(stream)
             kind = None
             if not transpose:
-                kind = self._kind(vectors, dtype, lays_out_for, bool(capture))
+                kind = self._kind(vectors, memory.dtype_name(x), lays_out_for, bool(capture))
             if kind is None:
-                if x.ndim == 2:
-                    return self._matmul_unpacked(x, dtype, transpose)
-                flat = x.reshape(vectors, inputs)
-                return self._matmul_unpacked(flat, dtype, transpose).reshape(shape)
-            y = memory.empty(shape, dtype, self.device)
+                return self._matmul_unpacked(x, vectors, transpose, columns, bias)
+            y = memory.empty_like(x, result)
             if vectors == 0 or outputs == 0:
                 return y
             arrangement = self._arrangement(kind)
             if capture:
                 self._hold(kind)
-            nbytes = arrangement.workspace_bytes(vectors)
-            workspace = _buffers.workspace(memory, self.device, stream, nbytes, capture)
-            views = memory.rows_view(x, vectors, inputs), memory.rows_view(y, vectors, outputs)
-            arrangement.matmul(*views, workspace, stream, overlap)
+            x, out = x if columns else memory.contiguous(x), y
+            if len(shape) > 3:
+                x, out = (z.reshape(math.prod(shape[:-2]), *z.shape[-2:]) for z in (x, y))
+            kept = copies = None
+            if columns:
+                nbytes = vectors * (inputs + outputs) * x.itemsize
+                kept, copies = scratch_of(memory, self.device, stream, nbytes)
+            added = None if bias is None else memory.operand(bias)
+            operands = memory.operand(x), memory.operand(out)
+            workspace = _buffers.workspace(memory, self.device, stream, capture)
+            missing = arrangement.matmul(*operands, workspace, stream, copies, added, overlap)
+            if missing:
+                workspace = _buffers.workspace(memory, self.device, stream, capture, missing)
+                arrangement.matmul(*operands, workspace, stream, copies, added, overlap)
+            del kept
         return y
 
     def _kind(self, vectors: int, dtype: str, lays_out_for: int, captured: bool) -> str | None:
@@ -315,16 +336,45 @@ class DeviceMatrix:
         else:
             kept.append(self._arranged[kind])
 
-    def _matmul_unpacked(self, x: DeviceArray, dtype: str, transpose: bool) -> DeviceArray:
+    def _transposed(self) -> DeviceMatrix:
+        """Return the transpose laid out for few vectors, made by the first call."""
+        if self._transpose is None:
+            memory = self.memory
+            _refuse_capture(memory.stream(self.device))
+            dense, shape = self.todense(self.dtype), (self.cols, self.rows)
+            _, parts = pack(memory, dense.T, self.format, self.dtype, 0, None)
+            del dense
+            made = DeviceMatrix(memory, self.format, self.dtype, shape, parts)
+            made._arrangement("delta_rows")
+            made.drop_packed()
+            self._transpose = made
+        return self._transpose
+
+    def _matmul_unpacked(
+        self,
+        x: DeviceArray,
+        vectors: int,
+        transpose: bool,
+        columns: bool,
+        bias: DeviceArray | None,
+    ) -> DeviceArray:
         memory = self.memory
+        dtype = memory.dtype_name(x)
         scratch = memory.scratch_dtype(dtype)
         # Rounded to 16 bits a scaled value would not be what the matrix means.
         if self.scales is not None and transpose:
             scratch = "float32"
         unscaled = self.scales is not None and scratch != "float32"
         dense = self.todense(scratch, not unscaled)
-        y = memory.dense_matmul(memory.astype(x, scratch), dense if transpose else dense.T)
-        return memory.astype(y * self.scales if unscaled else y, dtype)
+        rows = x.swapaxes(-1, -2) if columns else x
+        flat = memory.contiguous(rows).reshape(vectors, rows.shape[-1])
+        dense = dense if transpose else dense.T
+        y = memory.dense_matmul(memory.astype(flat, scratch), dense)
+        y = memory.astype(y * self.scales if unscaled else y, dtype)
+        y = y.reshape(*rows.shape[:-1], y.shape[-1])
+        if columns:
+            y = memory.contiguous(y.swapaxes(-1, -2))
+        return y if bias is None else y + bias
 
     def _arrangement(self, kind: str) -> Any:
         if kind not in self._arranged:

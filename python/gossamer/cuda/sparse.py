@@ -16,7 +16,7 @@ from ..arrays.kernels import within_rank
 from ..structure import Pattern, Selection, check_values, common_index_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
-from .streams import refuse_capture
+from .streams import refuse_capture, scratch_of
 from .structure import DevicePattern
 
 
@@ -106,25 +106,31 @@ def matmul(
     transpose: bool,
     swapped: bool,
     out: DeviceArray,
+    bias: DeviceArray | None = None,
     overlap: bool | None = None,
 ) -> None:
     """Write Y = A X, or Aᵀ X; swapped, X and Y are the transposed ones.
 
+    A bias, of Y's dtype, has an element for each row of A X that is added to it.
     ``overlap`` says whether it may begin while the kernel before it ends, None where that pays.
     """
     device = memory.device(values)
-    x, y = memory.view(within_rank(x), swapped), memory.view(within_rank(out), swapped)
     if transpose:
         matrix, index_map = _transposed(memory, pattern, device)
-        moved = memory.empty_like(values)
-        gathered: tuple[Any, ...] = index_map, memory.view(moved)
     else:
-        matrix, gathered = on_device(memory, pattern, device), (None, None)
-    handle = matrix.handle
-    kept, workspace = _workspace(memory, handle.matmul_workspace(x, y), device)
-    stream = memory.stream(device)
-    handle.matmul(memory.view(values), x, y, False, workspace, stream, *gathered, overlap)
-    del kept
+        matrix, index_map = on_device(memory, pattern, device), None
+    a, x, y = (
+        memory.operand(values),
+        memory.operand(within_rank(x)),
+        memory.operand(within_rank(out)),
+    )
+    added = None if bias is None else memory.operand(bias)
+    multiply, stream = matrix.handle.matmul, memory.stream(device)
+    missing = multiply(a, x, y, swapped, stream, None, index_map, added, overlap)
+    if missing:
+        kept, workspace = scratch_of(memory, device, stream, missing)
+        multiply(a, x, y, swapped, stream, workspace, index_map, added, overlap)
+        del kept
 
 
 def _transposed(memory: Memory, pattern: Pattern, device: int) -> tuple[PreparedPattern, Any]:
@@ -146,13 +152,10 @@ def sddmm(
     device = memory.device(u)
     handle = on_device(memory, pattern, device).handle
     factors = memory.view(within_rank(u)), memory.view(within_rank(v))
-    kept, workspace = _workspace(memory, handle.sddmm_workspace(*factors), device)
+    nbytes = handle.sddmm_workspace(*factors)
+    kept, workspace = memory.workspace(nbytes, device) if nbytes else (None, None)
     handle.sddmm(*factors, memory.view(out), False, workspace, memory.stream(device))
     del kept
-
-
-def _workspace(memory: Memory, nbytes: int, device: int) -> tuple[DeviceArray | None, Any]:
-    return memory.workspace(nbytes, device) if nbytes else (None, None)
 
 
 def spgemm(

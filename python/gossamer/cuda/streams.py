@@ -19,7 +19,7 @@ def refuse_capture(stream: Any, operation: str, advice: str) -> None:
 
 
 class StreamBuffers:
-    """Zeros that operations of one stream find and leave as zeros.
+    """Memory of one stream: zeros at first, which operations may find and leave as zeros.
 
     A stream has one buffer, which grows; what it outgrew is kept, since graphs may hold its
     address. A graph has one of its own: its replays run beside other work of the stream that it was
@@ -40,10 +40,12 @@ class StreamBuffers:
             memory.to_host(array[0, :1])  # the zeros are there, for every stream
             stock.extend(array[i] for i in range(_STOCK))
 
-    def workspace(self, memory: Memory, device: int, stream: Any, nbytes: int, capture: int) -> Any:
+    def workspace(
+        self, memory: Memory, device: int, stream: Any, capture: int, nbytes: int = _SMALL
+    ) -> Any:
         """Return at least that many bytes as the engine takes them.
 
-        The last argument tells the graph that the stream is captured in, 0 if none.
+        ``capture`` tells the graph that the stream is captured in, 0 if none.
         """
         key = memory, stream, capture
         found = self._buffers.get(key)
@@ -60,3 +62,16 @@ class StreamBuffers:
         workspace = engine().Workspace(memory.pointer(array), nbytes)
         self._buffers[key] = workspace, nbytes
         return workspace
+
+
+#: Memory that a stream has for what its operations write and read again themselves.
+_scratch = StreamBuffers()
+
+
+def scratch_of(
+    memory: Memory, device: int, stream: Any, nbytes: int
+) -> tuple[DeviceArray | None, Any]:
+    """Return memory for one operation, and what the caller keeps meanwhile; a little is kept."""
+    if nbytes <= _SMALL:
+        return None, _scratch.workspace(memory, device, stream, engine().capture_id(stream))
+    return memory.workspace(nbytes, device)

@@ -31,6 +31,7 @@ from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
+from .parameters import quickly
 
 # Held while a layer's matrix is made or its packed arrays are given up, and to read both together:
 # threads may make its first products at once. One for all layers, since a lock is not pickled.
@@ -149,12 +150,12 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         Its dtype is that of `gossamer.PackedArray`'s products; under autocast the autocast one.
         """
         cast = autocast_dtype(x, "PackedLinear")
-        if x.shape[-1:] != (self.in_features,):
+        if not x.ndim or x.shape[-1] != self.in_features:
             raise ValueError(
                 f"PackedLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
         if cast is None:
-            return self._product(x, self.bias)
+            return self._product(x, quickly(self, "bias"))
         return plus_bias(self._product(x.to(cast), None).to(cast), self.bias)
 
     def lay_out(self, vectors: int, dtype: torch.dtype | None = None) -> None:
@@ -185,9 +186,13 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
             values, scales = self._buffers["values"], self._buffers["scales"]
-            fixed = values, scales, bias
+            made = self._matrix
+            # What a matrix was made of was looked at then.
+            fixed = (bias,) if made is not None and made[1] is values else (values, scales, bias)
             is_direct = x.dtype in DENSE_TYPES and values.is_contiguous()
-            if is_direct and runs_eagerly((x, *fixed)) and not has_gradient(fixed):
+            fits = bias is None or (bias.ndim == 1 and len(bias) == self.out_features)
+            fits = fits and x.device == values.device and not has_gradient((values, scales, bias))
+            if is_direct and fits and runs_eagerly((x, *fixed)):
                 if x.is_cuda:
                     return self._product_on_device(x, bias)
                 if x.is_cpu:
@@ -224,8 +229,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         """Product on a GPU, after which the packed arrays are given up if they can be."""
         matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
 
-        def multiply(x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
-            y = device_product(matrix, x, transpose, swapped, lays_out_for=PROMPT_VECTORS)
+        def multiply(x: torch.Tensor, transpose: bool, swapped: bool, bias: Any) -> torch.Tensor:
+            most = PROMPT_VECTORS
+            y = device_product(matrix, x, transpose, swapped, bias, lays_out_for=most)
             if self._buffers["row_offsets"].numel():
                 with _exchange:
                     self._give_up_packed(matrix)
@@ -318,7 +324,15 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         """Take over parts of any number of nonzeros, after looking at their contents."""
         names = [name for name, part in self._buffers.items() if part is not None]
         parts = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
-        if len(parts) == len(names):
+        if 0 < len(parts) < len(names):
+            missing = [name for name in names if name not in parts]
+            missing_keys.extend(prefix + name for name in missing)
+            error_msgs.append(
+                f"{prefix}: {', '.join(missing)} missing beside the rest of a {self.format} weight "
+                f"of {self._value_type}; give {', '.join(names)} together"
+            )
+            return
+        if parts:
             try:
                 shape = self.out_features, self.in_features
                 value_type = VALUE_TYPES.get(parts["values"].dtype, "")

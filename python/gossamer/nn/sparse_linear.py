@@ -12,11 +12,11 @@ from torch import nn
 from .. import construct
 from ..arrays.torch import adapter, operations
 from ..arrays.torch.host import DTYPES, NAMES, to_tensor
-from ..arrays.torch.packed import plus_bias
 from ..containers import CSRArray, SparseArray
 from ..dtypes import promote
 from ..structure import Pattern
 from .autocast import autocast_dtype
+from .parameters import quickly
 
 
 class SparseLinear(nn.Module):  # type: ignore[misc]
@@ -117,17 +117,18 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features)."""
-        values, bias = self.values, self.bias
+        values, bias = quickly(self, "values"), quickly(self, "bias")
         dtype = autocast_dtype(x, "SparseLinear", values)
-        if x.shape[-1:] != (self.in_features,):
+        if not x.ndim or x.shape[-1] != self.in_features:
             raise ValueError(
                 f"SparseLinear: x has shape {tuple(x.shape)}, expected (..., {self.in_features})"
             )
         if dtype is not None or x.dtype is not values.dtype:
             dtype = dtype or DTYPES[promote(NAMES[values.dtype], NAMES[x.dtype])]
             values, x = values.to(dtype), x.to(dtype)
-        y = operations.matmul(values, x, self._pattern, False, True)
-        return plus_bias(y, bias)
+        if bias is not None and bias.dtype is not x.dtype:
+            bias = bias.to(x.dtype)
+        return operations.linear(values, x, bias, self._pattern)
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""
@@ -144,7 +145,14 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         """Take over another pattern too, after looking at its indices."""
         error_msgs = arguments[-1]
         names = ("values", "indices", "indptr")
-        if all(prefix + name in state_dict for name in names):
+        missing = [name for name in names if prefix + name not in state_dict]
+        if 0 < len(missing) < 3 and missing != ["indices", "indptr"]:
+            error_msgs.append(
+                f"{prefix}: {', '.join(missing)} missing beside the rest of the pattern; give "
+                f"values, indices and indptr together, or values alone"
+            )
+            return
+        if not missing:
             shape = self.out_features, self.in_features
             parts = tuple(state_dict[prefix + name].detach().cpu() for name in names)
             try:

@@ -9,7 +9,7 @@ namespace {
 /// A block a row and column.
 template <class T, class I>
 __global__ void __launch_bounds__(tuning::matmul_cuda_block)
-    join(DenseColumns dense, const __grid_constant__ Pieces<I> pieces) {
+    join(Matrix<T, I> a, DenseColumns dense, const __grid_constant__ Pieces<I> pieces) {
   using Sum = DeviceAccumulator<T>;
   __shared__ Sum warp_sums[tuning::matmul_cuda_block / 32];
   launch_dependents();
@@ -26,7 +26,8 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block)
       }
       sum = sum_block(sum, warp_sums);
       if (threadIdx.x == 0) {
-        member.y[row * dense.y_row_stride + column * dense.y_col_stride] = narrow<T>(sum);
+        member.y[row * dense.y_row_stride + column * dense.y_col_stride] =
+            narrow<T>(a.result(sum, row));
       }
     }
   }
@@ -34,8 +35,9 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block)
 
 }  // namespace
 
-void join_pieces(const CsrView& a, const RowSchedule& rows, const DenseColumns& dense,
+void join_pieces(const Operand& operand, const RowSchedule& rows, const DenseColumns& dense,
                  Workspace workspace, const Launch& launch) {
+  const CsrView& a = operand.a;
   if (rows.pieces == 0) return;
   const dim3 grid(static_cast<unsigned>(rows.class_rows[RowSchedule::classes - 1]),
                   limited(dense.cols), limited(dense.members));
@@ -43,7 +45,7 @@ void join_pieces(const CsrView& a, const RowSchedule& rows, const DenseColumns& 
     visit_index(a.pattern.index_dtype, "A", [&](auto index) {
       using T = DeviceType<typename decltype(value)::type>;
       using I = typename decltype(index)::type;
-      launch(launch.can_overlap, join<T, I>, grid, dense,
+      launch(launch.can_overlap, join<T, I>, grid, Matrix<T, I>(operand), dense,
              Pieces<I>(rows, a.pattern, dense, workspace));
     });
   });

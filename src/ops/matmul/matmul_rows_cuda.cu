@@ -71,8 +71,8 @@ struct ThreadColumns {
 
 /// sum += the positions begin, begin + step, ... before end, times the thread's columns. Columns of
 /// A are read a step ahead, the first ones before the wait for the kernel before this one.
-template <class Columns, class T, class I, int Width>
-__device__ __forceinline__ void accumulate(const Matrix<T, I>& a, const T* x, I x_row_bytes,
+template <class Columns, class T, class I, bool Mapped, int Width>
+__device__ __forceinline__ void accumulate(const Matrix<T, I, Mapped>& a, const T* x, I x_row_bytes,
                                            std::int64_t x_col_stride, int count, I begin, I end,
                                            int step, DeviceAccumulator<T> (&sum)[Width]) {
   constexpr int unroll = 4;
@@ -92,7 +92,7 @@ __device__ __forceinline__ void accumulate(const Matrix<T, I>& a, const T* x, I 
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
       if (u * step < left) {
-        value[u] = load_once(a.values + (begin + u * step));
+        value[u] = a.value(begin + u * step);
         factor[u] = Columns::load(x_row(x, column[u], x_row_bytes), x_col_stride, count);
       }
     }
@@ -110,9 +110,9 @@ __device__ __forceinline__ void accumulate(const Matrix<T, I>& a, const T* x, I 
   }
 }
 
-template <class T, class I, int Width, bool Vectorized, bool Even>
+template <class T, class I, int Width, bool Vectorized, bool Even, bool Mapped>
 __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(sizeof(T), Width))
-    multiply(Matrix<T, I> a, I x_row_bytes, DenseColumns dense,
+    multiply(Matrix<T, I, Mapped> a, I x_row_bytes, DenseColumns dense,
              const __grid_constant__ Schedule<I> schedule) {
   using Sum = DeviceAccumulator<T>;
   using Columns = ThreadColumns<T, Width, Vectorized>;
@@ -184,6 +184,8 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, resident_blocks(siz
           if (w < count) to[w] = sum[w];
         }
       } else if (count > 0) {
+#pragma unroll
+        for (int w = 0; w < Width; ++w) sum[w] = a.result(sum[w], row);
         Columns::store(sum, member.y + row * dense.y_row_stride + column * dense.y_col_stride,
                        dense.y_col_stride, count, schedule.stores_vectors);
       }
@@ -233,15 +235,17 @@ unsigned lay_out(Schedule<I>& schedule, const RowSchedule& rows, const CsrPatter
   return static_cast<unsigned>(blocks);
 }
 
-template <class T, class I, int Width, bool Vectorized>
+template <class T, class I, int Width, bool Vectorized, bool Mapped>
 auto kernel_for(bool even) {
-  return even ? multiply<T, I, Width, Vectorized, true> : multiply<T, I, Width, Vectorized, false>;
+  return even ? multiply<T, I, Width, Vectorized, true, Mapped>
+              : multiply<T, I, Width, Vectorized, false, Mapped>;
 }
 
 }  // namespace
 
-void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns& dense,
-                   bool conjugate, Workspace workspace, const Launch& launch) {
+void multiply_rows(const Operand& operand, const RowSchedule& rows, const DenseColumns& dense,
+                   Workspace workspace, const Launch& launch) {
+  const CsrView& a = operand.a;
   const std::int64_t wanted =
       device_properties(launch.stream.device).multiprocessors * tuning::matmul_cuda_threads;
   visit_value(a.dtype, "A", [&](auto value) {
@@ -262,14 +266,21 @@ void multiply_rows(const CsrView& a, const RowSchedule& rows, const DenseColumns
       if (!rows.even) schedule.pieces = Pieces<I>(rows, a.pattern, dense, workspace);
       const dim3 grid(lay_out(schedule, rows, a.pattern, column_blocks * dense.members, wanted),
                       limited(column_blocks), limited(dense.members));
-      const auto kernel = vectorized   ? kernel_for<T, I, wide, (wide > 1)>(rows.even)
-                          : width == 1 ? kernel_for<T, I, 1, false>(rows.even)
-                                       : kernel_for<T, I, 4, false>(rows.even);
-      launch(launch.overlap, kernel, grid, Matrix<T, I>(a, conjugate), row_bytes<T, I>(dense),
-             dense, schedule);
+      visit_mapped(operand, [&](auto mapped) {
+        const auto run = [&](auto kernel) {
+          launch(launch.overlap, kernel, grid, Matrix<T, I, mapped>(operand),
+                 row_bytes<T, I>(dense), dense, schedule);
+        };
+        if (mapped || width == 1) {  // values of several columns are moved before
+          run(kernel_for<T, I, 1, false, mapped>(rows.even));
+        } else if constexpr (!mapped) {
+          run(vectorized ? kernel_for<T, I, wide, (wide > 1), false>(rows.even)
+                         : kernel_for<T, I, 4, false, false>(rows.even));
+        }
+      });
     });
   });
-  join_pieces(a, rows, dense, workspace, launch);
+  join_pieces(operand, rows, dense, workspace, launch);
 }
 
 }  // namespace gossamer::cuda

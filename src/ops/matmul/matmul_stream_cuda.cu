@@ -14,11 +14,11 @@ constexpr int warps = tuning::matmul_cuda_block / 32;
 /// Slot of a product: a gap behind every 32 keeps rows of even lengths off each other's banks.
 __device__ __forceinline__ int slot(int i) { return i + i / 32; }
 
-template <class T, class I>
+template <class T, class I, bool Mapped>
 __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
                                                              : sizeof(T) > 4 ? 2
                                                                              : 4)
-    multiply(Matrix<T, I> a, I x_row_bytes, int log_lanes, DenseColumns dense) {
+    multiply(Matrix<T, I, Mapped> a, I x_row_bytes, int log_lanes, DenseColumns dense) {
   using Sum = DeviceAccumulator<T>;
   __shared__ Sum all_products[warps][chunk + chunk / 32];
   Sum* const products = all_products[threadIdx.x / 32];
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
   const auto load_values = [&](I base, I left) {
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
-      if (u * 32 + lane < left) value[u] = load_once(a.values + base + u * 32 + lane);
+      if (u * 32 + lane < left) value[u] = a.value(base + u * 32 + lane);
     }
   };
   load_columns(first, last - first);
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
   }
   sum = sum_lanes(sum, lanes);
   if (row < a.rows && (lane & (lanes - 1)) == 0) {
-    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(sum);
+    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(a.result(sum, row));
   }
 }
 
@@ -93,8 +93,8 @@ int log_lanes(const CsrPattern& pattern, int multiprocessors) {
 
 }  // namespace
 
-bool multiply_stream(const CsrView& a, const DenseColumns& dense, bool conjugate,
-                     const Launch& launch) {
+bool multiply_stream(const Operand& operand, const DenseColumns& dense, const Launch& launch) {
+  const CsrView& a = operand.a;
   const int log = log_lanes(a.pattern, device_properties(launch.stream.device).multiprocessors);
   if (log < 0) return false;
   const auto blocks = static_cast<unsigned>(
@@ -103,8 +103,10 @@ bool multiply_stream(const CsrView& a, const DenseColumns& dense, bool conjugate
     visit_index(a.pattern.index_dtype, "A", [&](auto index) {
       using T = DeviceType<typename decltype(value)::type>;
       using I = typename decltype(index)::type;
-      launch(launch.overlap, multiply<T, I>, blocks, Matrix<T, I>(a, conjugate),
-             row_bytes<T, I>(dense), log, dense);
+      visit_mapped(operand, [&](auto mapped) {
+        launch(launch.overlap, multiply<T, I, mapped>, blocks, Matrix<T, I, mapped>(operand),
+               row_bytes<T, I>(dense), log, dense);
+      });
     });
   });
   return true;

@@ -21,9 +21,9 @@ struct Tiles {
 };
 
 /// take(i, product) for every position i of the block's, counted from `begin`.
-template <class T, class I, class Take>
-__device__ __forceinline__ void for_each_product(const Matrix<T, I>& a, const T* x, I x_row_bytes,
-                                                 I begin, int count, Take take) {
+template <class T, class I, bool Mapped, class Take>
+__device__ __forceinline__ void for_each_product(const Matrix<T, I, Mapped>& a, const T* x,
+                                                 I x_row_bytes, I begin, int count, Take take) {
   I column[unroll];
   const auto load_columns = [&](int from) {
 #pragma unroll
@@ -39,7 +39,7 @@ __device__ __forceinline__ void for_each_product(const Matrix<T, I>& a, const T*
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
       if (i + u * block < count) {
-        value[u] = load_once(a.values + begin + (i + u * block));
+        value[u] = a.value(begin + (i + u * block));
         factor[u] = *x_row(x, column[u], x_row_bytes);
       }
     }
@@ -55,8 +55,8 @@ __device__ __forceinline__ void for_each_product(const Matrix<T, I>& a, const T*
 }
 
 /// A piece, or a long row that is not cut.
-template <class T, class I>
-__device__ void multiply_long(const Matrix<T, I>& a, I x_row_bytes, const Tiles<I>& tiles,
+template <class T, class I, bool Mapped>
+__device__ void multiply_long(const Matrix<T, I, Mapped>& a, I x_row_bytes, const Tiles<I>& tiles,
                               const DenseColumns& dense, DeviceAccumulator<T>* warp_sums) {
   using Sum = DeviceAccumulator<T>;
   const std::int64_t unit = blockIdx.x;
@@ -77,20 +77,21 @@ __device__ void multiply_long(const Matrix<T, I>& a, I x_row_bytes, const Tiles<
   if (piece) {
     static_cast<Sum*>(tiles.pieces.sums)[unit] = sum;
   } else {
-    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(sum);
+    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(a.result(sum, row));
   }
 }
 
-/// Sums of a tile's rows from their products: a few lanes each, a whole warp where one is far
-/// longer than the others.
-template <class T, class I>
-__device__ void sum_rows(const I* offsets, int rows, const DeviceAccumulator<T>* products, T* y,
-                         std::int64_t y_stride) {
+/// Sums of a tile's rows, from the first, of their products: a few lanes each, a whole warp where
+/// one is far longer than the others.
+template <class T, class I, bool Mapped>
+__device__ void sum_rows(const Matrix<T, I, Mapped>& a, I first_row, int rows,
+                         const DeviceAccumulator<T>* products, T* y, std::int64_t y_stride) {
   using Sum = DeviceAccumulator<T>;
   int log_lanes = 0;
   while (log_lanes < 5 && (rows << (log_lanes + 1)) <= block) ++log_lanes;
   const int lanes = 1 << log_lanes, lane = threadIdx.x & (lanes - 1);
   const int in_warp = threadIdx.x % 32;
+  const I* const offsets = a.indptr + first_row;
   const I begin = offsets[0];
   for (int first = (threadIdx.x - in_warp) >> log_lanes; first < rows;
        first += block >> log_lanes) {
@@ -114,15 +115,15 @@ __device__ void sum_rows(const I* offsets, int rows, const DeviceAccumulator<T>*
       part = sum_lanes(part, 32);
       if (in_warp == owner) sum = part;
     }
-    if (row < rows && lane == 0) y[row * y_stride] = narrow<T>(sum);
+    if (row < rows && lane == 0) y[row * y_stride] = narrow<T>(a.result(sum, first_row + row));
   }
 }
 
-template <class T, class I>
+template <class T, class I, bool Mapped>
 __global__ void __launch_bounds__(block, sizeof(T) > 8   ? 2
                                          : sizeof(T) > 4 ? 4
                                                          : 6)
-    multiply(Matrix<T, I> a, I x_row_bytes, const __grid_constant__ Tiles<I> tiles,
+    multiply(Matrix<T, I, Mapped> a, I x_row_bytes, const __grid_constant__ Tiles<I> tiles,
              DenseColumns dense) {
   using Sum = DeviceAccumulator<T>;
   __shared__ Sum products[2 * tuning::matmul_cuda_tile];
@@ -143,14 +144,15 @@ __global__ void __launch_bounds__(block, sizeof(T) > 8   ? 2
                    static_cast<int>(end - begin),
                    [&](int i, Sum product) { products[i] = product; });
   __syncthreads();
-  sum_rows<T>(a.indptr + first, static_cast<int>(last - first), products,
-              static_cast<T*>(dense.y) + first * dense.y_row_stride, dense.y_row_stride);
+  sum_rows(a, first, static_cast<int>(last - first), products,
+           static_cast<T*>(dense.y) + first * dense.y_row_stride, dense.y_row_stride);
 }
 
 }  // namespace
 
-void multiply_tiles(const CsrView& a, const RowSchedule& rows, const DenseColumns& dense,
-                    bool conjugate, Workspace workspace, const Launch& launch) {
+void multiply_tiles(const Operand& operand, const RowSchedule& rows, const DenseColumns& dense,
+                    Workspace workspace, const Launch& launch) {
+  const CsrView& a = operand.a;
   constexpr int last_class = RowSchedule::classes - 1;
   visit_value(a.dtype, "A", [&](auto value) {
     visit_index(a.pattern.index_dtype, "A", [&](auto index) {
@@ -165,11 +167,14 @@ void multiply_tiles(const CsrView& a, const RowSchedule& rows, const DenseColumn
         tiles.long_units += rows.class_rows[c];
       }
       tiles.first_rows = tiles.pieces.order + (rows.elements() - rows.tiles - 1);
-      launch(launch.overlap, multiply<T, I>, static_cast<unsigned>(tiles.long_units + rows.tiles),
-             Matrix<T, I>(a, conjugate), row_bytes<T, I>(dense), tiles, dense);
+      const auto blocks = static_cast<unsigned>(tiles.long_units + rows.tiles);
+      visit_mapped(operand, [&](auto mapped) {
+        launch(launch.overlap, multiply<T, I, mapped>, blocks, Matrix<T, I, mapped>(operand),
+               row_bytes<T, I>(dense), tiles, dense);
+      });
     });
   });
-  join_pieces(a, rows, dense, workspace, launch);
+  join_pieces(operand, rows, dense, workspace, launch);
 }
 
 }  // namespace gossamer::cuda

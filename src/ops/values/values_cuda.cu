@@ -23,6 +23,13 @@ __global__ void gather(const T* values, const I* map, std::int64_t count, T* out
   out[i] = from < 0 ? narrow<T>(DeviceAccumulator<T>{}) : values[from];
 }
 
+/// grid: blocks over the elements of y.
+template <class T>
+__global__ void add_to_rows(T* y, std::int64_t count, std::int64_t length, const T* bias) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * block + threadIdx.x;
+  if (i < count) y[i] = narrow<T>(widen(y[i]) + widen(bias[i % length]));
+}
+
 /// What every number stays when it is added to: a sum of negative zeros is one.
 template <class T>
 __device__ T negative_zero() {
@@ -64,6 +71,18 @@ void gather(DType dtype, const void* values, DType index_dtype, const void* map,
     });
   });
   check_launch("gather");
+}
+
+void add_to_rows(DType dtype, void* y, std::int64_t rows, std::int64_t length, const void* bias,
+                 Stream stream) {
+  if (rows == 0 || length == 0) return;
+  const DeviceScope scope(stream, "add_to_rows");
+  visit_value(dtype, "y", [&](auto value) {
+    using T = DeviceType<typename decltype(value)::type>;
+    add_to_rows<<<blocks_for(rows * length), block, 0, native(stream)>>>(
+        static_cast<T*>(y), rows * length, length, static_cast<const T*>(bias));
+  });
+  check_launch("add_to_rows");
 }
 
 void segment_sum(DType dtype, const void* values, DType index_dtype, const void* map,

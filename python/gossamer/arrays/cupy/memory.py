@@ -55,9 +55,9 @@ class CuPyMemory(Memory):
         with cupy.cuda.Device(device):
             return cupy.empty(shape, device_dtype(dtype))
 
-    def empty_like(self, x: cupy.ndarray) -> cupy.ndarray:
+    def empty_like(self, x: cupy.ndarray, shape: tuple[int, ...]) -> cupy.ndarray:
         with x.device:
-            return cupy.empty_like(x)
+            return cupy.empty(shape, x.dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> cupy.ndarray:
         with cupy.cuda.Device(device):

@@ -66,9 +66,4 @@ class CuPyStorage(Storage):
         dtype = x.dtype.name
         if not has_scales(self.dtype_name):
             dtype = promote(self.dtype_name, dtype)
-        vectors = memory.astype(x, dtype)
-        along_rows = swapped or x.ndim == 1
-        if not along_rows:
-            vectors = vectors.swapaxes(-1, -2)
-        y = self._matrix.matmul(vectors, transpose)
-        return y if along_rows else memory.contiguous(y.swapaxes(-1, -2))
+        return self._matrix.matmul(memory.astype(x, dtype), transpose, not swapped and x.ndim > 1)

@@ -11,13 +11,13 @@ from weakref import WeakValueDictionary
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from ... import _engine
 from ...cuda.library import engine
 from ...cuda.memory import Memory
 from ...cuda.packed import DeviceMatrix, Parts
 from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from .host import DTYPES, to_numpy, to_tensor
+from .library import DESCRIBES_TENSORS
 
 _DTYPES = {
     **DTYPES,
@@ -33,10 +33,6 @@ _VALUE_TYPES = {**_NAMES, torch.uint8: "float8_e4m3"}
 
 
 _device = cache(partial(torch.device, "cuda"))
-
-
-#: Newer versions of PyTorch describe a tensor in C, in a tenth of the time.
-_DESCRIBES_TENSORS = _engine.has_exchange_api(torch.empty(0))
 
 
 class TorchMemory(Memory):
@@ -65,13 +61,16 @@ class TorchMemory(Memory):
         return strides
 
     def view(self, x: torch.Tensor, swapped: bool = False) -> Any:
-        return engine().View(x, swapped) if _DESCRIBES_TENSORS else super().view(x, swapped)
+        return engine().View(x, swapped) if DESCRIBES_TENSORS else super().view(x, swapped)
+
+    def operand(self, x: torch.Tensor) -> Any:
+        return x if DESCRIBES_TENSORS else self.view(x)
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
         return torch.empty(shape, dtype=_DTYPES[dtype], device=_device(device))
 
-    def empty_like(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.empty_like(x)
+    def empty_like(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        return x.new_empty(shape)
 
     def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> torch.Tensor:
         return torch.zeros(shape, dtype=_DTYPES[dtype], device=torch.device("cuda", device))
@@ -182,18 +181,29 @@ def packed_matmul(
     return device_product(matrix, x.detach() if x.requires_grad else x, transpose, swapped)
 
 
+@cache
+def _product_dtype(values: str, x: torch.dtype) -> torch.dtype:
+    """Dtype of a product of packed values with an operand; values by the engine's name."""
+    return x if has_scales(values) else _DTYPES[promote(values, _NAMES[x])]
+
+
 def device_product(
-    matrix: DeviceMatrix, x: torch.Tensor, transpose: bool, swapped: bool, **options: Any
+    matrix: DeviceMatrix,
+    x: torch.Tensor,
+    transpose: bool,
+    swapped: bool,
+    bias: torch.Tensor | None = None,
+    **options: Any,
 ) -> torch.Tensor:
     """P X or Pᵀ X, x on the matrix's GPU and without a gradient; swapped, X and Y transposed.
 
-    Options are those of `DeviceMatrix.matmul`.
+    A bias is added along Y's last axis. Options are those of `DeviceMatrix.matmul`.
     """
-    dtype = _NAMES[x.dtype]
-    if not has_scales(matrix.dtype):
-        dtype = promote(matrix.dtype, dtype)
-    if dtype != _NAMES[x.dtype]:
-        x = x.to(_DTYPES[dtype])
-    if swapped or x.ndim == 1:
-        return matrix.matmul(x, transpose, **options)
-    return matrix.matmul(x.mT, transpose, **options).mT.contiguous()
+    dtype = _product_dtype(matrix.dtype, x.dtype)
+    if x.dtype is not dtype:
+        x = x.to(dtype)
+    if bias is not None:
+        bias = (bias if bias.dtype is dtype else bias.to(dtype)).contiguous()
+    columns = not swapped and x.ndim > 1
+    y: torch.Tensor = matrix.matmul(x, transpose, columns, bias, **options)
+    return y

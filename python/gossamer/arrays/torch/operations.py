@@ -20,7 +20,7 @@ from .. import kernels
 from ..kernels import MAX_RANK
 from ..numpy import sample_product
 from .host import bits
-from .library import Operation
+from .library import Operation, runs_eagerly
 
 
 def matmul(
@@ -28,6 +28,18 @@ def matmul(
 ) -> torch.Tensor:
     """Y = A X, or Aᵀ X; X is (n,), (..., n, k), or swapped (..., k, n)."""
     return MATMUL(values, x, pattern.number, transpose, swapped)
+
+
+def linear(
+    values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, pattern: Pattern
+) -> torch.Tensor:
+    """Y = x Aᵀ + b, all of one dtype: x is (n,) or (..., n), and b is (m,) or None."""
+    arguments = values, x, pattern.number, False, True
+    if bias is None:
+        return MATMUL(*arguments)
+    if (x.is_cpu or x.is_cuda) and runs_eagerly((values, x, bias)):
+        return MATMUL.plus(bias, *arguments)
+    return MATMUL(*arguments) + bias
 
 
 def sddmm(u: torch.Tensor, v: torch.Tensor, pattern: Pattern) -> torch.Tensor:
@@ -89,7 +101,12 @@ def _product_like(
 
 
 def _matmul_cpu(
-    values: torch.Tensor, x: torch.Tensor, number: int, transpose: bool, swapped: bool
+    values: torch.Tensor,
+    x: torch.Tensor,
+    number: int,
+    transpose: bool,
+    swapped: bool,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = _product_like(x, pattern, transpose, swapped)
@@ -97,7 +114,7 @@ def _matmul_cpu(
         kernels.matmul(bits(values), bits(x), pattern, transpose, swapped, bits(y))
     else:
         kernels.multiply(values, x, y, pattern, transpose, swapped, torch.empty_like)
-    return y
+    return y if bias is None else y.add_(bias)
 
 
 def _sddmm_cpu(u: torch.Tensor, v: torch.Tensor, number: int) -> torch.Tensor:

@@ -44,8 +44,9 @@ VALUE_TYPES = {
 }
 
 
-#: A product with x; then whether the matrix is transposed, and whether x and the result are.
-Product = Callable[[torch.Tensor, bool, bool], torch.Tensor]
+#: A product with x; then whether the matrix is transposed, and whether x and the result are; and,
+#: of a plain tensor, a bias of the result's last axis.
+Product = Callable[..., torch.Tensor]
 
 #: The arrays that a product reads.
 Reads = Callable[[], Iterable[torch.Tensor]]
@@ -214,17 +215,9 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
     """The product of a matrix that is fixed: the quickest way to a gradient by x alone."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        multiply: Product,
-        matmul: Product,
-        reads: Reads,
-        transpose: bool,
-        swapped: bool,
-        bias: torch.Tensor | None,
-    ) -> torch.Tensor:
-        y = _add_bias(multiply(x, transpose, swapped), bias)
+    def forward(ctx: Any, x: torch.Tensor, product: tuple[Any, ...]) -> torch.Tensor:
+        multiply, matmul, reads, transpose, swapped, bias = product
+        y: torch.Tensor = multiply(x, transpose, swapped, bias)
         # The product may be what gives arrays up, so only now is it known which are read again.
         read = tuple(reads())
         ctx.product = matmul, x.dtype, not transpose, swapped, read, _versions(read)
@@ -238,8 +231,7 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
                 "the arrays of a packed matrix were written to after a product whose gradient is "
                 "asked for; call backward() before"
             )
-        by_x = matmul(gradient, transpose, swapped).to(dtype)
-        return by_x, *[None] * 6
+        return matmul(gradient, transpose, swapped).to(dtype), None
 
 
 def _versions(parts: tuple[torch.Tensor, ...]) -> tuple[int, ...]:
@@ -263,27 +255,23 @@ def fixed_product(
     Parameters
     ----------
     multiply, matmul
-        Called with x and the flags: compute it of a plain tensor, and of every other one.
+        Called with x and the flags, the first with the bias too: compute it of a plain tensor, and
+        of every other one.
     reads
         Called after the product: the arrays that its gradient reads, so that `backward` fails if
         one was written to meanwhile.
     """
+    y: torch.Tensor
     if x.requires_grad and torch.is_grad_enabled():
-        y: torch.Tensor = _fixed_product(x, multiply, matmul, reads, transpose, swapped, bias)
-        return y
-    return _add_bias(multiply(x, transpose, swapped), bias)
+        y = _fixed_product(x, (multiply, matmul, reads, transpose, swapped, bias))
+    else:
+        y = multiply(x, transpose, swapped, bias)
+    return y
 
 
 def plus_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Return y + bias in y's dtype."""
     return y if bias is None else y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
-
-
-def _add_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Compute `plus_bias`, in y itself, a product of ours that nothing follows yet, if it fits."""
-    if bias is None or bias.ndim > 1:
-        return plus_bias(y, bias)
-    return y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 def device_matmul(
@@ -424,10 +412,18 @@ class TensorStorage(Storage):
         x, *_, transpose, swapped = arguments[4:]
         return self.product(x, transpose, swapped)
 
-    def product(self, x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
-        """Compute `matmul` of a plain tensor; nothing follows it."""
+    def product(
+        self,
+        x: torch.Tensor,
+        transpose: bool,
+        swapped: bool,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Compute `matmul` of a plain tensor, plus a bias; nothing follows it."""
         if x.is_cuda:
-            return device_product(self._on_device(), x, transpose, swapped)
+            return device_product(self._on_device(), x, transpose, swapped, bias)
         y = _result(self.values, x, self.rows, self.cols, transpose, swapped)
         _multiply(self.host.handle, x, y, transpose, swapped)
-        return y
+        if bias is None:
+            return y
+        return y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))

@@ -13,11 +13,17 @@ from .cuda import memory
 
 
 def _matmul(
-    values: torch.Tensor, x: torch.Tensor, number: int, transpose: bool, swapped: bool
+    values: torch.Tensor,
+    x: torch.Tensor,
+    number: int,
+    transpose: bool,
+    swapped: bool,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     pattern = structure_of(number)
     y = x.new_empty(matmul_shape(x.shape, pattern, transpose, swapped))
-    sparse.matmul(memory, values.contiguous(), x, pattern, transpose, swapped, y)
+    added = None if bias is None else bias.contiguous()
+    sparse.matmul(memory, values.contiguous(), x, pattern, transpose, swapped, y, added)
     return y
 
 

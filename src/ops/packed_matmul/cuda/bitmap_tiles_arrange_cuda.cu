@@ -9,6 +9,7 @@
 #include "cuda/runtime.hpp"
 #include "formats/packed.hpp"
 #include "gossamer/cuda/packed.hpp"
+#include "gossamer/cuda/values.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/packed_matmul/cuda/bitmap_tiles.hpp"
 #include "ops/packed_matmul/cuda/vectors.hpp"
@@ -226,7 +227,7 @@ class BitmapTiles final : public Arrangement {
   }
 
   void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
-              bool overlap) const override {
+              bool overlap, const void* bias) const override {
     const std::int64_t vectors = check_vectors(x, y, view_.rows, view_.cols);
     if (x.dtype != dtype_) {
       throw InvalidArgument(message("packed_matmul: X is ", name(x.dtype), "; bitmap tiles of ",
@@ -238,9 +239,8 @@ class BitmapTiles final : public Arrangement {
     if (view_.cols == 0) {
       check(cudaMemsetAsync(y.data, 0, item_size(y.dtype) * vectors * view_.rows, native(stream)),
             "packed_matmul");
-      return;
     }
-    for (std::int64_t begin = 0; begin < vectors; begin += most_vectors) {
+    for (std::int64_t begin = 0; view_.cols > 0 && begin < vectors; begin += most_vectors) {
       const auto part = [&](void* data, int length) {
         return static_cast<std::uint16_t*>(data) + begin * length;
       };
@@ -256,6 +256,7 @@ class BitmapTiles final : public Arrangement {
                           native(stream)};
       check(takes_few(launch.vectors) ? matmul_few(launch) : matmul_many(launch), "packed_matmul");
     }
+    if (bias != nullptr) add_to_rows(y.dtype, y.data, vectors, view_.rows, bias, stream);
   }
 
  private:

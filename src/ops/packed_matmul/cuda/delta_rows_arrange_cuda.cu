@@ -10,6 +10,7 @@
 #include "cuda/runtime.hpp"
 #include "formats/packed.hpp"
 #include "gossamer/cuda/packed.hpp"
+#include "gossamer/cuda/values.hpp"
 #include "gossamer/errors.hpp"
 #include "ops/packed_matmul/cuda/delta_rows.hpp"
 #include "ops/packed_matmul/cuda/delta_rows_matvec.hpp"
@@ -298,13 +299,14 @@ class DeltaRows final : public Arrangement {
   std::size_t workspace_bytes(std::int64_t) const override { return delta_rows::workspace_bytes; }
 
   void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
-              bool overlap) const override {
+              bool overlap, const void* bias) const override {
     const std::int64_t vectors = check_vectors(x, y, view_.rows, view_.cols);
     check_workspace(workspace, workspace_bytes(vectors), "packed_matmul");
     if (view_.rows == 0) return;
     const DeviceScope scope(stream, "packed_matmul");
     const std::size_t item = item_size(x.dtype);
     const bool has_overlap = device_properties(stream.device).compute_capability >= 90;
+    const bool adds_bias = visit_width(bits_, [](auto bits) { return has_vectors<bits>; });
     const std::int64_t at_once = visit_width(bits_, [&](auto bits) {
       return has_vectors<bits> ? delta_rows::workspace_bytes / partial_bytes(view_.blocks) : 1;
     });
@@ -313,12 +315,16 @@ class DeltaRows final : public Arrangement {
                           bits_,
                           static_cast<const char*>(x.data) + item * view_.cols * i,
                           static_cast<char*>(y.data) + item * view_.rows * i,
+                          adds_bias ? bias : nullptr,
                           static_cast<int>(std::min(at_once, vectors - i)),
                           static_cast<std::uint64_t*>(workspace.data),
                           (overlap || i > 0) && has_overlap,
                           stream.device,
                           native(stream)};
       check(matvec(dtype_, x.dtype, launch), "packed_matmul");
+    }
+    if (bias != nullptr && !adds_bias) {
+      add_to_rows(y.dtype, y.data, vectors, view_.rows, bias, stream);
     }
   }
 

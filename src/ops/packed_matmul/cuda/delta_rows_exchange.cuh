@@ -23,17 +23,19 @@ struct SharedSums {
 
 /// The warp in which a group begins adds up, in the order of the warps. Of groups that blocks share
 /// the block in which one ends adds up what those before it send. A sum is sent with a mark in one
-/// word, so that no fence is needed, and before others are waited for.
-template <class X>
+/// word, so that no fence is needed, and before others are waited for. write_place(place, sum)
+/// writes a row.
+template <class Write>
 __device__ __forceinline__ void add_shared_groups(const View& a, const SharedSums& sums,
-                                                  int block_end, std::uint64_t* partial, X* y) {
+                                                  int block_end, std::uint64_t* partial,
+                                                  Write write_place) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, i = lane & 15;
   auto add_heads = [&](float sum, int k, int group) {
     for (; k < warps && sums.head_group[k] == group; ++k) sum += sums.head[k][i];
     return sum;
   };
   auto write = [&](Place place, float sum) {
-    if (lane < 16 && place.row >= 0) y[place.row] = X(sum * place.scale);
+    if (lane < 16) write_place(place, sum);
   };
   auto send = [&](float sum) {
     if (lane < 16) {

@@ -59,8 +59,8 @@ __device__ __forceinline__ void load_pieces(void* to, const void* from, int piec
 /// read-only loads are not for what the kernel before may still be writing.
 template <class V, class X, int Bits, bool Resident>
 __global__ void __launch_bounds__(warps * 32, 2)
-    matvec_kernel(const __grid_constant__ View a, const X* x, X* y, std::uint64_t* partial,
-                  bool overlap) {
+    matvec_kernel(const __grid_constant__ View a, const X* x, X* y, const X* bias,
+                  std::uint64_t* partial, bool overlap) {
   using Code = DistanceCode<Bits>;
   constexpr int kSteps = Code::steps, kWords = Code::words, kPlanes = kSteps * 8 * sizeof(V) / 16,
                 kDepth = depth<V, Bits>;
@@ -173,6 +173,14 @@ __global__ void __launch_bounds__(warps * 32, 2)
   begin_at(origin + (int)sizeof(X) * start0, origin + (int)sizeof(X) * start1, 0);
   for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(base[i]));  // no gather before the wait
 
+  const auto write = [&](Place to, float sum) {
+    if (to.row < 0) return;
+    X result = X(sum * to.scale);
+    if constexpr (has_vectors<Bits>) {
+      if (bias != nullptr) result = X(to_float(result) + to_float(bias[to.row]));
+    }
+    y[to.row] = result;
+  };
   auto flush = [&](int behind) {
     float s0, s1;
     if constexpr (kTensor) {  // lane t == g / 2 holds the diagonal
@@ -192,8 +200,8 @@ __global__ void __launch_bounds__(warps * 32, 2)
         (continues ? sums.head_group : sums.tail_group)[warp] = group;
         (continues ? sums.head_end : sums.tail_end)[warp] = group_end;
       } else {
-        if (place0.row >= 0) y[place0.row] = X(s0 * place0.scale);
-        if (place1.row >= 0) y[place1.row] = X(s1 * place1.scale);
+        write(place0, s0);
+        write(place1, s1);
       }
     }
     if (group + 1 < a.groups) {
@@ -256,7 +264,7 @@ __global__ void __launch_bounds__(warps * 32, 2)
     }
   }
   __syncthreads();
-  add_shared_groups(a, sums, block_end, partial, y);
+  add_shared_groups(a, sums, block_end, partial, write);
 }
 
 template <class V, class X, int Bits, bool Resident>
@@ -269,7 +277,7 @@ cudaError_t launch(const Launch& product, int shared_bytes, int shared_limit) {
   return launch_overlapped(kernel, dim3(product.a.blocks, product.vectors), warps * 32,
                            shared_bytes, product.stream, product.overlap, product.a,
                            static_cast<const X*>(product.x), static_cast<X*>(product.y),
-                           product.partial, product.overlap);
+                           static_cast<const X*>(product.bias), product.partial, product.overlap);
 }
 
 template <class V, class X>

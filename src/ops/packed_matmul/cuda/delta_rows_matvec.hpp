@@ -32,6 +32,7 @@ struct Launch {
   int bits;
   const void* x;
   void* y;
+  const void* bias;        ///< an element a row, added to its rounded sum; null unless has_vectors
   int vectors;             ///< 1 unless has_vectors
   std::uint64_t* partial;  ///< [vectors][blocks][16], zero before and after
   bool overlap;

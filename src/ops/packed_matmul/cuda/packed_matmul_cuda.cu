@@ -4,6 +4,7 @@
 #include <cuda_fp8.h>
 
 #include "core/message.hpp"
+#include "cuda/adjacent_columns.cuh"
 #include "cuda/chain.hpp"
 #include "gossamer/cuda/packed.hpp"
 #include "gossamer/errors.hpp"
@@ -30,6 +31,17 @@ std::int64_t check_vectors(const ArrayView& x, const ArrayView& y, std::int64_t 
   return x.shape[0];
 }
 
+namespace {
+
+/// Whether the columns of X (b, n, k) follow each other in memory.
+bool lies_as_rows(const ArrayView& x) {
+  const std::int64_t inputs = x.shape[1], cols = x.shape[2];
+  return (inputs < 2 || x.strides[1] == 1) && (cols < 2 || x.strides[2] == inputs) &&
+         (x.shape[0] < 2 || x.strides[0] == inputs * cols);
+}
+
+}  // namespace
+
 void check_dense(const ArrayView& dense, std::int64_t rows, std::int64_t cols) {
   if (dense.rank != 2 || dense.shape[0] != rows || dense.shape[1] != cols) {
     throw InvalidArgument(message("unpack: dense has rank ", dense.rank, " and shape (",
@@ -39,9 +51,34 @@ void check_dense(const ArrayView& dense, std::int64_t rows, std::int64_t cols) {
 }
 
 void matmul(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace workspace,
-            Stream stream) {
+            Stream stream, std::optional<bool> overlap, const void* bias) {
+  if (overlap) return a.matmul(x, y, workspace, stream, *overlap, bias);
   const ChainedProduct chained(stream);
-  a.matmul(x, y, workspace, stream, chained.follows_product());
+  a.matmul(x, y, workspace, stream, chained.follows_product(), bias);
+}
+
+void matmul_columns(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace scratch,
+                    Workspace workspace, Stream stream, std::optional<bool> overlap) {
+  const std::int64_t members = x.shape[0], inputs = x.shape[1], cols = x.shape[2],
+                     outputs = y.shape[1];
+  const std::size_t item = item_size(x.dtype);
+  const std::size_t x_bytes = item * static_cast<std::size_t>(members * cols * inputs);
+  const std::size_t y_bytes = item * static_cast<std::size_t>(members * cols * outputs);
+  check_workspace(scratch, x_bytes + y_bytes, "packed_matmul");
+  const DeviceScope scope(stream, "packed_matmul");
+  ArrayView rows = ArrayView::contiguous(scratch.data, x.dtype, {members * cols, inputs});
+  const bool is_copied = !lies_as_rows(x);
+  if (is_copied) {
+    copy_rows({{{x.data, cols, x.strides[2], x.strides[1], rows.data, members, x.strides[0]}, {}}},
+              inputs, item, stream);
+  } else {
+    rows.data = x.data;
+  }
+  const ArrayView sums = ArrayView::contiguous(static_cast<std::byte*>(scratch.data) + x_bytes,
+                                               y.dtype, {members * cols, outputs});
+  matmul(a, rows, sums, workspace, stream, overlap);
+  copy_rows({{{sums.data, outputs, 1, outputs, y.data, members, cols * outputs}, {}}}, cols, item,
+            stream);
 }
 
 namespace delta_rows {
