@@ -57,7 +57,7 @@ std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& sched
 /// shapes and strides that do not fit and for a workspace that is too small, InvalidDType for types
 /// that do not. map: null, or nnz indices of the pattern's index dtype, complete as it: the value
 /// at position p is a.values[map[p]]. bias: null, or an element of A's dtype for each row, which is
-/// added to the rounded sums of that row.
+/// added to the rounded sums of that row; the rows of Y lie next to each other then.
 void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
             bool conjugate, Workspace workspace, Stream stream, std::optional<bool> overlap = {},
             const void* map = nullptr, const void* bias = nullptr);

@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
   }
   sum = sum_lanes(sum, lanes);
   if (row < a.rows && (lane & (lanes - 1)) == 0) {
-    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(a.result(sum, row));
+    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(sum);
   }
 }
 

@@ -77,21 +77,20 @@ __device__ void multiply_long(const Matrix<T, I, Mapped>& a, I x_row_bytes, cons
   if (piece) {
     static_cast<Sum*>(tiles.pieces.sums)[unit] = sum;
   } else {
-    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(a.result(sum, row));
+    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(sum);
   }
 }
 
-/// Sums of a tile's rows, from the first, of their products: a few lanes each, a whole warp where
-/// one is far longer than the others.
-template <class T, class I, bool Mapped>
-__device__ void sum_rows(const Matrix<T, I, Mapped>& a, I first_row, int rows,
-                         const DeviceAccumulator<T>* products, T* y, std::int64_t y_stride) {
+/// Sums of a tile's rows from their products: a few lanes each, a whole warp where one is far
+/// longer than the others.
+template <class T, class I>
+__device__ void sum_rows(const I* offsets, int rows, const DeviceAccumulator<T>* products, T* y,
+                         std::int64_t y_stride) {
   using Sum = DeviceAccumulator<T>;
   int log_lanes = 0;
   while (log_lanes < 5 && (rows << (log_lanes + 1)) <= block) ++log_lanes;
   const int lanes = 1 << log_lanes, lane = threadIdx.x & (lanes - 1);
   const int in_warp = threadIdx.x % 32;
-  const I* const offsets = a.indptr + first_row;
   const I begin = offsets[0];
   for (int first = (threadIdx.x - in_warp) >> log_lanes; first < rows;
        first += block >> log_lanes) {
@@ -115,7 +114,7 @@ __device__ void sum_rows(const Matrix<T, I, Mapped>& a, I first_row, int rows,
       part = sum_lanes(part, 32);
       if (in_warp == owner) sum = part;
     }
-    if (row < rows && lane == 0) y[row * y_stride] = narrow<T>(a.result(sum, first_row + row));
+    if (row < rows && lane == 0) y[row * y_stride] = narrow<T>(sum);
   }
 }
 
@@ -144,8 +143,8 @@ __global__ void __launch_bounds__(block, sizeof(T) > 8   ? 2
                    static_cast<int>(end - begin),
                    [&](int i, Sum product) { products[i] = product; });
   __syncthreads();
-  sum_rows(a, first, static_cast<int>(last - first), products,
-           static_cast<T*>(dense.y) + first * dense.y_row_stride, dense.y_row_stride);
+  sum_rows<T>(a.indptr + first, static_cast<int>(last - first), products,
+              static_cast<T*>(dense.y) + first * dense.y_row_stride, dense.y_row_stride);
 }
 
 }  // namespace
