@@ -103,6 +103,8 @@ def main() -> None:
     if arguments.json:
         machine = {"python": platform.python_version(), "torch": torch.__version__}
         machine |= {"cpu": platform.machine(), "device": arguments.device}
+        if arguments.device.startswith("cuda"):
+            machine["gpu"] = torch.cuda.get_device_name(arguments.device)
         result = {"machine": machine, "commit": source_commit(), "microseconds": figures}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
