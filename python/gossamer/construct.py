@@ -115,7 +115,8 @@ def coo_array(
     Parameters
     ----------
     arg
-        ``(data, (row, col))``, entries in any order; those at one position add up. Or
+        ``(data, (row, col))``, entries in any order, the indices also one array of shape (2, nnz);
+        those at one position add up. Or
         ``(rows, columns)``, for a matrix with nothing stored, or whatever `asarray` takes.
     sorted_indices, canonical
         The caller's word that entries are in row-major order, and that no position is stored twice.
@@ -367,7 +368,13 @@ def _is_tuple_of(arg: Any, count: int) -> bool:
 
 
 def _is_coo(arg: Any) -> bool:
-    return _is_tuple_of(arg, 2) and isinstance(arg[1], tuple | list) and len(arg[1]) == 2
+    """Whether it is ``(data, (row, col))``, the indices two arrays or one of two rows."""
+    if not _is_tuple_of(arg, 2):
+        return False
+    indices = arg[1]
+    if isinstance(indices, tuple | list):
+        return len(indices) == 2
+    return getattr(indices, "ndim", 0) == 2 and indices.shape[0] == 2
 
 
 def _length_of(indices: Any, argument: str) -> int:

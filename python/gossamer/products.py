@@ -25,7 +25,7 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
     if adapter is not None and adapter is not a._arrays:
         raise TypeError(
             f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds "
-            f"{type(a.data).__module__} arrays; convert one of them"
+            f"{type(a.data).__module__} arrays; convert one of them, as A.to('torch') does"
         )
     return a._arrays.dense_operand(x, a.data, argument)
 

@@ -181,6 +181,7 @@ OPERATIONS = [
     (lambda A: A.astype("nonsense"), TypeError, "nonsense"),
     (lambda A: A.asformat("bsr"), ValueError, "format = 'bsr', expected 'csr', 'csc' or 'coo'"),
     (lambda A: A.to("tpu"), ValueError, "device = 'tpu', expected 'cpu', 'gpu' or"),
+    (lambda A: A.to(np.float32), ValueError, "'jax'; dtypes go to A.astype"),
     (lambda A: gossamer.csr_matvec(A.tocsr(), np.ones((3, 1))), ValueError, "expected 1 axes"),
     (lambda A: gossamer.csr_matmul(A.tocsr(), np.ones(3)), ValueError, "expected 2 or more axes"),
     (lambda A: gossamer.csr_batched_matmul(A.tocsr(), np.ones((3, 1))), ValueError, "3 or more"),

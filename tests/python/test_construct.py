@@ -152,7 +152,8 @@ def test_other_arguments_are_converted():
         (gossamer.csc_array, "csc"),
         (gossamer.coo_array, "coo"),
     ):
-        for argument in (D, D.tolist(), gossamer.fromdense(D), entries):
+        joined = DATA, np.array([[0, 0, 1], [0, 2, 1]])
+        for argument in (D, D.tolist(), gossamer.fromdense(D), entries, joined):
             A = make(argument)
             assert A.format == format
             assert A.todense().tolist() == D.tolist()

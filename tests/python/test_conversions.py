@@ -98,6 +98,9 @@ def test_nothing_is_copied_where_nothing_changes(format):
     assert A.asformat(format) is A
     assert getattr(A, f"to{format}")(canonical=True) is A
     assert A.astype("float64") is A
+    copied = A.astype("float64", copy=True)
+    assert copied.dtype == A.dtype
+    assert not np.shares_memory(copied.data, A.data)
     assert A.conj() is A
     assert +A is A
     assert A.T.data is A.data

@@ -120,8 +120,8 @@ class SparseArray(TorchOperators, SparseFormat):
         convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
         return convert[format]()
 
-    def astype(self: Self, dtype: Any) -> Self:
-        """Cast the values; itself where it has that dtype.
+    def astype(self: Self, dtype: Any, copy: bool = False) -> Self:
+        """Cast the values; itself where it has that dtype, or a copy of it if that is asked for.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class SparseArray(TorchOperators, SparseFormat):
         name = self._arrays.dtype_name(dtype)
         check_value_dtype(name, "astype: the result")
         if name == self._arrays.dtype_name(self.dtype):
-            return self
+            return self.copy() if copy else self
         return self._with_data(self._arrays.freeze(self._arrays.astype(self._data, name)))
 
     def to(self, target: Device | str) -> SparseArray:
@@ -161,7 +161,7 @@ class SparseArray(TorchOperators, SparseFormat):
             return self
         if arrays is not None:
             return self._with_data(arrays.fromnumpy(self._arrays.tonumpy(self._data)), arrays)
-        device = named_device(target, f", or a framework: {FRAMEWORKS}")
+        device = named_device(target, f", or a framework: {FRAMEWORKS}; dtypes go to A.astype")
         if device == self.device:
             return self
         data = self._arrays.to(self._data, device)
