@@ -13,7 +13,7 @@ namespace {
 /// Rows of one task: as many as share a cache line of a float32 matrix in column order.
 constexpr std::int64_t rows_a_task = 16;
 
-/// Calls body(row, count, columns, values) with the decoded, scaled slots of each row.
+/// Calls body(row, count, columns, values) with the decoded slots of each row, not scaled.
 template <class Body>
 void for_each_decoded_row(const PackedView& packed, Body&& body) {
   parallel_ranges(packed.rows, rows_a_task, [&](std::int64_t begin, std::int64_t end) {
@@ -24,18 +24,13 @@ void for_each_decoded_row(const PackedView& packed, Body&& body) {
       const std::int64_t count = row_offset(packed, i + 1) - first;
       decode_columns(packed, i, columns.data());
       decode_values(packed, first, count, values.data());
-      if (packed.scales != nullptr) {
-        for (std::int64_t k = 0; k < count; ++k) {
-          values[static_cast<std::size_t>(k)] *= packed.scales[i];
-        }
-      }
       body(i, count, columns.data(), values.data());
     }
   });
 }
 
-/// Whether a slot bridges a gap. A zero behind the largest gap that is no filler cannot be told
-/// apart.
+/// Whether a slot of that stored value bridges a gap. A zero behind the largest gap that is no
+/// filler cannot be told apart.
 bool is_filler(const PackedView& packed, const std::int32_t* columns, std::int64_t slot,
                float value) {
   if (packed.format == PackedFormat::bitmap || value != 0.0f) return false;
@@ -110,7 +105,7 @@ void unpack(const PackedView& packed, DType index_dtype, const void* indptr, voi
         for (std::int64_t k = 0; k < count && p < offsets[row + 1]; ++k) {
           if (is_filler(packed, columns, k, decoded[k])) continue;
           static_cast<I*>(indices)[p] = static_cast<I>(columns[k]);
-          static_cast<T*>(values)[p++] = narrow<T>(decoded[k]);
+          static_cast<T*>(values)[p++] = narrow<T>(decoded[k] * row_scale(packed, row));
         }
         if (p != offsets[row + 1]) {
           throw InvalidArgument(message("unpack: indptr gives row ", row, " ",

@@ -498,6 +498,17 @@ def test_wrong_scales_are_refused(format):
             packed_array(format, "int8", (40, 70), parts)
 
 
+@pytest.mark.parametrize(("format", "column"), [("gap4", 16), ("gap8", 256)])
+def test_values_that_a_small_scale_makes_zero_are_no_fillers(format, column):
+    W = np.zeros((1, 300), np.float32)
+    W[0, [0, column]] = 448, 2.0**-9
+    parts = gossamer.compress(W, format, "float8_e4m3", scale=np.ones(1, "f4"))._storage.parts()
+    small = parts | {"scales": np.array([1e-44], np.float32)}  # times 2^-9 is zero
+    P = packed_array(format, "float8_e4m3", W.shape, small)
+    assert P.nnz == P.tocsr().nnz == 2
+    np.testing.assert_array_equal(P.tocsr().todense(), P.decompress("float32"))
+
+
 def test_lists_have_no_dtype():
     P = gossamer.compress(np.eye(3, dtype=np.float32), "bitmap")
     for listed in ([1, 2, 3], (1.0, 2.0, 3.0)):
