@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "gossamer/views.hpp"
 
@@ -26,6 +27,46 @@ std::int64_t spgemm_count(const CsrPattern& a, const CsrPattern& b, std::int64_t
 /// c_index_dtype cannot hold a column, and InvalidDType.
 void spgemm_fill(const CsrView& a, const CsrView& b, const std::int64_t* indptr,
                  DType c_index_dtype, void* indices, void* values);
+
+/// Where C is computed before it is known how large it is.
+struct SpgemmWorkspace {
+  void* columns = nullptr;  ///< of A's index dtype
+  void* sums = nullptr;     ///< of the accumulator's type
+};
+
+/// C = A B in one phase, for those who can spare memory for all its products: every row is computed
+/// once, into a workspace, and copied from there to where C is kept. Results have the bits of
+/// spgemm_count and spgemm_fill.
+///
+/// a, b: as for spgemm_fill; they and indptr, m + 1 int64 elements, are borrowed until the last
+/// call. Throws what spgemm_fill throws.
+class SpgemmAtOnce {
+ public:
+  /// Writes to indptr how many products each row has, for the calls that follow.
+  SpgemmAtOnce(const CsrView& a, const CsrView& b, std::int64_t* indptr);
+
+  /// Bytes that compute needs: a column and a sum for each product, and 64 for each of some pieces.
+  std::int64_t workspace_bytes() const;
+
+  /// Writes the row offsets to indptr and returns the number of positions; C stays in the
+  /// workspace, aligned for its value type, until collect has copied it.
+  std::int64_t compute(void* workspace);
+
+  /// What spgemm_fill writes, after compute.
+  void collect(DType c_index_dtype, void* indices, void* values) const;
+
+  /// What spgemm_count writes, instead of compute: where the workspace would be too large.
+  std::int64_t count();
+
+ private:
+  CsrView a_, b_;
+  std::int64_t* indptr_;
+  std::int64_t products_ = 0;
+  std::vector<std::int64_t> begins_;   ///< rows of the pieces
+  std::vector<std::int64_t> starts_;   ///< where they begin in the workspace
+  std::vector<std::int64_t> offsets_;  ///< where they begin in C
+  SpgemmWorkspace workspace_;
+};
 
 /// values[p] = (A B)[i, j] at each stored position p = (i, j) of the mask, or (A Bᵀ)[i, j] when
 /// transpose_b.

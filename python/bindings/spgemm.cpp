@@ -4,13 +4,92 @@
 #include <nanobind/stl/optional.h>
 
 #include <optional>
+#include <utility>
 
+#include "gossamer/errors.hpp"
 #include "module.hpp"
 #include "patterns.hpp"
 
 namespace gossamer::python {
 
+namespace {
+
+/// SpgemmAtOnce, with what it borrows.
+struct PySpgemmAtOnce {
+  PySpgemmAtOnce(nb::object a, const InputArray& a_values, nb::object b, const InputArray& b_values,
+                 OutputArray indptr)
+      : a(std::move(a)),
+        b(std::move(b)),
+        a_values(a_values),
+        b_values(b_values),
+        indptr(std::move(indptr)) {
+    const PyCsrPattern& a_pattern = nb::cast<const PyCsrPattern&>(this->a);
+    const CsrView a_view = with_values(a_pattern, a_values, "a_values");
+    const CsrView b_view =
+        with_values(nb::cast<const PyCsrPattern&>(this->b), b_values, "b_values");
+    auto* offsets = static_cast<std::int64_t*>(
+        vector_data(this->indptr, a_view.pattern.rows + 1, DType::int64, "indptr"));
+    dtype = a_view.dtype;
+    run_engine(a_view.pattern.nnz + a_view.pattern.rows,
+               [&] { product.emplace(a_view, b_view, offsets); });
+  }
+
+  nb::object a, b;
+  InputArray a_values, b_values;
+  OutputArray indptr;
+  std::optional<OutputArray> workspace;
+  std::optional<SpgemmAtOnce> product;
+  std::int64_t nnz = 0;
+  DType dtype;
+};
+
+std::int64_t workspace_size(const PySpgemmAtOnce& self) {
+  constexpr std::int64_t size = sizeof(std::int64_t);
+  return (self.product->workspace_bytes() + size - 1) / size;
+}
+
+void bind_spgemm_at_once(nb::module_& m) {
+  nb::class_<PySpgemmAtOnce>(m, "SpgemmAtOnce", "A @ B in one phase, by way of a workspace.")
+      .def(nb::init<nb::object, const InputArray&, nb::object, const InputArray&, OutputArray>(),
+           nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("indptr"))
+      .def_prop_ro(
+          "workspace_size", [](const PySpgemmAtOnce& self) { return workspace_size(self); },
+          "Elements of int64 that compute needs.")
+      .def(
+          "compute",
+          [](PySpgemmAtOnce& self, const OutputArray& workspace) {
+            const std::int64_t size = workspace_size(self);
+            void* const memory = vector_data(workspace, size, DType::int64, "workspace");
+            self.workspace = workspace;
+            run_engine(size, [&] { self.nnz = self.product->compute(memory); });
+            return self.nnz;
+          },
+          nb::arg("workspace"), "Write the row offsets; returns the number of positions.")
+      .def(
+          "collect",
+          [](const PySpgemmAtOnce& self, const OutputArray& indices, const OutputArray& values) {
+            const DType index_dtype = dtype_of(indices.dtype(), "indices");
+            void* const columns = vector_data(indices, self.nnz, index_dtype, "indices");
+            void* const data = vector_data(values, self.nnz, self.dtype, "values");
+            if (!self.workspace) throw InvalidArgument("SpgemmAtOnce.collect: compute comes first");
+            run_engine(self.nnz, [&] { self.product->collect(index_dtype, columns, data); });
+          },
+          nb::arg("indices"), nb::arg("values"), "Write the columns and values, after compute.")
+      .def(
+          "count",
+          [](PySpgemmAtOnce& self) {
+            std::int64_t nnz = 0;
+            run_engine(workspace_size(self), [&] { nnz = self.product->count(); });
+            return nnz;
+          },
+          "What spgemm_count does, instead of compute.");
+}
+
+}  // namespace
+
 void bind_spgemm(nb::module_& m) {
+  bind_spgemm_at_once(m);
+
   m.def(
       "spgemm_count",
       [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {

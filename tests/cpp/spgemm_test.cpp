@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <random>
@@ -60,6 +61,22 @@ Product<T, I> multiply(const OwnedCsr<T, I>& a, const OwnedCsr<T, I>& b) {
   return c;
 }
 
+/// The same in one phase.
+template <class T, class I>
+Product<T, I> multiply_at_once(const OwnedCsr<T, I>& a, const OwnedCsr<T, I>& b) {
+  Product<T, I> c;
+  c.indptr.resize(static_cast<std::size_t>(a.rows) + 1, -1);
+  SpgemmAtOnce product(a.view(), b.view(), c.indptr.data());
+  // Doubles for their alignment, and not one more than it asks for.
+  std::vector<double> workspace(static_cast<std::size_t>(product.workspace_bytes() + 7) / 8);
+  const std::int64_t nnz = product.compute(workspace.data());
+  REQUIRE(nnz == c.indptr.back());
+  c.indices.resize(static_cast<std::size_t>(nnz));
+  c.values.resize(static_cast<std::size_t>(nnz));
+  product.collect(dtype_v<I>, c.indices.data(), c.values.data());
+  return c;
+}
+
 template <class T, class I>
 void check_product(const Product<T, I>& c, const ExactRows<T>& exact) {
   std::int64_t wrong = 0;
@@ -106,7 +123,10 @@ void check_spgemm(const BatteryMatrix& left, const BatteryMatrix& right) {
     INFO("target " << simd_target());
     const Product<T, I> first = multiply(a, b);
     check_product(first, exact);
-    for_each_thread_count([&] { CHECK(same_bits(multiply(a, b), first)); });
+    for_each_thread_count([&] {
+      CHECK(same_bits(multiply(a, b), first));
+      CHECK(same_bits(multiply_at_once(a, b), first));
+    });
   });
 }
 
@@ -139,6 +159,53 @@ TEST_CASE("spgemm of long and heavy rows") {
     check_spgemm<float, std::int32_t>(matrix, transposed(matrix));
     check_spgemm<double, std::int64_t>(matrix, transposed(matrix));
   }
+}
+
+// Element 2 n is 0 * -1 and element 2 n + 1 is 2 n, over 768 and 20,480 columns: marks of both
+// kinds.
+TEST_CASE("spgemm keeps elements that sum to -0") {
+  for (const std::int64_t stride : {3, 80}) {
+    const BatteryMatrix left{"two", 1, 2, {0, 0}, {0, 1}, {-1, 2}, {0, 0}};
+    BatteryMatrix right{"zeros", 2, 256 * stride, {}, {}, {}, {}};
+    for (std::int64_t p = 0; p < 512; ++p) {
+      right.row.push_back(p / 256);
+      right.col.push_back(p % 256 * stride + p / 256);
+      right.real.push_back(p < 256 ? 0.0 : static_cast<double>(p - 256));
+      right.imag.push_back(0);
+    }
+    const OwnedCsr<float, std::int32_t> a(left), b(right);
+    for_each_target([&] {
+      INFO("target " << simd_target() << ", stride " << stride);
+      const auto c = multiply(a, b);
+      REQUIRE(c.indices.size() == 512);
+      std::int64_t wrong = 0;
+      for (std::size_t n = 0; n < 256; ++n) {
+        wrong += c.values[2 * n] != 0.0f || !std::signbit(c.values[2 * n]);
+        wrong += c.values[2 * n + 1] != 2.0f * static_cast<float>(n);
+        wrong += c.indices[2 * n] != b.indices[n] || c.indices[2 * n + 1] != b.indices[256 + n];
+      }
+      CHECK(wrong == 0);
+      CHECK(same_bits(multiply_at_once(a, b), c));
+    });
+  }
+}
+
+TEST_CASE("spgemm at once converts columns, and counts where it does not compute") {
+  const BatteryMatrix left{"two", 1, 2, {0, 0}, {0, 1}, {3, 2}, {0, 0}};
+  const OwnedCsr<float, std::int32_t> a(left), b(transposed(left));
+  std::int64_t indptr[3];
+  SpgemmAtOnce product(b.view(), a.view(), indptr);
+  CHECK(indptr[1] == 2);
+  std::vector<double> workspace(static_cast<std::size_t>(product.workspace_bytes() + 7) / 8);
+  CHECK(product.compute(workspace.data()) == 4);
+  std::int64_t columns[4];
+  float values[4];
+  product.collect(DType::int64, columns, values);
+  CHECK((columns[0] == 0 && columns[1] == 1 && columns[2] == 0 && columns[3] == 1));
+  CHECK((values[0] == 9 && values[1] == 6 && values[2] == 6 && values[3] == 4));
+  CHECK(SpgemmAtOnce(a.view(), b.view(), indptr).count() == 1);
+  CHECK(indptr[1] == 1);
+  CHECK_THROWS_AS(SpgemmAtOnce(a.view(), a.view(), indptr), InvalidArgument);
 }
 
 // What is read beyond B's arrays, AddressSanitizer sees: they end where the heap's blocks do.

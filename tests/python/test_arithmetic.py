@@ -18,6 +18,7 @@ from cases import (
     named,
 )
 from error_bound import BFLOAT16, Reference, assert_within, wide
+from gossamer import _engine, arrays
 from test_conversions import assert_canonical
 
 PAIRS = list(itertools.product(FORMATS, FORMATS))
@@ -215,6 +216,43 @@ def test_spgemm_of_larger_matrices(name):
     scale.sort_indices()
     n = 2 * np.diff(A.indptr).max() + 4
     assert (abs(product.data - expected.data) <= n * 2.0**-53 * scale.data).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "complex128"])
+def test_spgemm_in_one_phase_and_in_two_are_the_same(dtype, monkeypatch):
+    matrix = named("power_law")
+    A, B = build(matrix, dtype), build(matrix, dtype, "csc", np.int64)
+    counted = []
+    count = _engine.SpgemmAtOnce.count
+    monkeypatch.setattr(
+        _engine.SpgemmAtOnce, "count", lambda self: counted.append(0) or count(self)
+    )
+    at_once = A @ B.T
+    assert not counted
+    monkeypatch.setattr(arrays.numpy, "_LARGEST_BLOCK_KEPT", 0)
+    counted_first = A @ B.T
+    assert counted
+    for part in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(at_once, part), getattr(counted_first, part))
+
+
+def test_spgemm_at_once_refuses_arrays_that_do_not_fit():
+    A = build(named("random_0.5"), "float32")
+    (a, a_values), (b, b_values) = A._by_rows(), A.T.tocsr()._by_rows()
+    indptr = np.empty(A.shape[0] + 1, np.int64)
+    with pytest.raises(ValueError, match="indptr has rank 1"):
+        _engine.SpgemmAtOnce(a.handle, a_values, b.handle, b_values, indptr[1:])
+    with pytest.raises(ValueError, match="b_values"):
+        _engine.SpgemmAtOnce(a.handle, a_values, b.handle, b_values[1:], indptr)
+    product = _engine.SpgemmAtOnce(a.handle, a_values, b.handle, b_values, indptr)
+    with pytest.raises(ValueError, match="compute comes first"):
+        product.collect(np.empty(0, np.int32), np.empty(0, np.float32))
+    workspace = np.empty(product.workspace_size, np.int64)
+    with pytest.raises(ValueError, match="workspace has rank 1"):
+        product.compute(workspace[1:])
+    nnz = product.compute(workspace)
+    with pytest.raises(ValueError, match="indices has rank 1"):
+        product.collect(np.empty(nnz + 1, np.int32), np.empty(nnz, np.float32))
 
 
 @every_format

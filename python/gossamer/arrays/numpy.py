@@ -189,20 +189,26 @@ class NumPyAdapter(Adapter):
         a_bits, b_bits = (bits(self.astype(v, dtype)) for v in (a_values, b_values))
         a, b = common_index_dtype(a, b)
         offsets = np.empty(a.rows + 1, np.int64)
-        nnz = _engine.spgemm_count(a.handle, b.handle, offsets)
+        product = _engine.SpgemmAtOnce(a.handle, a_bits, b.handle, b_bits, offsets)
+        size = product.workspace_size
+        at_once = 8 * size <= _LARGEST_BLOCK_KEPT
+        nnz = product.compute(np.empty(size, np.int64)) if at_once else product.count()
         columns = index_dtype(a.rows, b.cols, nnz, at_least=a.index_dtype)
         # glibc hands back to the system what is free beyond twice the largest block so far, as two
         # arrays of one size are: a product of 20,000×2000 in float32 faulted 1567 pages in anew,
-        # every time. One block of both sizes, never touched, makes it keep them; blocks beyond its
-        # limit are never kept.
+        # every time. One block of both sizes, as a workspace is too, makes it keep them; blocks
+        # beyond its limit are never kept.
         block = nnz * (columns.itemsize + a_bits.itemsize)
-        if block <= _LARGEST_BLOCK_KEPT:
+        if not at_once and block <= _LARGEST_BLOCK_KEPT:
             np.empty(block, np.uint8)
         indices = np.empty(nnz, columns)
         values = self.empty((nnz,), dtype)
-        _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
-        product = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
-        return product, values
+        if at_once:
+            product.collect(indices, bits(values))
+        else:
+            _engine.spgemm_fill(a.handle, a_bits, b.handle, b_bits, offsets, indices, bits(values))
+        pattern = Pattern(a.rows, b.cols, offsets.astype(indices.dtype), indices, True, True)
+        return pattern, values
 
     def add(
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, subtract: bool

@@ -149,6 +149,7 @@ HWY_INLINE S add_product(S a, S b, S sum) {
 struct RowWork {
   std::int64_t products, low, high, operand_rows;
   std::int64_t last_entry;  ///< position in A of the last of these rows
+  bool contiguous;          ///< each of these rows has no gaps and goes on from those before
 
   std::int64_t width() const { return high - low + 1; }
 };
@@ -157,6 +158,7 @@ template <class T, class I>
 HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
   I low = std::numeric_limits<I>::max(), high = -1;
   std::int64_t products = 0, operand_rows = 0, last_entry = -1;
+  bool contiguous = op.canonical;
   for_each_operand_row(op, i, [&](std::int64_t p, std::int64_t begin, std::int64_t end) HWY_ATTR {
     if (op.prefetch) prefetch_operand_row(op, p);
     products += end - begin;
@@ -165,6 +167,9 @@ HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
     const I* first = op.b_indices + begin;
     const I* last = op.b_indices + end - 1;
     if (op.canonical) {
+      // Without branches, which would be taken at random.
+      const bool touches = (high < 0) | ((*first <= high + 1) & (*last >= low - 1));
+      contiguous &= touches & (*last - *first == last - first);
       low = *first < low ? *first : low;
       high = *last > high ? *last : high;
       return;
@@ -174,7 +179,7 @@ HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
       high = *first > high ? *first : high;
     }
   });
-  return {products, low, high, operand_rows, last_entry};
+  return {products, low, high, operand_rows, last_entry, contiguous};
 }
 
 enum class Method { copy, window, sort };

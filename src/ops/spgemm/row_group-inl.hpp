@@ -172,6 +172,18 @@ HWY_INLINE Bits find_repeats(Key* HWY_RESTRICT keys, std::int64_t count) {
   return repeats & low_bits(count);
 }
 
+/// Replaces the products of each of the rows by its positions in C.
+HWY_INLINE void subtract_repeats(Bits repeats, std::int64_t rows,
+                                 std::int64_t* HWY_RESTRICT counts) {
+  if (repeats == 0) return;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t products = counts[i];
+    if (products == 0) continue;
+    counts[i] -= count_bits(repeats & low_bits(products));
+    repeats = products < group_products ? repeats >> products : 0;
+  }
+}
+
 /// Replaces the products of each row by its positions in C, `counts` beginning with the group's.
 template <class Key, class I>
 HWY_INLINE void count_group(const Typed<NoValue, I>& op, const RowGroup& group,
@@ -180,14 +192,7 @@ HWY_INLINE void count_group(const Typed<NoValue, I>& op, const RowGroup& group,
   if (group.products < 2) return;
   expand_group(op, group, layout, buffer);
   sort_network(buffer.keys(), group.products);
-  Bits repeats = find_repeats(buffer.keys(), group.products);
-  if (repeats == 0) return;
-  for (std::int64_t i = 0; i < group.end - group.begin; ++i) {
-    const std::int64_t products = counts[i];
-    if (products == 0) continue;
-    counts[i] -= count_bits(repeats & low_bits(products));
-    repeats = products < group_products ? repeats >> products : 0;
-  }
+  subtract_repeats(find_repeats(buffer.keys(), group.products), group.end - group.begin, counts);
 }
 
 /// Sums the sorted products that repeat a place onto those before: the last of a place has its sum.
@@ -243,16 +248,18 @@ HWY_INLINE void take_lanes(std::int64_t count, Bits chosen, Element* HWY_RESTRIC
   }
 }
 
-/// The sorted columns and sums of a group's rows.
+/// The sorted columns and sums of a group's rows; their `counts` become those of positions, unless
+/// null.
 template <class Key, class T, class I>
 HWY_INLINE void fill_group(const Typed<T, I>& op, const RowGroup& group, const KeyLayout& layout,
                            I* HWY_RESTRICT columns, Sum<T>* HWY_RESTRICT values,
-                           GroupProducts<Key, Sum<T>>& buffer) {
+                           std::int64_t* HWY_RESTRICT counts, GroupProducts<Key, Sum<T>>& buffer) {
   const std::int64_t count = group.products;
   expand_group(op, group, layout, buffer);
   Key* const keys = buffer.keys();
   sort_network(keys, count);
   const Bits repeats = find_repeats(keys, count);
+  if (counts != nullptr) subtract_repeats(repeats, group.end - group.begin, counts);
   const Bits last = ~(repeats >> 1) & low_bits(count);
   const Key column_mask = (Key{1} << layout.column_bits) - 1;
   take_lanes<Key>(count, last, columns, [&](auto d, std::int64_t at) HWY_ATTR {
@@ -333,9 +340,10 @@ class RowGroups {
   }
 
   /// Writes the columns and, if there are any, the values of the group's rows, with padding.
-  HWY_INLINE void fill(const RowGroup& group, I* columns, Sum<T>* values) {
-    is_narrow_ ? fill_group(op_, group, narrow_, columns, values, narrow_products_)
-               : fill_group(op_, group, wide_, columns, values, wide_products_);
+  /// Replaces the products of its rows by their positions in C, unless `counts` is null.
+  HWY_INLINE void fill(const RowGroup& group, I* columns, Sum<T>* values, std::int64_t* counts) {
+    is_narrow_ ? fill_group(op_, group, narrow_, columns, values, counts, narrow_products_)
+               : fill_group(op_, group, wide_, columns, values, counts, wide_products_);
   }
 
  private:

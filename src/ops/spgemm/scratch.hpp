@@ -62,7 +62,7 @@ class ScratchMemory {
 
 /// The window of columns that a row falls into, and the lists that its products are sorted in.
 struct SpgemmScratch {
-  ScratchMemory sums, ones, marks;
+  ScratchMemory sums, marks;
   ScratchMemory columns, values;
   ScratchMemory keys, sorted_keys, elements, numbers;
   ScratchMemory shape_elements[tuning::spgemm_row_shapes];  ///< of the products of rows that repeat

@@ -61,9 +61,9 @@ struct WideKey {
 
 /// Calls body(K{}) with the smallest kind of key that the row fits.
 template <class Body>
-HWY_INLINE void with_key(const RowWork& work, Body&& body) {
+HWY_INLINE auto with_key(const RowWork& work, Body&& body) {
   if (PackedKey::fits(work)) return body(PackedKey{});
-  body(WideKey{});
+  return body(WideKey{});
 }
 
 /// Keys that expand_keys may write beyond the last.
@@ -155,15 +155,16 @@ HWY_INLINE std::int64_t count_columns(const Typed<NoValue, I>& op, std::int64_t 
   return count;
 }
 
-/// The distinct columns of row i in order. Returns for each product which of them is its own.
+/// The distinct columns of row i in order, and for each product which of them is its own. Returns
+/// how many columns there are.
 template <class K, class T, class I>
-HWY_INLINE typename K::Position* order_columns(const Typed<T, I>& op, std::int64_t i,
-                                               const RowWork& work, I* HWY_RESTRICT columns,
-                                               SpgemmScratch& scratch) {
+HWY_INLINE std::int64_t order_columns(const Typed<T, I>& op, std::int64_t i, const RowWork& work,
+                                      I* HWY_RESTRICT columns,
+                                      typename K::Position* HWY_RESTRICT elements,
+                                      SpgemmScratch& scratch) {
   using Position = typename K::Position;
   const std::int64_t n = work.products, low = work.low;
   K* const keys = scratch.keys.reserve<K>(n + key_padding);
-  Position* const elements = scratch.elements.reserve<Position>(n);
   expand_keys(op, i, low, keys);
   const K* const sorted = sort_keys(keys, n, work.width(), scratch);
   std::int64_t last = -1, column = -1;
@@ -173,7 +174,7 @@ HWY_INLINE typename K::Position* order_columns(const Typed<T, I>& op, std::int64
     columns[last] = static_cast<I>(low + column);
     elements[sorted[p].position()] = static_cast<Position>(last);
   }
-  return elements;
+  return last + 1;
 }
 
 /// sums[elements[p]] += product p of row i.

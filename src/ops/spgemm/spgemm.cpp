@@ -46,16 +46,25 @@ void check_spgemm(const CsrPattern& a, const CsrPattern& b) {
   check_indices("spgemm", a, b);
 }
 
+void check_spgemm_values(const CsrView& a, const CsrView& b) {
+  check_spgemm(a.pattern, b.pattern);
+  check_values("spgemm", a, b);
+}
+
+void check_spgemm_columns(std::int64_t columns, DType c_index_dtype) {
+  visit_index(c_index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    if (columns - 1 > static_cast<std::int64_t>(std::numeric_limits<I>::max())) {
+      throw InvalidArgument(message("spgemm: ", columns, " columns do not fit ",
+                                    name(c_index_dtype), " indices; use int64"));
+    }
+  });
+}
+
 void check_spgemm_fill(const CsrView& a, const CsrView& b, const SpgemmResult& c) {
   check_spgemm(a.pattern, b.pattern);
   if (c.values != nullptr) check_values("spgemm", a, b);
-  visit_index(c.index_dtype, "indices", [&](auto index) {
-    using I = typename decltype(index)::type;
-    if (b.pattern.cols - 1 > static_cast<std::int64_t>(std::numeric_limits<I>::max())) {
-      throw InvalidArgument(message("spgemm: ", b.pattern.cols, " columns do not fit ",
-                                    name(c.index_dtype), " indices; use int64"));
-    }
-  });
+  check_spgemm_columns(b.pattern.cols, c.index_dtype);
 }
 
 void check_spgemm_masked(const CsrView& a, const CsrView& b, const CsrPattern& mask,
@@ -84,7 +93,7 @@ std::int64_t pieces_of(std::int64_t work, std::int64_t rows) {
 
 std::int64_t spgemm_count(const CsrPattern& a, const CsrPattern& b, std::int64_t* indptr) {
   check_spgemm(a, b);
-  return spgemm_count_cpu(a, b, indptr);
+  return spgemm_count_cpu(a, b, indptr, spgemm_products_cpu(a, b, indptr));
 }
 
 void spgemm_fill(const CsrView& a, const CsrView& b, const std::int64_t* indptr,

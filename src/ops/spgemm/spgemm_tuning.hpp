@@ -6,8 +6,9 @@
 namespace gossamer::tuning {
 
 /// Products below which everything stays on the calling thread. A five-point stencil of 1024 rows
-/// has 22,600: 112 µs on one thread, 121 µs on two of a Xeon of the Emerald Rapids kind.
-inline constexpr std::int64_t spgemm_serial_work = 32'768;
+/// has 22,600: in one phase 60 µs on one thread, 46 µs on two of a Zen 5. (In two phases it was 112
+/// and 121 µs on a Xeon of the Emerald Rapids kind.)
+inline constexpr std::int64_t spgemm_serial_work = 16'384;
 
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.
 inline constexpr std::int64_t spgemm_pieces_per_thread = 16;

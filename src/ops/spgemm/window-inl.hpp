@@ -10,9 +10,12 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <complex>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "ops/spgemm/operands-inl.hpp"
 
@@ -23,17 +26,26 @@ namespace {
 
 /// How the columns that a row reaches are remembered.
 enum class Marks {
-  none,    ///< not at all: every column of the span is reached
-  blocks,  ///< a byte for each 8 columns, beside the sums
-  bytes,   ///< a byte a column: marking only stores
-  bits,    ///< a bit a column: less to walk in a wide window
+  none,   ///< not at all: every column of the span is reached
+  bytes,  ///< a byte a column: marking only stores
+  bits,   ///< a bit a column: less to walk in a wide window
 };
 
-constexpr std::uint64_t columns_per_mark(Marks kind) { return kind == Marks::bytes ? 1 : 8; }
+constexpr std::int64_t columns_per_mark(Marks kind) { return kind == Marks::bytes ? 1 : 8; }
 
 /// Bytes of marks, which are walked 64 at a time.
 constexpr std::int64_t mark_bytes(Marks kind, std::int64_t width) {
-  return (width / (64 * static_cast<std::int64_t>(columns_per_mark(kind))) + 1) * 64;
+  return (width / (64 * columns_per_mark(kind)) + 1) * 64;
+}
+
+/// Calls body(std::integral_constant<Marks, kind>{}) with the kind that a row is marked by.
+template <class Body>
+HWY_INLINE auto with_marks(const RowWork& work, Body&& body) {
+  if (work.contiguous) return body(std::integral_constant<Marks, Marks::none>{});
+  if (work.width() / tuning::spgemm_byte_columns_per_product <= work.products) {
+    return body(std::integral_constant<Marks, Marks::bytes>{});
+  }
+  return body(std::integral_constant<Marks, Marks::bits>{});
 }
 
 /// Elements that take_window works on, and may write, beyond the last.
@@ -46,17 +58,12 @@ constexpr S untouched = S(-0.0);
 template <class R>
 constexpr std::complex<R> untouched<std::complex<R>> = std::complex<R>(R(-0.0), R(-0.0));
 
-template <class S>
-HWY_INLINE bool is_untouched(const S& sum) {
-  return std::memcmp(&sum, &untouched<S>, sizeof(S)) == 0;
-}
-
 template <Marks Kind>
 HWY_INLINE void mark(std::uint8_t* HWY_RESTRICT marks, std::uint64_t column) {
   if constexpr (Kind == Marks::bits) {
     marks[column / 8] |= static_cast<std::uint8_t>(1u << (column % 8));
-  } else if constexpr (Kind != Marks::none) {
-    marks[column / columns_per_mark(Kind)] = 1;
+  } else if constexpr (Kind == Marks::bytes) {
+    marks[column] = 1;
   }
 }
 
@@ -64,25 +71,32 @@ HWY_INLINE void mark(std::uint8_t* HWY_RESTRICT marks, std::uint64_t column) {
 template <Marks Kind>
 HWY_INLINE void mark_run(std::uint8_t* HWY_RESTRICT marks, std::uint64_t first,
                          std::uint64_t last) {
-  if constexpr (Kind == Marks::none) return;
-  constexpr std::uint64_t columns = columns_per_mark(Kind);
-  for (std::uint64_t byte = first / columns; byte <= last / columns; ++byte) {
-    if constexpr (Kind == Marks::bits) {
+  if constexpr (Kind == Marks::bits) {
+    for (std::uint64_t byte = first / 8; byte <= last / 8; ++byte) {
       std::uint32_t bits = 0xff;
       if (byte == first / 8) bits &= 0xffu << (first % 8);
       if (byte == last / 8) bits &= 0xffu >> (7 - last % 8);
       marks[byte] |= static_cast<std::uint8_t>(bits);
+    }
+  } else if constexpr (Kind == Marks::bytes) {
+    // Words that may overlap: such runs are short, and a call costs more.
+    constexpr std::uint64_t word = 0x0101010101010101;
+    std::uint64_t column = first;
+    for (; column + 8 <= last + 1; column += 8) std::memcpy(marks + column, &word, 8);
+    if (last - first >= 7) {
+      std::memcpy(marks + last - 7, &word, 8);
     } else {
-      marks[byte] = 1;
+      for (; column <= last; ++column) mark<Kind>(marks, column);
     }
   }
 }
 
-/// Adds row i to the window. Without values a reached sum becomes 1; without Sums columns are only
-/// marked.
-template <Marks Kind, bool Sums, class T, class I>
+/// Marks the columns of row i, and adds its products to the sums if there are values.
+template <Marks Kind, class T, class I>
 HWY_INLINE void add_to_window(const Typed<T, I>& op, std::int64_t i, std::int64_t low,
-                              Sum<T>* HWY_RESTRICT sums, std::uint8_t* HWY_RESTRICT marks) {
+                              [[maybe_unused]] Sum<T>* HWY_RESTRICT sums,
+                              std::uint8_t* HWY_RESTRICT marks) {
+  if constexpr (Kind == Marks::none && !has_values<T>) return;
   for_each_operand_row(op, i, [&](std::int64_t p, std::int64_t begin, std::int64_t end) HWY_ATTR {
     const I* HWY_RESTRICT columns = op.b_indices + begin;
     const std::int64_t length = end - begin;
@@ -92,38 +106,33 @@ HWY_INLINE void add_to_window(const Typed<T, I>& op, std::int64_t i, std::int64_
       values += begin;
       scale = widen(op.a_values[p]);
     }
-    const auto add = [&](Sum<T>& sum, [[maybe_unused]] std::int64_t q) HWY_ATTR {
+    const auto add = [&]([[maybe_unused]] std::uint64_t column,
+                         [[maybe_unused]] std::int64_t q) HWY_ATTR {
       if constexpr (has_values<T>) {
-        sum = add_product<Sum<T>>(scale, widen(values[q]), sum);
-      } else {
-        sum = 1;
+        sums[column] = add_product<Sum<T>>(scale, widen(values[q]), sums[column]);
       }
     };
     if (op.canonical && columns[length - 1] - columns[0] == length - 1) {
       const auto first = static_cast<std::uint64_t>(columns[0] - low);
       mark_run<Kind>(marks, first, first + static_cast<std::uint64_t>(length) - 1);
-      if constexpr (Sums) {
-        Sum<T>* HWY_RESTRICT run = sums + first;
-        for (std::int64_t q = 0; q < length; ++q) add(run[q], q);
-      }
+      for (std::int64_t q = 0; q < length; ++q) add(first + static_cast<std::uint64_t>(q), q);
       return;
     }
     for (std::int64_t q = 0; q < length; ++q) {
       const auto column = static_cast<std::uint64_t>(columns[q] - low);
       mark<Kind>(marks, column);
-      if constexpr (Sums) add(sums[column], q);
+      add(column, q);
     }
   });
 }
 
-/// Counts marks that are bytes or bits, and clears them.
-HWY_INLINE std::int64_t count_marks(std::uint8_t* marks, std::int64_t bytes) {
+/// Counts the columns that are marked.
+HWY_INLINE std::int64_t count_marks(const std::uint8_t* marks, std::int64_t bytes) {
   const hn::CappedTag<std::uint64_t, 8> d;
   auto count = hn::Zero(d);
-  std::uint64_t* const words = reinterpret_cast<std::uint64_t*>(marks);
+  const std::uint64_t* const words = reinterpret_cast<const std::uint64_t*>(marks);
   for (std::int64_t at = 0; at < bytes / 8; at += static_cast<std::int64_t>(hn::Lanes(d))) {
     count = hn::Add(count, hn::PopulationCount(hn::Load(d, words + at)));
-    hn::Store(hn::Zero(d), d, words + at);
   }
   return static_cast<std::int64_t>(hn::GetLane(hn::SumOfLanes(d, count)));
 }
@@ -147,60 +156,81 @@ HWY_INLINE V compress(V v, M mask) {
 template <class S>
 inline constexpr bool compresses = HWY_TARGET <= HWY_AVX3 && sizeof(S) <= 8;
 
-/// Appends the touched ones of 8 sums and their columns, and restores the sums. Returns how many.
-template <class S, class I>
-HWY_INLINE std::int64_t take_block(S* HWY_RESTRICT sums, I first, I* HWY_RESTRICT columns,
-                                   S* HWY_RESTRICT values) {
+/// Appends those of 8 sums whose bit is set and their columns, and restores all eight.
+template <class T, class I>
+HWY_INLINE void take_block([[maybe_unused]] Sum<T>* HWY_RESTRICT sums, std::uint8_t chosen, I first,
+                           I* HWY_RESTRICT columns, [[maybe_unused]] Sum<T>* HWY_RESTRICT values) {
+  using S = Sum<T>;
   if constexpr (compresses<S>) {
-    using Word = hwy::UnsignedFromSize<sizeof(S)>;
-    const hn::CappedTag<Word, 8> dw;
     const hn::CappedTag<I, 8> di;
-    Word pattern;
-    std::memcpy(&pattern, &untouched<S>, sizeof(S));
-    const auto none = hn::Set(dw, pattern);
-    Word* const words = reinterpret_cast<Word*>(sums);
-    const auto block = hn::Load(dw, words);
-    const auto touched = hn::Ne(block, none);
-    hn::Store(none, dw, words);
-    hn::StoreU(compress(block, touched), dw, reinterpret_cast<Word*>(values));
-    std::uint8_t mask[8] = {};
-    hn::StoreMaskBits(dw, touched, mask);
+    const std::uint8_t mask[8] = {chosen};
     const auto numbers = hn::Add(hn::Iota(di, 0), hn::Set(di, first));
     hn::StoreU(compress(numbers, hn::LoadMaskBits(di, mask)), di, columns);
-    return static_cast<std::int64_t>(hwy::PopCount(mask[0]));
+    if constexpr (has_values<T>) {
+      using Word = hwy::UnsignedFromSize<sizeof(S)>;
+      const hn::CappedTag<Word, 8> dw;
+      Word pattern;
+      std::memcpy(&pattern, &untouched<S>, sizeof(S));
+      Word* const words = reinterpret_cast<Word*>(sums);
+      const auto block = hn::Load(dw, words);
+      hn::Store(hn::Set(dw, pattern), dw, words);
+      hn::StoreU(compress(block, hn::LoadMaskBits(dw, mask)), dw, reinterpret_cast<Word*>(values));
+    }
   } else {
     std::int64_t count = 0;
     for (I c = 0; c < 8; ++c) {
       columns[count] = static_cast<I>(first + c);
-      values[count] = sums[c];
-      count += !is_untouched(sums[c]);
-      sums[c] = untouched<S>;
+      if constexpr (has_values<T>) values[count] = std::exchange(sums[c], untouched<S>);
+      count += chosen >> c & 1;
     }
-    return count;
   }
 }
 
-/// Writes the touched sums of the window and their columns in order, and restores it. Returns how
-/// many.
-template <class S, class I>
-HWY_INLINE std::int64_t take_window(std::int64_t width, std::int64_t low, S* HWY_RESTRICT sums,
-                                    std::uint8_t* HWY_RESTRICT marks, I* HWY_RESTRICT columns,
-                                    S* HWY_RESTRICT values) {
+/// Bytes of marks that find_marks looks at.
+constexpr std::int64_t marks_at_once =
+    std::max<std::int64_t>(8, hn::MaxLanes(hn::CappedTag<std::uint8_t, 64>()));
+
+/// A bit for each byte that is not zero.
+HWY_INLINE std::uint64_t find_marks(const std::uint8_t* marks) {
   const hn::CappedTag<std::uint8_t, 64> d;
-  std::int64_t count = 0;
-  for (std::int64_t at = 0; at < mark_bytes(Marks::blocks, width);
-       at += static_cast<std::int64_t>(hn::Lanes(d))) {
+  std::uint64_t marked = 0;
+  if constexpr (hn::MaxLanes(d) >= 8) {
     std::uint8_t mask[8] = {};
-    hn::StoreMaskBits(d, hn::Ne(hn::Load(d, marks + at), hn::Zero(d)), mask);
-    hn::Store(hn::Zero(d), d, marks + at);
-    std::uint64_t marked;
+    hn::StoreMaskBits(d, hn::Ne(hn::Load(d, marks), hn::Zero(d)), mask);
     std::memcpy(&marked, mask, sizeof(marked));
-    for (; marked != 0; marked &= marked - 1) {
-      const std::int64_t column =
-          8 * (at + static_cast<std::int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(marked)));
-      count +=
-          take_block(sums + column, static_cast<I>(low + column), columns + count, values + count);
+  } else {
+    for (int byte = 0; byte < 8; ++byte) marked |= std::uint64_t{marks[byte] != 0} << byte;
+  }
+  return marked;
+}
+
+/// Writes the marked columns of the window and their sums in order, and restores it. Returns how
+/// many.
+template <Marks Kind, class T, class I>
+HWY_INLINE std::int64_t take_window(std::int64_t width, std::int64_t low, Sum<T>* HWY_RESTRICT sums,
+                                    std::uint8_t* HWY_RESTRICT marks, I* HWY_RESTRICT columns,
+                                    Sum<T>* HWY_RESTRICT values) {
+  std::int64_t count = 0;
+  const auto take = [&](std::int64_t column, std::uint8_t chosen) HWY_ATTR {
+    take_block<T>(has_values<T> ? sums + column : nullptr, chosen, static_cast<I>(low + column),
+                  columns + count, has_values<T> ? values + count : nullptr);
+    count += static_cast<std::int64_t>(hwy::PopCount(std::uint64_t{chosen}));
+  };
+  for (std::int64_t at = 0; at < mark_bytes(Kind, width); at += marks_at_once) {
+    const std::uint64_t marked = find_marks(marks + at);
+    if (marked == 0) continue;
+    for (std::uint64_t left = marked; left != 0;) {
+      const auto first = static_cast<std::int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(left));
+      if constexpr (Kind == Marks::bits) {
+        take(8 * (at + first), marks[at + first]);
+        left &= left - 1;
+      } else {
+        const std::int64_t eight = first / 8 * 8;
+        take(at + eight, static_cast<std::uint8_t>(marked >> eight));
+        left &= ~(std::uint64_t{0xff} << eight);
+      }
     }
+    std::memset(marks + at, 0, marks_at_once);
   }
   return count;
 }
