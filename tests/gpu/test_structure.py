@@ -50,6 +50,16 @@ def assert_same(A, B):
 
 
 @every_framework
+def test_index_dtype_is_changed_on_the_gpu(framework):
+    for format in ("csr", "csc", "coo"):
+        A = build(named("random_0.1"), np.float64, format, np.int64)
+        make = getattr(gs, f"{format}_array")
+        B = make(on_gpu(A, framework), index_dtype="int32")
+        assert B.index_dtype == np.int32
+        assert_same(B, make(A, index_dtype="int32"))
+
+
+@every_framework
 @every_matrix
 def test_conversions_are_those_of_the_cpu(framework, matrix):
     for format in ("csr", "csc", "coo"):
