@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import gossamer
@@ -44,12 +45,26 @@ WRITERS = {
     "a.safetensors": lambda path: save_safetensors(path, A),
 }
 
+every_writer = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name == "a.mtx" and find_spec("fast_matrix_market") is None,
+                reason="MatrixMarket files need fast_matrix_market",
+            ),
+        )
+        for name in WRITERS
+    ],
+)
+
 
 def run(program: str, path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program, path]).returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@every_writer
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path, name):
     path = tmp_path / name
     path.write_text("old")
@@ -105,7 +120,7 @@ def test_only_folders_of_the_same_file_are_removed(tmp_path):
     assert {*os.listdir(tmp_path)} == before
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@every_writer
 def test_a_full_disk_leaves_the_old_file(tmp_path, name):
     resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
     path = tmp_path / name

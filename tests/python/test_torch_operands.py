@@ -236,8 +236,10 @@ def test_autocast_leaves_products_of_containers_alone(dtype):
 
 
 def test_functions_that_containers_have_not_tell_the_way():
-    for A in (gossamer.fromdense(torch.eye(4)), gossamer.compress(torch.eye(4), "bitmap")):
-        with pytest.raises(TypeError, match=r"PyTorch's abs does not take a .*: write A @ x or x"):
-            torch.abs(A)
-        with pytest.raises(TypeError, match=r"PyTorch's linear .*: write A @ x or x @ A.T for pro"):
-            torch.nn.functional.linear(torch.ones(4), A)
+    A, P = gossamer.fromdense(torch.eye(4)), gossamer.compress(torch.eye(4), "bitmap")
+    for array, name, rest in ((A, "A", r"A.with_data\(f\(A.data"), (P, "P", r"P.decompress\(\)")):
+        way = rf": write {name} @ x or x @ {name}.T for products, {rest}"
+        with pytest.raises(TypeError, match=rf"PyTorch's abs does not take a .*{way}"):
+            torch.abs(array)
+        with pytest.raises(TypeError, match=rf"PyTorch's linear does not take a .*{way}"):
+            torch.nn.functional.linear(torch.ones(4), array)

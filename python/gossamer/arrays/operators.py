@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class TorchOperators:
@@ -13,6 +13,9 @@ class TorchOperators:
     """
 
     __slots__ = ()
+
+    #: What to write where a function does not take the container.
+    _instead: ClassVar[str]
 
     @classmethod
     def __torch_function__(

@@ -47,6 +47,10 @@ class SparseArray(TorchOperators, SparseFormat):
 
     # NumPy's operators give way to ours; its functions get to __array__, which says what to write.
     __array_priority__ = 1000.0
+    _instead = (
+        "write A @ x or x @ A.T for products, A.with_data(f(A.data)) for functions of the values, "
+        "A.todense() or A.to_scipy() for all others"
+    )
 
     _arrays: Adapter
     _data: Array
@@ -221,10 +225,9 @@ class SparseArray(TorchOperators, SparseFormat):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
-            f"a {type(self).__name__} does not become a NumPy array by itself: write A @ x for "
-            f"products, A.with_data(f(A.data)) for functions of the values, A.todense() or "
-            f"A.to_scipy() for all others; where a SciPy array S stands on the left, as in S @ A, "
-            f"write gossamer.from_scipy(S) @ A"
+            f"a {type(self).__name__} does not become a NumPy array by itself: {self._instead}; "
+            f"where a SciPy array S stands on the left, as in S @ A, write "
+            f"gossamer.from_scipy(S) @ A"
         )
 
     def __copy__(self: Self) -> Self:

@@ -44,6 +44,7 @@ class PackedArray(TorchOperators):
 
     # NumPy's operators give way to ours; its functions get to __array__, which says what to write.
     __array_priority__ = 1000.0
+    _instead = "write P @ x or x @ P.T for products, P.decompress() or P.tocsr() for all else"
 
     def __init__(self, storage: Storage, nnz: int | None = None, transposed: bool = False) -> None:
         if not isinstance(storage, Storage):
@@ -249,10 +250,7 @@ class PackedArray(TorchOperators):
         return name
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        raise TypeError(
-            "a PackedArray does not become a NumPy array by itself: write P @ x for products, "
-            "P.decompress() or P.tocsr() for all else"
-        )
+        raise TypeError(f"a PackedArray does not become a NumPy array by itself: {self._instead}")
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(packed_advice(type(self), name))

@@ -36,7 +36,7 @@ _OPERAND_NAMES = ("input", "other", "mat2", "vec")
 
 
 def call_operator(
-    cls: type, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    cls: type[TorchOperators], func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
 ) -> Any:
     """Do what ``TorchOperators.__torch_function__`` does."""
     methods = None
@@ -49,9 +49,8 @@ def call_operator(
                 methods = found
     if methods is None:
         raise TypeError(
-            f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}: write "
-            f"A @ x or x @ A.T for products, A.with_data(f(A.data)) for functions of the values, "
-            f"or give it the dense matrix"
+            f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}: "
+            f"{cls._instead}"
         )
     left, right = args if len(args) == 2 and not kwargs else operands(func, args, kwargs or {})
     if isinstance(left, cls):
