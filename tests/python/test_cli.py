@@ -183,6 +183,7 @@ def test_bench_notes_a_peer_that_is_not_installed(monkeypatch):
         ("--plot", "no/folder/a.png", "there is no folder no/folder"),
         ("--json", "no/folder/a.json", "there is no folder no/folder"),
         ("--json", ".", "is a folder, expected a file to write"),
+        ("--json", os.devnull, "is no regular file, which could be replaced"),
     ],
 )
 def test_bench_refuses_bad_options(option, value, message):

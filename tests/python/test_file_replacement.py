@@ -97,6 +97,32 @@ def test_a_folder_is_put_back_where_the_process_was_killed_in_between(tmp_path):
     assert os.listdir(tmp_path) == ["model"]
 
 
+@pytest.mark.parametrize("name", ["new", "replaced"])
+def test_a_file_of_any_name_appears_whole_or_not_at_all(tmp_path, name):
+    def write_half(path: Path) -> None:
+        path.write_text("half")
+        raise ValueError("it ends here")
+
+    with pytest.raises(ValueError, match="ends here"), replacing(tmp_path / name) as beside:
+        write_half(beside)
+    assert not os.listdir(tmp_path)
+    with replacing(tmp_path / name) as beside:
+        beside.write_text("whole")
+    assert (tmp_path / name).read_text() == "whole"
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, make):
+    path = tmp_path / "file"
+    make(path)
+    before = path.stat()
+    with pytest.raises(FileExistsError, match="file is no regular file"), replacing(path):
+        pytest.fail("it was to be written")
+    assert path.stat() == before
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "file"
     with replacing(path) as first, replacing(path) as second:

@@ -271,6 +271,46 @@ def test_commands_replace_a_model_only_when_told(command, files, tmp_path):
     assert "name another output" in refusal(itself)
 
 
+@pytest.mark.parametrize("command", ["prune", "compress"])
+def test_a_model_within_the_one_to_replace_stays(command, files, tmp_path):
+    output = save_tiny(tmp_path / "output")
+    inner = save_tiny(output / "checkpoints" / "500")
+    options = ["--method", "magnitude"] if command == "prune" else []
+    result = invoke(command, files[0], "-o", output, *options, "--overwrite")
+    assert "would be replaced, and the model in " in refusal(result)
+    assert (inner / "model.safetensors").is_file()
+
+
+def test_the_calibration_text_stays(files, tmp_path):
+    output = save_tiny(tmp_path / "output")
+    inner = output / "text.txt"
+    inner.write_text(text())
+    options = ["--method", "wanda", "--text", inner, "--overwrite"]
+    said = refusal(invoke("prune", files[0], "-o", output, *options))
+    assert f"{output} would be replaced, and {inner} with it" in said
+    assert inner.is_file()
+
+
+def test_a_folder_that_is_named_like_unfinished_blocks_stays(files, tmp_path):
+    source = files[0].rename(tmp_path / "pruned.unfinished")
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    result = invoke("prune", source, "-o", tmp_path / "pruned", "--method", "magnitude")
+    assert result.exit_code == 0, result.output
+    result = prune_command((source, files[1]), tmp_path / "pruned", "--overwrite")
+    assert "pruned.unfinished is for the finished blocks, and holds something else" in refusal(
+        result
+    )
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+
+
+def test_prune_writes_into_the_folder_it_is_started_in(files, tmp_path, monkeypatch):
+    (tmp_path / "output").mkdir()
+    monkeypatch.chdir(tmp_path / "output")
+    result = invoke("prune", files[0], "-o", ".", "--method", "magnitude")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "output" / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize("save", [save_checkpoint, "compress"], ids=["save", "compress"])
 def test_a_full_disk_leaves_the_old_model(save, tmp_path):
     resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")

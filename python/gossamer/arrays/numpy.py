@@ -334,7 +334,10 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
         import ml_dtypes
 
         dtype = ml_dtypes.bfloat16
-    named: np.dtype[Any] = np.dtype(dtype)
+    try:
+        named: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype = {dtype!r}: {error}") from None
     return named
 
 

@@ -21,7 +21,6 @@ from gossamer.io import compressed_tensors, macko_checkpoint, packed_checkpoint,
 from gossamer.io.tensor_file import TensorFile, open_tensors
 from gossamer.quantities import size_text
 
-_SUMS = "nbytes", "dense_bytes"
 _ENDINGS = (".safetensors", ".npz", ".mtx", ".mtx.gz", ".pt", ".pth", ".bin")
 
 
@@ -108,13 +107,15 @@ def info(
         console.print(_table(file, entries[file]))
     if len(entries) > 1:
         every = [entry for found in entries.values() for entry in found]
-        memory, dense = (sum(getattr(entry, name) for entry in every) for name in _SUMS)
+        memory = sum(entry.nbytes for entry in every)
+        dense = sum(entry.dense_bytes for entry in every)
         console.print(f"all {len(entries)} files: {size_text(memory)}, as dense {size_text(dense)}")
 
 
 def _input_files(path: Path) -> list[Path]:
     if not path.is_dir():
-        return [file for file in [input_file(path)] if file is not None]
+        input_file(path)
+        return [path]
     files = sorted(path.glob("*.safetensors"))
     if not files:
         raise typer.BadParameter(f"{path}: there is no safetensors file in this folder")

@@ -54,6 +54,8 @@ def output_file(path: Path) -> Path:
     folder = path.parent
     if path.is_dir():
         raise typer.BadParameter(f"{path}: is a folder, expected a file to write")
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(f"{path}: is no regular file, which could be replaced")
     if not folder.is_dir():
         raise typer.BadParameter(f"{path}: there is no folder {folder} to write to")
     if not os.access(path if path.exists() else folder, os.W_OK):

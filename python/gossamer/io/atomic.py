@@ -17,8 +17,8 @@ _READ_AND_WRITE = 0o666
 #: End of the names of folders that are written in, which have a lock.
 _UNFINISHED = ".unfinished"
 
-#: What a new folder replaces lies under this name in between.
-_REPLACED = "replaced"
+#: What is written lies in a folder of this name, and what it replaces under the other in between.
+_NEW, _REPLACED = "new", "replaced"
 
 
 @contextmanager
@@ -26,13 +26,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Name a file to be written in the body; it replaces path when that succeeds.
 
     It has the permissions of any new file, also where the writer, as safetensors does, gives fewer.
-    What a process that was killed left of path is removed.
+    What a process that was killed left of path is removed. Raises FileExistsError for what is no
+    regular file, as a device.
     """
     target = Path(os.path.realpath(path))
-    with _folder_beside(target, path) as (folder, mode):
-        yield folder / target.name
-        _finish(folder / target.name, mode)
-        (folder / target.name).replace(target)
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{path} is no regular file, so it is not replaced; name another one")
+    with _folder_beside(target, path) as (new, mode):
+        file = new / target.name
+        yield file
+        _finish(file, mode)
+        file.replace(target)
 
 
 @contextmanager
@@ -44,15 +48,13 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _folder_beside(target, path) as (folder, mode):
-        new = folder / "new"
-        new.mkdir()
+    with _folder_beside(target, path) as (new, mode):
         yield new
         for file in new.rglob("*"):
             if file.is_file():
                 _finish(file, mode)
         if target.exists():
-            target.rename(folder / _REPLACED)
+            target.rename(new.with_name(_REPLACED))
         new.rename(target)
 
 
@@ -60,8 +62,9 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _folder_beside(target: Path, named: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
     """Make a folder for the body to write in, and the permissions of a new file; remove it after.
 
-    Whatever libraries write along the way lies in it. A lock on it, which ends with the process,
-    tells folders in use from those of processes that were killed.
+    It lies in another one, whose name tells what is written. Whatever libraries write along the way
+    lies in it. A lock on it, which ends with the process, tells folders in use from those of
+    processes that were killed.
     """
     _remove_abandoned(target)
     folder = target.with_name(f".{target.name}.{token_hex(4)}")
@@ -74,7 +77,9 @@ def _folder_beside(target: Path, named: str | os.PathLike[str]) -> Iterator[tupl
         with suppress(OSError):  # of file systems without locks, where nothing is abandoned then
             fcntl.flock(lock, fcntl.LOCK_SH)
         folder = folder.rename(folder.with_name(folder.name + _UNFINISHED))
-        yield folder, folder.stat().st_mode & _READ_AND_WRITE
+        new = folder / _NEW
+        new.mkdir()
+        yield new, new.stat().st_mode & _READ_AND_WRITE
     finally:
         try:
             _remove(folder, target)
@@ -84,10 +89,15 @@ def _folder_beside(target: Path, named: str | os.PathLike[str]) -> Iterator[tupl
 
 def _remove_abandoned(target: Path) -> None:
     """Remove the folders beside target whose process is gone."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}{re.escape(_UNFINISHED)}")
-    for folder in list(target.parent.glob(f".*{_UNFINISHED}")):
-        if name.fullmatch(folder.name):
+    start = f".{target.name}."
+    name = re.compile(rf"{re.escape(start)}[0-9a-f]{{8}}{re.escape(_UNFINISHED)}")
+    names: list[str] = []
+    with suppress(OSError):  # where it cannot be listed
+        names = os.listdir(target.parent)
+    for found in names:
+        if found.startswith(start) and name.fullmatch(found):
             with suppress(OSError):  # it is in use, or no folder
+                folder = target.with_name(found)
                 lock = _open_folder(folder)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,15 +125,21 @@ def _finish(path: Path, mode: int) -> None:
 
 
 def check_replaceable(folder: str | os.PathLike[str]) -> None:
-    """Raise FileExistsError unless it is a model's folder, which has a config, empty or absent."""
+    """Raise FileExistsError unless it is a model's folder, which has a config, empty or absent.
+
+    So it does for a folder with further models in it, such as a training's checkpoints.
+    """
     path = Path(folder)
-    if (
-        path.exists()
-        and not (path / "config.json").is_file()
-        and (not path.is_dir() or any(path.iterdir()))
-    ):
+    if not (path / "config.json").is_file():
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise FileExistsError(
+                f"{path} exists and is no model's folder, so it is not replaced; name another one"
+            )
+        return
+    inner = next(path.glob("*/**/config.json"), None)
+    if inner is not None:
         raise FileExistsError(
-            f"{path} exists and is no model's folder, so it is not replaced; name another one"
+            f"{path} would be replaced, and the model in {inner.parent} with it; name another one"
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from ..io.atomic import replacing
 from .layers import PruningPlan
 
-_SETTINGS = "settings.json"
+_SETTINGS, _BLOCK = "settings.json", "block-{}.safetensors"
 
 
 class FinishedBlocks:
@@ -26,7 +27,7 @@ class FinishedBlocks:
     Raises
     ------
     ValueError
-        If the folder was begun with other settings.
+        If the folder was begun with other settings, or holds something else.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -34,6 +35,10 @@ class FinishedBlocks:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / _SETTINGS
         if not file.exists():
+            if any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise ValueError(
+                    f"{folder} is for the finished blocks, and holds something else; move it away"
+                )
             with replacing(file) as beside:
                 beside.write_text(json.dumps(settings, indent=1))
             return
@@ -68,7 +73,15 @@ class FinishedBlocks:
             raise OSError(f"{self._folder} cannot be written: {error}") from error
 
     def _file(self, index: int) -> Path:
-        return self._folder / f"block-{index:05}.safetensors"
+        return self._folder / _BLOCK.format(f"{index:05}")
+
+
+def remove_finished(folder: Path) -> None:
+    """Remove what `FinishedBlocks` kept in a folder, and the folder if nothing else is in it."""
+    with suppress(OSError):  # of a folder without permission to write
+        for file in (*folder.glob(_BLOCK.format("*")), folder / _SETTINGS):
+            file.unlink()
+        folder.rmdir()
 
 
 def fingerprint(plan: PruningPlan, windows: Tensor | None) -> dict[str, Any]:

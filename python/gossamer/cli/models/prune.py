@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,7 +84,8 @@ def prune(
     calibration = read_text(text) if method in CALIBRATED and text else None
     require_transformers()
     with refusals():
-        check_keeps(model, output)
+        for read in [model] if calibration is None else [model, str(text)]:
+            check_keeps(read, output)
         check_new(output, overwrite)
         reports = _prune(
             model, output, method, sparsity, shares, skip or [], calibration,
@@ -114,28 +115,31 @@ def _prune(
     from gossamer.hf.checkpoints import load_model, load_tokenizer, save_checkpoint
     from gossamer.prune import calibration_windows, plan_pruning, prune_model
     from gossamer.prune.calibration import usual_window
+    from gossamer.prune.finished import remove_finished
 
     tokenizer = load_tokenizer(source)
     model = load_model(source, dtype)
     draw = draw | {"length": draw["length"] or usual_window(model)}
     windows = None if calibration is None else calibration_windows(tokenizer, calibration, **draw)
     plan = plan_pruning(model, sparsity, sparsity_of, skip)
-    unfinished = output.with_name(f"{output.name}.unfinished")
+    beside = Path(os.path.realpath(output))
+    unfinished = beside.with_name(f"{beside.name}.unfinished") if method in CALIBRATED else None
     try:
         with bar(f"{method}: blocks") as progress:
             done = prune_model(
                 model, plan, method, windows, unfinished=unfinished, progress=progress
             )
+        reports = [asdict(report) for report in done]
+        record = json.dumps({"method": method, **draw, "layers": reports}, indent=1)
+        save_checkpoint(output, model, tokenizer, {"pruning.json": record})
     except KeyboardInterrupt:
-        if unfinished.exists():
+        if unfinished is not None and unfinished.exists():
             typer.echo(
                 f"started again with the same settings it goes on from {unfinished}", err=True
             )
         raise
-    reports = [asdict(report) for report in done]
-    record = json.dumps({"method": method, **draw, "layers": reports}, indent=1)
-    save_checkpoint(output, model, tokenizer, {"pruning.json": record})
-    shutil.rmtree(unfinished, ignore_errors=True)
+    if unfinished is not None:
+        remove_finished(unfinished)
     return reports
 
 
