@@ -38,18 +38,19 @@ struct SpgemmWorkspace {
 /// once, into a workspace, and copied from there to where C is kept. Results have the bits of
 /// spgemm_count and spgemm_fill.
 ///
-/// a, b: as for spgemm_fill; they and indptr, m + 1 int64 elements, are borrowed until the last
-/// call. Throws what spgemm_fill throws.
+/// a, b: as for spgemm_fill; they, indptr, m + 1 int64 elements, and the workspace are borrowed
+/// until the last call. Throws what spgemm_fill throws, and InvalidArgument for calls out of order.
 class SpgemmAtOnce {
  public:
   /// Writes to indptr how many products each row has, for the calls that follow.
   SpgemmAtOnce(const CsrView& a, const CsrView& b, std::int64_t* indptr);
 
-  /// Bytes that compute needs: a column and a sum for each product, and 64 for each of some pieces.
+  /// Bytes that compute needs: a column and a sum for each product, and for 64 more of each of some
+  /// pieces.
   std::int64_t workspace_bytes() const;
 
   /// Writes the row offsets to indptr and returns the number of positions; C stays in the
-  /// workspace, aligned for its value type, until collect has copied it.
+  /// workspace, aligned to 8 bytes, until collect has copied it.
   std::int64_t compute(void* workspace);
 
   /// What spgemm_fill writes, after compute.
@@ -62,6 +63,7 @@ class SpgemmAtOnce {
   CsrView a_, b_;
   std::int64_t* indptr_;
   std::int64_t products_ = 0;
+  bool counted_ = false;               ///< indptr holds row offsets, no longer products
   std::vector<std::int64_t> begins_;   ///< rows of the pieces
   std::vector<std::int64_t> starts_;   ///< where they begin in the workspace
   std::vector<std::int64_t> offsets_;  ///< where they begin in C

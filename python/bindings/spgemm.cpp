@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "gossamer/errors.hpp"
 #include "module.hpp"
 #include "patterns.hpp"
 
@@ -71,7 +70,6 @@ void bind_spgemm_at_once(nb::module_& m) {
             const DType index_dtype = dtype_of(indices.dtype(), "indices");
             void* const columns = vector_data(indices, self.nnz, index_dtype, "indices");
             void* const data = vector_data(values, self.nnz, self.dtype, "values");
-            if (!self.workspace) throw InvalidArgument("SpgemmAtOnce.collect: compute comes first");
             run_engine(self.nnz, [&] { self.product->collect(index_dtype, columns, data); });
           },
           nb::arg("indices"), nb::arg("values"), "Write the columns and values, after compute.")

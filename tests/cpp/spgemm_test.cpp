@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -190,6 +191,26 @@ TEST_CASE("spgemm keeps elements that sum to -0") {
   }
 }
 
+// What is misaligned or overflows, UndefinedBehaviorSanitizer sees.
+TEST_CASE("spgemm of odd products, and of the last column that int32 holds") {
+  const BatteryMatrix left{"three", 1, 2, {0, 0}, {0, 1}, {1, 2}, {0, 0}};
+  constexpr std::int64_t last = std::numeric_limits<std::int32_t>::max();
+  const BatteryMatrix right{"last",    2,        last + 1, {0, 0, 1}, {last - 1, last, last},
+                            {1, 2, 3}, {0, 0, 0}};
+  check_spgemm<float, std::int32_t>(left, right);
+  check_spgemm<float, std::int64_t>(left, right);
+  // Too long for a group of rows: in a window, whose columns are walked eight at a time.
+  BatteryMatrix wide{"window", 2, last + 1, {}, {}, {}, {}};
+  for (std::int64_t p = 0; p < 300; ++p) {
+    wide.row.push_back(p < 150 ? 0 : 1);
+    wide.col.push_back(last - 450 + 3 * (p % 150) + (p == 149 ? 3 : 0));
+    wide.real.push_back(static_cast<double>(p));
+    wide.imag.push_back(0);
+  }
+  check_spgemm<float, std::int32_t>(left, wide);
+  check_spgemm<float, std::int64_t>(left, wide);
+}
+
 TEST_CASE("spgemm at once converts columns, and counts where it does not compute") {
   const BatteryMatrix left{"two", 1, 2, {0, 0}, {0, 1}, {3, 2}, {0, 0}};
   const OwnedCsr<float, std::int32_t> a(left), b(transposed(left));
@@ -203,8 +224,12 @@ TEST_CASE("spgemm at once converts columns, and counts where it does not compute
   product.collect(DType::int64, columns, values);
   CHECK((columns[0] == 0 && columns[1] == 1 && columns[2] == 0 && columns[3] == 1));
   CHECK((values[0] == 9 && values[1] == 6 && values[2] == 6 && values[3] == 4));
-  CHECK(SpgemmAtOnce(a.view(), b.view(), indptr).count() == 1);
+  CHECK_THROWS_AS(product.count(), InvalidArgument);
+  SpgemmAtOnce counted(a.view(), b.view(), indptr);
+  CHECK(counted.count() == 1);
   CHECK(indptr[1] == 1);
+  CHECK_THROWS_AS(counted.count(), InvalidArgument);
+  CHECK_THROWS_AS(counted.collect(DType::int32, columns, values), InvalidArgument);
   CHECK_THROWS_AS(SpgemmAtOnce(a.view(), a.view(), indptr), InvalidArgument);
 }
 

@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <type_traits>
 
 #include "ops/spgemm/row_group-inl.hpp"
@@ -27,6 +26,7 @@ namespace {
 
 /// Elements that building a row may write beyond its last.
 constexpr std::int64_t row_padding = std::max(group_padding, window_padding);
+static_assert(row_padding <= spgemm_piece_padding);
 
 /// Rows of C where they are kept, whose offsets are known: built in place where type and room
 /// allow, else in scratch.

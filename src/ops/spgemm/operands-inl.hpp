@@ -168,7 +168,7 @@ HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
     const I* last = op.b_indices + end - 1;
     if (op.canonical) {
       // Without branches, which would be taken at random.
-      const bool touches = (high < 0) | ((*first <= high + 1) & (*last >= low - 1));
+      const bool touches = (high < 0) | ((*first - 1 <= high) & (*last >= low - 1));
       contiguous &= touches & (*last - *first == last - first);
       low = *first < low ? *first : low;
       high = *last > high ? *last : high;

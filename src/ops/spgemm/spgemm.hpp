@@ -23,6 +23,9 @@ struct SpgemmOperands {
   bool tabled;     ///< few columns beside the work: worth a table of them
 };
 
+/// Elements between the pieces of SpgemmAtOnce's workspace, which building their rows may write.
+inline constexpr std::int64_t spgemm_piece_padding = 64;
+
 /// Into how many pieces to cut rows that cost `work` operations together.
 std::int64_t pieces_of(std::int64_t work, std::int64_t rows);
 

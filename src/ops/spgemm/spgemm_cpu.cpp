@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "core/threads.hpp"
 #include "core/visit.hpp"
 #include "formats/csr.hpp"
+#include "gossamer/errors.hpp"
 #include "gossamer/spgemm.hpp"
 #include "ops/spgemm/column_table-inl.hpp"
 #include "ops/spgemm/fill_rows-inl.hpp"
@@ -292,9 +294,6 @@ void spgemm_fill_cpu(const CsrView& a, const CsrView& b, const SpgemmResult& c) 
 
 namespace {
 
-/// Elements between the pieces of a workspace.
-constexpr std::int64_t piece_padding = 64;
-
 std::int64_t sum_size(DType dtype) {
   return visit_value(dtype, "A", [](auto value) {
     return static_cast<std::int64_t>(sizeof(Accumulator<typename decltype(value)::type>));
@@ -325,37 +324,47 @@ SpgemmAtOnce::SpgemmAtOnce(const CsrView& a, const CsrView& b, std::int64_t* ind
   begins_ = std::move(pieces.begins);
   starts_ = std::move(pieces.products);
   for (std::size_t piece = 0; piece < starts_.size(); ++piece) {
-    starts_[piece] += static_cast<std::int64_t>(piece) * piece_padding;
+    starts_[piece] += static_cast<std::int64_t>(piece) * spgemm_piece_padding;
   }
+  starts_.back() += starts_.back() % 2;  // sums of 4 bytes come before columns of 8
 }
 
 std::int64_t SpgemmAtOnce::workspace_bytes() const {
+  // More than this no memory holds.
+  const std::int64_t elements = std::min(starts_.back(), PTRDIFF_MAX / 64);
   const auto index_size = static_cast<std::int64_t>(item_size(a_.pattern.index_dtype));
-  return starts_.back() * (index_size + sum_size(a_.dtype));
+  return elements * (index_size + sum_size(a_.dtype));
 }
 
 std::int64_t SpgemmAtOnce::count() {
+  if (counted_) throw InvalidArgument("SpgemmAtOnce.count: rows are counted already");
+  counted_ = true;
   return spgemm_count_cpu(a_.pattern, b_.pattern, indptr_, products_);
 }
 
 std::int64_t SpgemmAtOnce::compute(void* workspace) {
-  // Sums first: they need the stricter alignment.
-  workspace_ = {static_cast<std::byte*>(workspace) + starts_.back() * sum_size(a_.dtype),
-                workspace};
+  workspace_ = {};
+  counted_ = true;
   offsets_.assign(begins_.size(), 0);
-  if (products_ == 0) return 0;
+  const SpgemmWorkspace rows{
+      static_cast<std::byte*>(workspace) + starts_.back() * sum_size(a_.dtype), workspace};
   const SpgemmOperands op = operands_of(a_, b_, products_);
   const auto compute_rows = GOSSAMER_SIMD_FUNCTION(ComputeRows);
   for_each_piece(static_cast<std::int64_t>(begins_.size()) - 1,
                  [&](std::int64_t at, SpgemmScratch& scratch) {
                    const std::size_t piece = static_cast<std::size_t>(at);
-                   offsets_[piece + 1] = compute_rows(op, begins_[piece], begins_[piece + 1],
-                                                      workspace_, starts_[piece], indptr_, scratch);
+                   offsets_[piece + 1] = compute_rows(op, begins_[piece], begins_[piece + 1], rows,
+                                                      starts_[piece], indptr_, scratch);
                  });
-  return join(begins_, offsets_, indptr_);
+  const std::int64_t nnz = join(begins_, offsets_, indptr_);
+  workspace_ = rows;
+  return nnz;
 }
 
 void SpgemmAtOnce::collect(DType c_index_dtype, void* indices, void* values) const {
+  if (workspace_.sums == nullptr) {
+    throw InvalidArgument("SpgemmAtOnce.collect: compute comes first");
+  }
   check_spgemm_columns(b_.pattern.cols, c_index_dtype);
   parallel_for(static_cast<std::int64_t>(begins_.size()) - 1, [&](std::int64_t at) {
     const std::size_t piece = static_cast<std::size_t>(at);

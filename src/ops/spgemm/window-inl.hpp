@@ -177,9 +177,10 @@ HWY_INLINE void take_block([[maybe_unused]] Sum<T>* HWY_RESTRICT sums, std::uint
       hn::StoreU(compress(block, hn::LoadMaskBits(dw, mask)), dw, reinterpret_cast<Word*>(values));
     }
   } else {
+    using Unsigned = std::make_unsigned_t<I>;  // those behind the last column may overflow
     std::int64_t count = 0;
     for (I c = 0; c < 8; ++c) {
-      columns[count] = static_cast<I>(first + c);
+      columns[count] = static_cast<I>(static_cast<Unsigned>(first) + static_cast<Unsigned>(c));
       if constexpr (has_values<T>) values[count] = std::exchange(sums[c], untouched<S>);
       count += chosen >> c & 1;
     }
