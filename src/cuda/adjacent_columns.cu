@@ -49,8 +49,10 @@ template <std::size_t Item>
 void launch(const std::array<RowsToCopy, 2>& matrices, std::int64_t cols, Stream stream) {
   const auto tiles = [](std::int64_t n) { return (n + tile - 1) / tile; };
   const unsigned count = matrices[1].rows > 0 ? 2 : 1;
+  const std::int64_t rows = std::max(matrices[0].rows, matrices[1].rows);
   const std::int64_t members = std::max(matrices[0].members, matrices[1].members);
-  const dim3 grid(static_cast<unsigned>(tiles(std::max(matrices[0].rows, matrices[1].rows))),
+  if (rows == 0 || cols == 0 || members == 0) return;
+  const dim3 grid(static_cast<unsigned>(tiles(rows)),
                   static_cast<unsigned>(std::min<std::int64_t>(tiles(cols), 65'535)),
                   count * static_cast<unsigned>(std::min<std::int64_t>(members, 32'767)));
   copy_tiles<typename WordOf<Item>::type>

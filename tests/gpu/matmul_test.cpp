@@ -84,6 +84,28 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
                mapped_y.view, conjugate, workspace.workspace(), stream, false, map.data());
   CHECK(std::memcmp(first.data(), mapped_y.data.host().data(), first.size() * sizeof(T)) == 0);
 
+  if (a.rows < 2 || y.view.strides[y.view.rank == 1 ? 0 : y.view.rank - 2] == 1) {
+    std::vector<T> bias(static_cast<std::size_t>(a.rows));
+    for (T& value : bias) value = make_value<T>(normal(random), normal(random));
+    const DeviceMemory<T> device_bias(bias);
+    const DeviceDense<T> biased_y(y);
+    cuda::matmul(device_a.view(), planned.schedule, device_x.view, biased_y.view, conjugate,
+                 workspace.workspace(), stream, true, nullptr, device_bias.data());
+    const std::vector<T> biased = biased_y.data.host();
+    std::int64_t wrong = 0;
+    for_each_column<T>(y.view, [&](void* data, std::int64_t stride) {
+      for (std::int64_t i = 0; i < a.rows; ++i) {
+        const auto at =
+            static_cast<std::size_t>(static_cast<T*>(data) + i * stride - y.data.data());
+        const auto got = widen(biased[at]);
+        const auto sum =
+            widen(narrow<T>(widen(first[at]) + widen(bias[static_cast<std::size_t>(i)])));
+        wrong += got != sum && (got == got || sum == sum);  // NaN is not equal to itself
+      }
+    });
+    CHECK(wrong == 0);
+  }
+
   // Elements within the view are right, memory between them is as it was.
   std::vector<bool> written(y.data.size(), false);
   std::size_t next = 0;
@@ -233,6 +255,14 @@ TEST_CASE("matmul refuses a workspace that is too small, and operands that do no
   CHECK_THROWS_AS(cuda::matmul(a.view(), planned.schedule, x_view, y_view, false, {}, stream),
                   InvalidArgument);
   CHECK_THROWS_AS(cuda::matmul(a.view(), planned.schedule, y_view, x_view, false, {}, stream),
+                  InvalidArgument);
+  const DeviceMemory<float> apart(static_cast<std::size_t>(2 * a.rows));
+  ArrayView apart_view = ArrayView::contiguous(apart.data(), DType::float32, {a.rows});
+  apart_view.strides[0] = 2;
+  const DeviceMemory<char> workspace(
+      cuda::matmul_workspace(a.pattern(), planned.schedule, x_view, apart_view));
+  CHECK_THROWS_AS(cuda::matmul(a.view(), planned.schedule, x_view, apart_view, false,
+                               workspace.workspace(), stream, {}, nullptr, y.data()),
                   InvalidArgument);
 }
 

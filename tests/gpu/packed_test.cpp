@@ -113,6 +113,56 @@ std::unique_ptr<cuda::Arrangement> arrange(bool tiles, const DevicePacked& packe
   return arrangement;
 }
 
+/// The same as A.matmul of the columns of X (2, n, k), wherever they lie, and of rows with a bias.
+template <class X>
+void check_columns_and_bias(const cuda::Arrangement& a, const Case& c, std::int64_t cols) {
+  const std::int64_t vectors = 2 * cols;
+  const DenseMatrix<X> x = random_matrix<X>({vectors, c.cols, 1.0}, 11);
+  const DenseMatrix<X> bias = random_matrix<X>({1, c.rows, 1.0}, 12);
+  const DeviceMemory<X> x_device(x.data), bias_device(bias.data),
+      y_device(static_cast<std::size_t>(vectors * c.rows)),
+      scratch(static_cast<std::size_t>(vectors * (c.rows + c.cols)));
+  DeviceMemory<std::uint8_t> workspace(a.workspace_bytes(vectors));
+  workspace.clear();
+  const ArrayView rows = ArrayView::contiguous(x_device.data(), dtype_v<X>, {vectors, c.cols});
+  const ArrayView y = ArrayView::contiguous(y_device.data(), dtype_v<X>, {vectors, c.rows});
+  cuda::matmul(a, rows, y, workspace.workspace(), stream);
+  const std::vector<X> expected = y_device.host();
+
+  cuda::matmul(a, rows, y, workspace.workspace(), stream, {}, bias_device.data());
+  std::vector<X> found = y_device.host();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const float sum = widen(expected[i]) + widen(bias.data[i % bias.data.size()]);
+    REQUIRE(widen(found[i]) == widen(narrow<X>(sum)));
+  }
+
+  // The columns are the rows above, as they lie there and in C order.
+  std::vector<X> in_order(x.data.size());
+  for (std::int64_t n = 0; n < vectors; ++n) {
+    for (std::int64_t j = 0; j < c.cols; ++j) {
+      in_order[static_cast<std::size_t>(((n / cols) * c.cols + j) * cols + n % cols)] =
+          x.data[static_cast<std::size_t>(n * c.cols + j)];
+    }
+  }
+  const DeviceMemory<X> in_order_device(in_order);
+  ArrayView as_rows = ArrayView::contiguous(x_device.data(), dtype_v<X>, {2, c.cols, cols});
+  as_rows.strides[1] = 1;
+  as_rows.strides[2] = c.cols;
+  for (const ArrayView& columns :
+       {as_rows, ArrayView::contiguous(in_order_device.data(), dtype_v<X>, {2, c.cols, cols})}) {
+    cuda::matmul_columns(a, columns,
+                         ArrayView::contiguous(y_device.data(), dtype_v<X>, {2, c.rows, cols}),
+                         scratch.workspace(), workspace.workspace(), stream);
+    found = y_device.host();
+    for (std::int64_t n = 0; n < vectors; ++n) {
+      for (std::int64_t i = 0; i < c.rows; ++i) {
+        const auto at = static_cast<std::size_t>(((n / cols) * c.rows + i) * cols + n % cols);
+        REQUIRE(widen(found[at]) == widen(expected[static_cast<std::size_t>(n * c.rows + i)]));
+      }
+    }
+  }
+}
+
 /// The product with `vectors` vectors, against sums in double precision, plain and overlapped.
 template <class X>
 void check_product(const Case& c, PackedFormat format, PackedDType dtype, bool tiles,
@@ -204,6 +254,35 @@ TEST_CASE("products by delta rows stay within the bound, bit for bit the same ev
   }
   // More vectors than one launch takes.
   check_product<float>({33, 1025, 0.5}, PackedFormat::bitmap, PackedDType::float32, false, 17);
+}
+
+TEST_CASE("products take columns, and add a bias to what they round") {
+  // Odd lengths, so that rows are not aligned; no rows; no columns.
+  for (const Case& c : {Case{70, 257, 0.5}, Case{0, 5, 0.0}, Case{3, 0, 0.0}}) {
+    CAPTURE(c.rows);
+    DenseMatrix<float> source = random_matrix<float>(c, 7);
+    const auto check = [&]<class X>(X, PackedDType dtype, bool tiles, std::int64_t cols) {
+      CAPTURE(name(dtype));
+      const PackedMatrix host(source.view(), c.rows, c.cols, PackedFormat::bitmap, dtype);
+      const DevicePacked packed(host);
+      std::unique_ptr<DeviceMemory<std::uint8_t>> memory;
+      check_columns_and_bias<X>(*arrange(tiles, packed, memory), c, cols);
+    };
+    for (const PackedDType dtype :
+         {PackedDType::float32, PackedDType::float16, PackedDType::bfloat16, PackedDType::int8,
+          PackedDType::float8_e4m3}) {
+      check(float{}, dtype, false, 1);
+    }
+    check(float16{}, PackedDType::float16, false, 3);
+    check(float16{}, PackedDType::int8, false, 1);
+    check(float16{}, PackedDType::float8_e4m3, false, 1);
+    check(bfloat16{}, PackedDType::bfloat16, false, 2);
+    check(bfloat16{}, PackedDType::int8, false, 1);
+    check(bfloat16{}, PackedDType::float8_e4m3, false, 1);
+    check(float16{}, PackedDType::float16, true, 5);
+    check(float16{}, PackedDType::float16, true, 33);
+    check(bfloat16{}, PackedDType::bfloat16, true, 33);
+  }
 }
 
 TEST_CASE("padding of delta rows multiplies zeros behind x, however long it is") {
@@ -339,6 +418,17 @@ TEST_CASE("operands and workspaces that do not fit are refused") {
   CHECK_THROWS_AS(
       multiply(array(DType::float64, 48), array(DType::float64, 32), workspace.workspace()),
       InvalidDType);
+  const auto columns = [&](std::int64_t members, std::int64_t length, std::int64_t cols) {
+    return ArrayView::contiguous(memory->data(), DType::float16, {members, length, cols});
+  };
+  ArrayView apart = columns(1, 32, 1);
+  apart.strides[1] = 2;
+  for (const ArrayView& wrong : {y, apart, columns(2, 32, 1), columns(1, 32, 2)}) {
+    CHECK_THROWS_AS(
+        cuda::matmul_columns(*arrangement, columns(1, 48, 1), wrong,
+                             {memory->data(), memory->size()}, workspace.workspace(), stream),
+        InvalidArgument);
+  }
 }
 
 }  // namespace gossamer::testing

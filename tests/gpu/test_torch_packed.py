@@ -100,6 +100,9 @@ def test_shapes_of_batches():
     assert y.shape == (2, 3, 30, 4)
     assert_product(y.mT.reshape(-1, 30), W, x.mT.reshape(-1, 50))
     assert (P @ torch.empty(50, 0, device="cuda")).shape == (30, 0)
+    Q = gs.compress(torch.empty(3, 0, device="cuda"), "bitmap")
+    for k in (1, 4):
+        assert torch.equal((Q @ torch.empty(0, k, device="cuda")).cpu(), torch.zeros(3, k))
     assert (torch.empty(0, 30, device="cuda") @ P).shape == (0, 50)
     with pytest.raises(ValueError, match=r"x has shape \(49,\)"):
         P @ torch.ones(49, device="cuda")
@@ -381,6 +384,11 @@ def test_errors_leave_the_process_usable():
         P @ torch.ones(8, dtype=torch.float64, device="cuda")
     with pytest.raises(ValueError, match="two axes"):
         gs.compress(torch.ones(8, device="cuda"))
+    for shape in [(8,), (8, 2)]:
+        freed = torch.ones(shape, device="cuda")
+        freed.untyped_storage().resize_(0)
+        with pytest.raises(ValueError, match="elements and no memory"):
+            gs.compress(torch.eye(8, device="cuda"), "bitmap") @ freed
     with pytest.raises(ValueError, match=r"W\[1\] holds an infinite"):
         gs.compress(torch.tensor([[1.0], [np.inf]], device="cuda"), dtype="int8")
     with pytest.raises(ValueError, match="threshold"):

@@ -82,8 +82,8 @@ class Arrangement {
   /// products of this kind, and costs up to a tenth behind others.
   /// With 17 vectors and more blocks wait for up to three that begin after them, so a product ends
   /// only where five multiprocessors are free of kernels that wait for it.
-  /// bias: null, or m elements of y's type that are added to each of its rows, once that is rounded.
-  /// Throws InvalidArgument, InvalidDType for operands that do not fit.
+  /// bias: null, or m elements of y's type that are added to each of its rows, once that is
+  /// rounded. Throws InvalidArgument, InvalidDType for operands that do not fit.
   virtual void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
                       bool overlap = false, const void* bias = nullptr) const = 0;
 };
@@ -95,7 +95,8 @@ void matmul(const Arrangement& a, const ArrayView& x, const ArrayView& y, Worksp
             Stream stream, std::optional<bool> overlap = {}, const void* bias = nullptr);
 
 /// Y = A X for each member of a batch: X (b, n, k) of any strides, Y (b, m, k) C-contiguous.
-/// scratch holds copies of both with their columns as rows: b k (n + m) elements.
+/// scratch holds copies of both with their columns as rows: b k (n + m) elements. Throws
+/// InvalidArgument, InvalidDType for operands that do not fit.
 void matmul_columns(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace scratch,
                     Workspace workspace, Stream stream, std::optional<bool> overlap = {});
 

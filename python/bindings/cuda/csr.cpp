@@ -24,11 +24,11 @@ void gather(const ArrayView& values, const ArrayView& map, const ArrayView& out,
                device_vector(out, count, values.dtype, "out"), stream);
 }
 
-std::size_t matmul(const DeviceCsrPattern& a, const DeviceArray& values, const DeviceArray& x,
-                   const DeviceArray& y, bool swapped, cuda::Stream stream,
-                   std::optional<cuda::Workspace> workspace, const std::optional<ArrayView>& map,
-                   const std::optional<DeviceArray>& bias, std::optional<bool> overlap) {
-  ArrayView x_view = x.view, y_view = y.view;
+std::size_t matmul(const DeviceCsrPattern& a, nb::handle values, nb::handle x, nb::handle y,
+                   bool swapped, cuda::Stream stream, std::optional<cuda::Workspace> workspace,
+                   const std::optional<ArrayView>& map, nb::handle bias,
+                   std::optional<bool> overlap) {
+  ArrayView x_view = device_array(x, "x"), y_view = device_array(y, "y");
   if (swapped) {
     swap_last_axes(x_view);
     swap_last_axes(y_view);
@@ -39,9 +39,11 @@ std::size_t matmul(const DeviceCsrPattern& a, const DeviceArray& values, const D
   if (given.bytes < bytes) return bytes;
   const void* const index_map =
       map ? device_vector(*map, a.pattern.nnz, a.pattern.index_dtype, "map") : nullptr;
-  cuda::matmul(a.with_values(values.view), a.schedule, x_view, y_view, false, given, stream,
-               overlap, index_map,
-               bias ? device_vector(bias->view, a.pattern.rows, y.view.dtype, "bias") : nullptr);
+  const void* const added = bias.is_none() ? nullptr
+                                           : device_vector(device_array(bias, "bias"),
+                                                           a.pattern.rows, y_view.dtype, "bias");
+  cuda::matmul(a.with_values(device_array(values, "values")), a.schedule, x_view, y_view, false,
+               given, stream, overlap, index_map, added);
   return 0;
 }
 

@@ -2,7 +2,6 @@
 #include "device_arrays.hpp"
 
 #include <cstring>
-#include <stdexcept>
 #include <string>
 
 #include "../exchange.hpp"
@@ -23,6 +22,14 @@ DType dtype_named(const char* wanted) {
                      "float32, float64, complex64, complex128, int32 and int64");
 }
 
+void check_memory(const ArrayView& view, const char* argument) {
+  const std::int64_t elements = product(view, view.rank);
+  if (view.data == nullptr && elements > 0) {
+    throw InvalidArgument(std::string(argument) + " has " + std::to_string(elements) +
+                          " elements and no memory: its storage was given up");
+  }
+}
+
 void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::tuple shape,
                nb::tuple strides, bool swapped) {
   if (shape.size() != strides.size() ||
@@ -39,43 +46,43 @@ void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::t
     view->shape[axis] = nb::cast<std::int64_t>(shape[axis]);
     view->strides[axis] = nb::cast<std::int64_t>(strides[axis]);
   }
+  check_memory(*view, "View: array");
   if (swapped) swap_last_axes(*view);
 }
 
-/// The view of a tensor on a GPU.
-ArrayView view_of(nb::handle tensor) {
+ArrayView view_of(nb::handle tensor, const char* argument) {
   const std::optional<nb::dlpack::dltensor> found = described(tensor);
   if (!found || found->ndim > ArrayView::max_rank) {
-    throw InvalidArgument("View: tensor must have DLPack's exchange API in C, and at most " +
+    throw InvalidArgument(std::string(argument) + " is a " + nb::type_name(tensor.type()).c_str() +
+                          "; it must be a View, or a tensor that has DLPack's exchange API in C "
+                          "and at most " +
                           std::to_string(ArrayView::max_rank) + " axes");
   }
   if (found->device.device_type != nb::device::cuda::value) {
-    throw InvalidArgument("View: tensor is not on a GPU");
+    throw InvalidArgument(std::string(argument) + " is not on a GPU");
   }
   ArrayView view;
   view.data = static_cast<char*>(found->data) + found->byte_offset;
-  view.dtype = dtype_of(found->dtype, "tensor");
+  view.dtype = dtype_of(found->dtype, argument);
   view.rank = found->ndim;
   for (int axis = 0; axis < view.rank; ++axis) {
     view.shape[axis] = found->shape[axis];
     view.strides[axis] = found->strides[axis];
   }
+  check_memory(view, argument);
   return view;
 }
 
 void view_tensor(ArrayView* view, nb::handle tensor, bool swapped) {
-  new (view) ArrayView(view_of(tensor));
+  new (view) ArrayView(view_of(tensor, "View: tensor"));
   if (swapped) swap_last_axes(*view);
 }
 
 }  // namespace
 
-bool read(nb::handle source, DeviceArray& array) noexcept try {
-  array.view =
-      nb::isinstance<ArrayView>(source) ? *nb::inst_ptr<ArrayView>(source) : view_of(source);
-  return true;
-} catch (const std::invalid_argument&) {
-  return false;
+ArrayView device_array(nb::handle array, const char* argument) {
+  return nb::isinstance<ArrayView>(array) ? *nb::inst_ptr<ArrayView>(array)
+                                          : view_of(array, argument);
 }
 
 void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, const char* argument) {

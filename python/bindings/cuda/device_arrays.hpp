@@ -13,13 +13,9 @@ namespace gossamer::python {
 
 namespace nb = nanobind;
 
-/// An operand of a call: a View, or a tensor that describes itself in C, which is quicker.
-struct DeviceArray {
-  ArrayView view;
-};
-
-/// Reads an operand; false for what is none.
-bool read(nb::handle source, DeviceArray& array) noexcept;
+/// An operand of a call: a View, or a tensor that describes itself in C, which is quicker. Throws
+/// InvalidArgument, InvalidDType that name the argument.
+ArrayView device_array(nb::handle array, const char* argument);
 
 /// The data of a contiguous rank-1 view; checks its length and dtype.
 void* device_vector(const ArrayView& view, std::int64_t length, DType dtype, const char* argument);
@@ -33,12 +29,3 @@ void bind_cuda_packed(nb::module_& m);
 void bind_cuda_structure(nb::module_& m);
 
 }  // namespace gossamer::python
-
-template <>
-struct nanobind::detail::type_caster<gossamer::python::DeviceArray> {
-  NB_TYPE_CASTER(gossamer::python::DeviceArray, const_name("View | tensor"))
-
-  bool from_python(handle source, auto, cleanup_list*) noexcept {
-    return gossamer::python::read(source, value);
-  }
-};

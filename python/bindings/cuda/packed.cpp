@@ -120,12 +120,16 @@ ArrayView folded(const ArrayView& array, bool columns) {
   return batch;
 }
 
-std::size_t matmul(const cuda::Arrangement& a, const DeviceArray& x, const DeviceArray& y,
+std::size_t matmul(const cuda::Arrangement& a, nb::handle x, nb::handle y,
                    cuda::Workspace workspace, cuda::Stream stream,
-                   std::optional<cuda::Workspace> copies, const std::optional<DeviceArray>& bias,
+                   std::optional<cuda::Workspace> copies, nb::handle bias,
                    std::optional<bool> overlap) {
   const bool columns = copies.has_value();
-  const ArrayView from = folded(x.view, columns), to = folded(y.view, columns);
+  if (columns && !bias.is_none()) {
+    throw InvalidArgument("bias is added along the last axis of y, which has columns there");
+  }
+  const ArrayView from = folded(device_array(x, "x"), columns),
+                  to = folded(device_array(y, "y"), columns);
   const std::size_t bytes =
       a.workspace_bytes(columns ? from.shape[0] * from.shape[2] : from.shape[0]);
   if (workspace.bytes < bytes) return bytes;
@@ -133,7 +137,9 @@ std::size_t matmul(const cuda::Arrangement& a, const DeviceArray& x, const Devic
     cuda::matmul_columns(a, from, to, *copies, workspace, stream, overlap);
   } else {
     cuda::matmul(a, from, to, workspace, stream, overlap,
-                 bias ? device_vector(bias->view, to.shape[1], to.dtype, "bias") : nullptr);
+                 bias.is_none()
+                     ? nullptr
+                     : device_vector(device_array(bias, "bias"), to.shape[1], to.dtype, "bias"));
   }
   return 0;
 }
@@ -161,8 +167,8 @@ void bind_cuda_packed(nb::module_& m) {
            nb::arg("overlap").none() = nb::none(),
            "Write the product with each vector along the last axis of x into y, both C-contiguous. "
            "With copies, memory for as many elements as x and y together, the product with the "
-           "columns of "
-           "x (n, k) or (b, n, k), of any strides. A bias is added along y's last axis. Without "
+           "columns of x (n, k) or (b, n, k), of any strides, which takes no bias. A bias is added "
+           "along y's last axis. Without "
            "overlap it is overlapped with the kernel before where that pays. Returns 0, or how "
            "many bytes the workspace must have: then nothing was written.");
   m.def("delta_rows_workspace", &cuda::delta_rows_workspace, nb::arg("packed"));

@@ -66,6 +66,10 @@ void matmul(const CsrView& given, const RowSchedule& schedule, const ArrayView& 
   check_workspace(workspace, matmul_workspace(given.pattern, schedule, x, y, map != nullptr),
                   "matmul");
   DenseColumns dense = describe(x, y);
+  if (bias != nullptr && given.pattern.rows > 1 && dense.y_row_stride != 1) {
+    throw InvalidArgument(message("matmul: the rows of Y lie ", dense.y_row_stride,
+                                  " elements apart; with a bias they must lie next to each other"));
+  }
   if (given.pattern.rows == 0 || dense.cols == 0 || dense.members == 0) return;
   const DeviceScope scope(stream, "matmul");
   const ChainedProduct chained(stream);

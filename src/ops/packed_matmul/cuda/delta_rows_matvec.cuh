@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(warps * 32, 2)
 
   const auto write = [&](Place to, float sum) {
     if (to.row < 0) return;
-    X result = X(sum * to.scale);
+    X result = X(__fmul_rn(sum, to.scale));  // never one operation with the bias
     if constexpr (has_vectors<Bits>) {
       if (bias != nullptr) result = X(to_float(result) + to_float(bias[to.row]));
     }

@@ -40,6 +40,19 @@ bool lies_as_rows(const ArrayView& x) {
          (x.shape[0] < 2 || x.strides[0] == inputs * cols);
 }
 
+/// Their lengths along the axis of the matrix are left to check_vectors.
+void check_columns(const ArrayView& x, const ArrayView& y) {
+  const std::int64_t outputs = y.shape[1], cols = y.shape[2];
+  const bool in_order = (cols < 2 || y.strides[2] == 1) && (outputs < 2 || y.strides[1] == cols) &&
+                        (y.shape[0] < 2 || y.strides[0] == outputs * cols);
+  if (x.rank != 3 || y.rank != 3 || x.shape[0] != y.shape[0] || x.shape[2] != cols || !in_order) {
+    throw InvalidArgument(message("packed_matmul: X has rank ", x.rank, " and shape (", x.shape[0],
+                                  ", ", x.shape[1], ", ", x.shape[2], "), Y rank ", y.rank, ", (",
+                                  y.shape[0], ", ", outputs, ", ", cols,
+                                  "); they must be (b, n, k) and (b, m, k), Y C-contiguous"));
+  }
+}
+
 }  // namespace
 
 void check_dense(const ArrayView& dense, std::int64_t rows, std::int64_t cols) {
@@ -59,6 +72,7 @@ void matmul(const Arrangement& a, const ArrayView& x, const ArrayView& y, Worksp
 
 void matmul_columns(const Arrangement& a, const ArrayView& x, const ArrayView& y, Workspace scratch,
                     Workspace workspace, Stream stream, std::optional<bool> overlap) {
+  check_columns(x, y);
   const std::int64_t members = x.shape[0], inputs = x.shape[1], cols = x.shape[2],
                      outputs = y.shape[1];
   const std::size_t item = item_size(x.dtype);
