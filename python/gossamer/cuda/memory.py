@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from threading import get_ident
 from typing import Any
 
 from .library import engine
 
 #: Streams by device and handle; the engine's object says the same for ever.
-_streams: dict[tuple[int, int], Any] = {}
+_streams: dict[tuple[int, ...], Any] = {}
+
+#: CUDA's handle of the default stream that each thread has for itself.
+_PER_THREAD = 2
 
 #: A dense array of a framework, in the memory of a GPU.
 DeviceArray = Any
@@ -100,9 +104,12 @@ class Memory(ABC):
     def stream(self, device: int) -> Any:
         """Return the framework's current stream as the engine takes it."""
         handle = self.stream_handle(device)
-        stream = _streams.get((device, handle))
+        key: tuple[int, ...] = device, handle
+        if handle == _PER_THREAD:
+            key = *key, get_ident()
+        stream = _streams.get(key)
         if stream is None:
-            stream = _streams[device, handle] = engine().Stream(device, handle)
+            stream = _streams[key] = engine().Stream(device, handle)
         return stream
 
     def workspace(self, nbytes: int, device: int) -> tuple[DeviceArray, Any]:

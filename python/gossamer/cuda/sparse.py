@@ -136,13 +136,15 @@ def matmul(
 def _transposed(memory: Memory, pattern: Pattern, device: int) -> tuple[PreparedPattern, Any]:
     """Transpose of a pattern on the GPU, and the index map of its values as the engine takes it."""
     key = memory, device, "transpose"
-    found: tuple[PreparedPattern, Any, Any] | None = pattern.prepared.get(key)
+    found: Any = pattern.prepared.get(key)
     if found is None:
         transpose, index_map = _device_pattern(memory, pattern, device).transpose()
-        # The view does not own the map: two threads that come first may make one each.
-        found = on_device(memory, transpose, device), memory.view(index_map), index_map
-        pattern.prepared[key] = found
-    return found[:2]
+        made = on_device(memory, transpose, device), memory.view(index_map), index_map
+        # Threads that come first may make one each; the view does not own the map, so all of them
+        # take the one that stays.
+        found = pattern.prepared.setdefault(key, made)
+    matrix, index_map, _ = found
+    return matrix, index_map
 
 
 def sddmm(

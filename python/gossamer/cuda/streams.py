@@ -54,9 +54,10 @@ class StreamBuffers:
         nbytes = max(nbytes, _SMALL)
         if nbytes == _SMALL and not capture:
             self.reserve(memory, device)
-        if nbytes == _SMALL and self._stock.get((memory, device)):
-            array = self._stock[memory, device].pop()
-        else:
+        stock = self._stock.get((memory, device), []) if nbytes == _SMALL else []
+        try:
+            array = stock.pop()
+        except IndexError:  # also where another thread took the last one just now
             array = memory.zeros((nbytes,), "uint8", device)
         self._kept.append(array)
         workspace = engine().Workspace(memory.pointer(array), nbytes)
