@@ -366,6 +366,18 @@ def test_captured_steps_ask_for_small_workspaces_unless_the_user_has(given, sett
     assert inside == ((large, given) if given else small)
 
 
+def test_threads_may_leave_small_workspaces_in_any_order(monkeypatch):
+    from gossamer.hf.memory import own_workspaces
+
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, False)
+    monkeypatch.delattr(torch.backends.cuda, "cublas_workspace_size", False)
+    monkeypatch.delenv(name, raising=False)
+    with own_workspaces():
+        assert os.environ.pop(name)  # as another thread that left before
+    assert name not in os.environ
+
+
 @pytest.mark.parametrize("architecture", sorted(CONFIGS))
 def test_blocks_are_compiled_once_for_all(architecture):
     torch.compiler.reset()

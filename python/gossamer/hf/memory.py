@@ -98,7 +98,7 @@ def _small_workspaces() -> Iterator[None]:
         try:
             yield
         finally:
-            del os.environ[_WORKSPACE_CONFIG]
+            os.environ.pop(_WORKSPACE_CONFIG, None)  # another thread may have been before
         return
     sizes = [getattr(blas, name) for name in _WORKSPACE_SIZES]
     before = [size() for size in sizes]
