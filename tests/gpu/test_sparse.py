@@ -226,3 +226,44 @@ def test_transposed_products_are_those_of_the_transpose(framework, rows, k):
     X = to_gpu(np.random.default_rng(2).standard_normal((rows, k)).astype(np.float32), framework)
     assert (to_host(A.T @ X) == to_host(T @ X)).all()
     assert (to_host(A.T @ X[:, 0]) == to_host(T @ X[:, 0])).all()
+
+
+def test_memory_that_is_short_is_said_and_the_process_goes_on():
+    torch = pytest.importorskip("torch")
+    A = on_gpu(uneven(300), "torch")
+    P = gs.compress(torch.eye(40, dtype=torch.float16, device="cuda"))
+    # Columns that are one, and results of far more bytes than the GPU has.
+    x = torch.ones(A.shape[1], device="cuda")
+    z = torch.ones(40, dtype=torch.float16, device="cuda")
+    wide = x[:, None].expand(-1, 1 << 33), z[:, None].expand(-1, 1 << 34)
+    before = torch.cuda.memory_allocated()
+    for matrix, X in zip((A, P), wide, strict=True):
+        for _ in range(2):
+            with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
+                matrix @ X
+    assert torch.cuda.memory_allocated() < before + (1 << 28)
+    torch.testing.assert_close(A @ x, A.todense() @ x, rtol=1e-3, atol=1e-2)
+    assert torch.equal(P @ z, z)
+
+
+def test_a_workspace_that_does_not_fit_leaves_the_process_usable(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from gossamer.arrays.torch.cuda import memory
+
+    A = on_gpu(uneven(300), "torch")
+    X = torch.ones(A.shape[1], 256, device="cuda")
+    expected = A @ X
+    P = gs.compress(torch.eye(40, dtype=torch.float16, device="cuda"), "bitmap")
+    z = torch.ones(40, dtype=torch.float16, device="cuda")
+    with monkeypatch.context() as short:
+
+        def allocate(*_):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        short.setattr(memory, "empty", allocate, raising=False)
+        with pytest.raises(torch.OutOfMemoryError):
+            A @ X.mT.contiguous().mT  # is copied
+        with pytest.raises(torch.OutOfMemoryError):
+            P @ z  # lays the matrix out
+    assert torch.equal(A @ X, expected)
+    assert torch.equal(P @ z, z)
