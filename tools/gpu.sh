@@ -67,6 +67,10 @@ check tests-gpu "$python" -m pytest -q --durations=10 "${workers[@]}" tests/gpu
 # JAX's arrays are on the CPU here.
 check tests-python env JAX_PLATFORMS=cpu "$python" -m pytest -q --durations=10 "${workers[@]}" tests/python
 
+if ((!${#running[@]})); then
+  echo "gpu: PARTS='$PARTS' matches no part" >&2
+  exit 1
+fi
 failed=()
 for name in "${!running[@]}"; do
   if wait "${running[$name]}"; then verdict=passed; else verdict=failed failed+=("$name"); fi
