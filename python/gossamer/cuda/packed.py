@@ -255,7 +255,7 @@ class DeviceMatrix:
         """Product with each vector along x's last axis, of the result's dtype.
 
         With ``columns`` the vectors lie along the last axis but one, as do those of the result. A
-        bias is added along the result's last axis.
+        bias, not with columns, is added along the result's last axis.
 
         Up to 128 vectors are multiplied by the engine's kernels, by the transposed matrix a few
         where it has no scales. More by the framework's dense product with an unpacked copy, made
