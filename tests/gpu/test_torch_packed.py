@@ -137,7 +137,9 @@ def test_the_transpose_is_laid_out_once(dtype):
     assert all(torch.equal(y, first) for y in (P.T @ x, x @ P, (P.T @ x[:, None])[:, 0]))
     kept = P._storage._on_device()._transpose
     assert kept is not None
-    assert kept.nbytes < 4 * P.nbytes
+    nbytes = kept.nbytes
+    assert nbytes < 4 * P.nbytes
+    del kept
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         y = P.T @ x
@@ -147,6 +149,12 @@ def test_the_transpose_is_laid_out_once(dtype):
     assert torch.equal(y, first)
     P._storage.values.mul_(2)
     torch.testing.assert_close(x @ P, first * 2)
+    reused = [torch.full((nbytes,), 0xFF, dtype=torch.uint8, device="cuda") for _ in range(4)]
+    y.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(y, first)  # of the values that were captured
+    assert all((memory == 0xFF).all() for memory in reused)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])

@@ -293,3 +293,20 @@ def test_super_is_compiled_as_torch_compile_reads_it():
         assert (
             "super" not in symtable.symtable(path.read_text(), str(path), "exec").get_identifiers()
         )
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_what_a_graph_reads_stays_after_a_write_to_the_values(captured, monkeypatch):
+    from gossamer.arrays.torch import packed
+
+    class Matrix:
+        is_captured = captured
+
+    monkeypatch.setattr(packed, "device_matrix", lambda *_: Matrix())
+    storage = gossamer.compress(torch.eye(8), "bitmap")._storage
+    first = weakref.ref(storage._on_device())
+    assert storage._on_device() is first()
+    storage.values.mul_(2)
+    assert storage._on_device() is not first()
+    gc.collect()
+    assert (first() is not None) == captured

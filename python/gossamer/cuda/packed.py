@@ -196,6 +196,12 @@ class DeviceMatrix:
         transpose = 0 if self._transpose is None else self._transpose.nbytes
         return transpose + sum(int(made.nbytes) for made, _ in self._arranged.values())
 
+    @property
+    def is_captured(self) -> bool:
+        """Whether a graph may read what it has, other than graphs that keep that themselves."""
+        transpose = self._transpose
+        return bool(self._captured) or (transpose is not None and transpose.is_captured)
+
     def drop_packed(self) -> bool:
         """Do without the packed arrays if a product has laid the matrix out; tell whether it does.
 

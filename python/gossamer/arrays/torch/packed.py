@@ -325,7 +325,7 @@ def _restore_bytes(
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
-    __slots__ = ("_device", "_host", "positions", "row_offsets")
+    __slots__ = ("_captured", "_device", "_host", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -342,6 +342,8 @@ class TensorStorage(Storage):
         self.row_offsets = row_offsets
         self._host: tuple[tuple[int, ...], PackedStorage] | None = None
         self._device: tuple[tuple[int, ...], DeviceMatrix] | None = None
+        # Of values before, which graphs may still read.
+        self._captured: list[DeviceMatrix] = []
 
     @property
     def arrays(self) -> Adapter:
@@ -387,6 +389,8 @@ class TensorStorage(Storage):
         state = version_of(self.values), *_places(*parts)
         if self._device is None or self._device[0] != state:
             matrix = device_matrix(self.format, (self.rows, self.cols), *parts)
+            if self._device is not None and self._device[1].is_captured:
+                self._captured.append(self._device[1])
             self._device = state, matrix
         return self._device[1]
 
