@@ -60,7 +60,7 @@ def diags(
     arrays = adapter_of(diagonals[0]) or host_adapter()
     values = [arrays.values(x, f"diags: diagonals[{i}]") for i, x in enumerate(diagonals)]
     side = len(values[0]) + abs(offsets[0])
-    m, n = (side, side) if shape is None else check_shape("diags", shape)
+    m, n = check_shape("diags", (side, side) if shape is None else shape)
     rows, cols = [], []
     for i, k in enumerate(offsets):
         row, col = min(max(-k, 0), m), min(max(k, 0), n)

@@ -97,7 +97,8 @@ def _matrices(function: str, given: dict[str, Any]) -> list[SparseArray]:
                 f"one with gossamer.fromdense"
             )
         matrices.append(matrix)
-        check_same_framework(matrices[0], matrix, (next(iter(given)), argument))
+        first = next(iter(given))
+        check_same_framework(matrices[0], matrix, (first, f"{function}: {argument}"))
     return matrices
 
 

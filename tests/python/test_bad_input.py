@@ -99,6 +99,7 @@ CONSTRUCTORS = [
     (lambda: gossamer.diags([D], [0, 1]), ValueError, "1 diagonals at offsets [0, 1]"),
     (lambda: gossamer.diags([], []), ValueError, "there are no diagonals"),
     (lambda: gossamer.diags([D], [0], (3,)), ValueError, "diags: shape = (3,), expected two"),
+    (lambda: gossamer.diags([D], [2**63]), ValueError, "diags: shape = (922337203685477"),
     (lambda: gossamer.diags([D], [0.5]), TypeError, "diags: offsets = [0.5], expected integers"),
     (lambda: gossamer.diags([D], [0], format="bsr"), ValueError, "diags: format = 'bsr'"),
     (lambda: gossamer.eye(-1), ValueError, "eye: shape = (-1, -1)"),
