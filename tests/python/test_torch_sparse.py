@@ -326,6 +326,12 @@ def test_other_torch_tensors_are_refused():
         gossamer.eye(2).to_torch()
 
 
+def test_blocks_of_two_frameworks_are_not_stacked():
+    blocks = [gossamer.eye(2), gossamer.asarray(torch.eye(2))]
+    with pytest.raises(TypeError, match=r"vstack: blocks\[1\] holds torch arrays and blocks\[0\] "):
+        gossamer.vstack(blocks)
+
+
 # ---- bad input -----------------------------------------------------------------------------------
 
 
