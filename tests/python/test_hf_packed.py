@@ -23,6 +23,7 @@ from language_models import (  # noqa: E402
     tiny_windows,
 )
 from safetensors.torch import load_file, save_file  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
 # Largest difference of the logits, relative to the largest: rounding of the values.
@@ -172,6 +173,18 @@ def test_unpacked_models_are_the_pruned_ones(tmp_path):
     assert "quantization_config" not in json.loads((tmp_path / "config.json").read_text())
 
 
+def test_a_layer_with_two_names_is_packed_and_unpacked_under_both():
+    model = pruned_model()
+    first, second = (block.mlp for block in model.model.layers[:2])
+    second.up_proj = first.up_proj
+    gossamer.hf.pack_model(model)
+    assert isinstance(first.up_proj, PackedLinear)
+    assert second.up_proj is first.up_proj
+    gossamer.hf.unpack_model(model)
+    assert type(first.up_proj) is torch.nn.Linear
+    assert second.up_proj is first.up_proj
+
+
 def test_unpacked_layers_take_the_dtype_of_the_model():
     model = packed_model(dtype="float16")
     expected = logits(model)
@@ -192,6 +205,16 @@ def test_values_whose_products_have_another_dtype_are_refused(model_dtype, dtype
         model = pruned_model(dtype=model_dtype)
         assert gossamer.hf.pack_model(model, fitting)
         assert logits(model).isfinite().all()
+
+
+def test_pack_model_says_what_it_takes():
+    with pytest.raises(TypeError, match=r"pack_model: model is a str, .*hf\.load_model\("):
+        gossamer.hf.pack_model("pruned")
+    model = pruned_model()
+    name = "model.layers.0.mlp.up_proj"
+    prune.l1_unstructured(model.get_submodule(name), "weight", 0.7)
+    with pytest.raises(ValueError, match=rf"{name}\.weight is computed by a hook"):
+        gossamer.hf.pack_model(model)
 
 
 def test_packed_models_are_not_packed_again():

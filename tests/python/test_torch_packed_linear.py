@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 from gossamer import nn  # noqa: E402
 from gossamer.cuda.packed import Parts  # noqa: E402
 from packed_tensors import STORED, linear, operand, weight  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 
 def reloaded(packed, dtype):
@@ -211,6 +212,81 @@ def test_pack_linears():
     assert nn.pack_linears(model, min_gain=3) == []
     with pytest.raises(TypeError, match=r"model is a linear layer, .* PackedLinear.from_linear"):
         nn.pack_linears(torch.nn.Linear(4, 4))
+
+
+def hooked(how, layer):
+    if how in ("l1_unstructured", "bias"):
+        name = "bias" if how == "bias" else "weight"
+        prune.l1_unstructured(layer, name, 0.7)
+    else:
+        getattr(torch.nn.utils, how)(layer)
+    return layer
+
+
+@pytest.mark.parametrize("how", ["l1_unstructured", "bias", "weight_norm", "spectral_norm"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_pack_linears_refuses_weights_that_a_hook_computes(how):
+    model = torch.nn.Sequential(linear(48, 48), hooked(how, linear(48, 48)))
+    part = "bias" if how == "bias" else "weight"
+    with pytest.raises(ValueError, match=rf"1\.{part} is computed by a hook.*prune\.remove\("):
+        nn.pack_linears(model)
+    assert all(type(layer) is torch.nn.Linear for layer in model)
+    assert nn.pack_linears(model, skip=lambda name, layer: name == "1") == ["0"]
+    if how in ("l1_unstructured", "bias"):
+        x = operand(3, 48)
+        expected = model(x)
+        prune.remove(model[1], part)
+        assert nn.pack_linears(model) == ["1"]
+        torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("second", "error", "message"),
+    [
+        (torch.nn.Linear(48, 48).double(), TypeError, r"1\.weight has dtype float64"),
+        (torch.nn.Linear(48, 48, device="meta"), ValueError, r"1\.weight is on the meta device"),
+    ],
+)
+def test_pack_linears_looks_at_all_layers_first(second, error, message):
+    model = torch.nn.Sequential(linear(48, 48), second)
+    with pytest.raises(error, match=message):
+        nn.pack_linears(model)
+    assert all(type(layer) is torch.nn.Linear for layer in model)
+
+
+def test_pack_linears_names_the_layer_with_wrong_values():
+    model = torch.nn.Sequential(linear(48, 48), linear(48, 48))
+    with torch.no_grad():
+        model[1].weight[3, 4] = float("nan")
+    with pytest.raises(ValueError, match=r"pack_linears: 1: "):
+        nn.pack_linears(model, dtype="int8")
+
+
+def test_pack_linears_replaces_a_layer_under_all_its_names():
+    layer = linear(48, 48)
+    model = torch.nn.ModuleDict({"a": torch.nn.Sequential(layer), "b": layer})
+    assert nn.pack_linears(model) == ["a.0"]
+    assert isinstance(model["b"], nn.PackedLinear)
+    assert model["a"][0] is model["b"]
+
+
+def test_pack_linears_keeps_hooks_and_their_handles():
+    model = torch.nn.Sequential(linear(48, 48))
+    x = operand(3, 48)
+    plain = model(x)
+    after = model[0].register_forward_hook(lambda layer, inputs, y: 2 * y)
+    before = model[0].register_forward_pre_hook(lambda layer, inputs: (3 * inputs[0],))
+    expected = model(x)
+    assert nn.pack_linears(model) == ["0"]
+    torch.testing.assert_close(model(x), expected)
+    after.remove()
+    before.remove()
+    torch.testing.assert_close(model(x), plain)
+
+
+def test_pack_linears_says_what_it_takes():
+    with pytest.raises(TypeError, match=r"model is a str, .* gossamer\.hf\.load_model\("):
+        nn.pack_linears("model")
 
 
 def test_packed_linear_refuses_what_it_cannot_hold():

@@ -13,7 +13,7 @@ from torch import nn
 from ..arrays.torch.host import DTYPES, NAMES
 from ..dtypes import promote
 from ..nn import pack_linears
-from ..nn.packed_linear import unshared_linears
+from ..nn.packed_linear import check_module, replace_module, unshared_linears
 from .layout import keeps_dtype, packed_layers
 from .quantizer import attach_quantizer
 
@@ -52,10 +52,13 @@ def pack_model(
 
     Raises
     ------
+    TypeError
+        If it is no module, or as of `gossamer.nn.pack_linears`.
     ValueError
         If the model is quantized already, or products with values of that type would not have the
-        model's dtype.
+        model's dtype, or as of `gossamer.nn.pack_linears`.
     """
+    check_module("pack_model", model)
     if getattr(model, "is_quantized", False) or packed_layers(model):
         raise ValueError("the model is packed or quantized already; give the one it was made from")
     if dtype in DTYPES and not keeps_dtype(dtype, model.dtype):
@@ -97,5 +100,5 @@ def unpack_model(model: Any) -> None:
         linear.weight = nn.Parameter(weight, requires_grad=False)
         linear.bias = bias
         linear.train(layer.training)
-        model.set_submodule(name, linear)
+        replace_module(model, layer, linear)
     model.hf_quantizer.remove_quantization_config(model)
