@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="SparseArray")
 
 
-def add(a: SparseArray, other: Any, sign: int) -> Any:
+def add(a: SparseArray, other: Any, sign: int, written: str) -> Any:
     """A + B or A - B, canonical, in A's format; zeros that come out stay stored.
 
+    ``written`` is how errors show the operation, for instance as "B - A".
     The number 0 adds nothing: Python's ``sum`` begins with it. Raises ValueError for different
     shapes, TypeError for a dense operand.
     """
     if isinstance(other, int | float) and other == 0:
         return a
     b = sparse_operand(other, "B")
-    operator = "+" if sign > 0 else "-"
     if b is None:
         raise TypeError(
-            f"A {operator} B: B is {type(other).__name__}, expected a sparse array; for a dense "
-            f"result write A.todense() {operator} B, and give SciPy's functions A.to_scipy()"
+            f"{written}: B is {type(other).__name__}, expected a sparse array; for a dense result "
+            f"write {written.replace('A', 'A.todense()')}, and give SciPy's functions A.to_scipy()"
         )
     if a.shape != b.shape:
-        raise ValueError(f"A {operator} B: A has shape {a.shape} and B {b.shape}")
+        raise ValueError(f"{written}: A has shape {a.shape} and B {b.shape}")
     check_same_framework(a, b)
     if a.format == "csc":
-        return add(a.T, b.T, sign).T
+        return add(a.T, b.T, sign, written).T
     return _add(a.tocsr(canonical=True), b.tocsr(canonical=True), sign).asformat(a.format)
 
 

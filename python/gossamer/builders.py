@@ -14,7 +14,7 @@ from .arrays import Array, adapter_of, host_adapter
 from .construct import check_shape, coo_array
 from .containers import SparseArray
 from .containers.format import check_format
-from .dtypes import check_value_dtype
+from .dtypes import requested_dtype
 from .structure import integer
 
 
@@ -168,8 +168,7 @@ def _eye(function: str, shape: tuple[int, int], k: int, dtype: Any, format: str)
 
 def _value_dtype(function: str, dtype: Any) -> np.dtype[Any]:
     """NumPy's dtype of a supported type; bfloat16 may be named."""
-    name = host_adapter().dtype_name(dtype)
-    check_value_dtype(name, f"{function}: the result")
+    name = requested_dtype(function, host_adapter(), dtype)
     made: np.dtype[Any] = host_adapter().empty((0,), name).dtype
     return made
 

@@ -15,7 +15,7 @@ from .arrays.numpy import read
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .containers.format import check_format
 from .cuda import Memory, memory_of
-from .dtypes import check_value_dtype
+from .dtypes import requested_dtype
 from .scipy_interop import is_scipy_sparse, take_over
 from .structure import CooPattern, Pattern, index_arrays, integers
 
@@ -207,7 +207,11 @@ class _Asked:
         else:
             pattern = CooPattern(rows, cols, row, col, *self.flags)
         if self.validate == "full":
-            self._note(pattern, *pattern.validate())
+            try:
+                found = pattern.validate()
+            except ValueError as error:  # the engine knows the container, not who asked for it
+                raise ValueError(str(error).replace("coo_array", name, 1)) from None
+            self._note(pattern, *found)
         return COOArray(self._in_index_dtype(pattern, arrays), data, arrays)
 
     def compressed(self, parts: tuple[Any, Any, Any]) -> CSRArray:
@@ -358,9 +362,7 @@ def _cast(function: str, argument: str, x: Any, dtype: Any) -> tuple[Adapter, Ar
     check_not_tracing(function, arrays)
     if dtype is None:
         return arrays, x
-    name = arrays.dtype_name(dtype)
-    check_value_dtype(name, f"{function}: the result")
-    return arrays, arrays.astype(x, name)
+    return arrays, arrays.astype(x, requested_dtype(function, arrays, dtype))
 
 
 def _is_tuple_of(arg: Any, count: int) -> bool:
@@ -380,6 +382,9 @@ def _is_coo(arg: Any) -> bool:
 def _length_of(indices: Any, argument: str) -> int:
     """Length of an axis that was not given: one more than the largest index."""
     given = integers(indices, argument)
+    if given.size and given.min() < 0:
+        i = int(np.argmax(given < 0))
+        raise ValueError(f"{argument}[{i}] = {given[i]} is negative")
     return int(given.max()) + 1 if given.size else 0
 
 

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .arrays import Adapter
+
 #: Supported value dtypes: the list that drives the engine's dispatch (gossamer/dtype.hpp).
 VALUE_DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
@@ -44,6 +49,23 @@ def promote(a: str, b: str) -> str:
     precision = max(32, _PRECISION[a], _PRECISION[b])
     real = "float32" if precision == 32 else "float64"
     return _COMPLEX[real] if is_complex(a) or is_complex(b) else real
+
+
+def requested_dtype(function: str, arrays: Adapter, dtype: Any) -> str:
+    """Return the NumPy name of a dtype that a function of that name was asked for.
+
+    Raises TypeError for what is no dtype of the framework, and for one that is not supported.
+    """
+    try:
+        name = arrays.dtype_name(dtype)
+    except TypeError:
+        name = repr(dtype)
+    if name not in VALUE_DTYPES:
+        raise TypeError(
+            f"{function}: dtype = {name}, expected one of {', '.join(VALUE_DTYPES)}, by name or "
+            f"as a dtype of the framework that holds the values"
+        )
+    return name
 
 
 def check_value_dtype(name: str, argument: str, supported: tuple[str, ...] = VALUE_DTYPES) -> None:

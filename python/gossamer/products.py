@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import containers
-from .arrays import Array, adapter_of
+from .arrays import Array, adapter_of, conversions, framework_of
 from .containers.structural import structural
 from .scipy_interop import is_scipy_sparse, take_over
 
@@ -23,9 +23,10 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
     if adapter is None and not isinstance(x, list | tuple):
         return None
     if adapter is not None and adapter is not a._arrays:
+        name = argument.rpartition(": ")[2]
         raise TypeError(
             f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds "
-            f"{type(a.data).__module__} arrays; convert one of them, as A.to('torch') does"
+            f"{type(a.data).__module__} arrays; {conversions(x, a.data, (name, 'A'))}"
         )
     return a._arrays.dense_operand(x, a.data, argument)
 
@@ -60,9 +61,12 @@ def check_same_framework(
 ) -> None:
     """Raise TypeError with advice if two containers hold arrays of different frameworks."""
     if a._arrays is not b._arrays:
+        first, second = (name.rpartition(": ")[2] for name in names)
         raise TypeError(
             f"{names[1]} holds {type(b.data).__module__} arrays and {names[0]} "
-            f"{type(a.data).__module__} ones; convert one of them, as A.to('torch') does"
+            f"{type(a.data).__module__} ones; convert one of them: {second} by "
+            f"{second}.to({framework_of(a.data)!r}), or {first} by "
+            f"{first}.to({framework_of(b.data)!r})"
         )
 
 

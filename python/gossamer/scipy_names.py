@@ -11,6 +11,8 @@ _CHANGED = "S = A.to_scipy(copy=True); S.{name}(...); gossamer.from_scipy(S)"
 _VALUES = "A.with_data(numpy.{name}(A.data)), A canonical"
 _CANONICAL = "A.tocsr(canonical=True), a new array: containers are immutable"
 
+_NORM = "A.row_norms(), A.col_norms(), or numpy.linalg.norm of a canonical A.data"
+
 _METHODS = {
     **dict.fromkeys(("argmax", "argmin", "maximum", "minimum", "nanmax", "nanmin"), _BY_SCIPY),
     **dict.fromkeys(("reshape", "tobsr", "todia", "todok", "tolil"), _BY_SCIPY),
@@ -35,7 +37,7 @@ _METHODS = {
     "nonzero": "A.tocoo(canonical=True).coords, which lists stored zeros too",
     "real": "A.with_data(A.data.real)",
     "row": "A.tocoo().row",
-    "size": "A.nnz, or the product of A.shape",
+    "size": "A.nnz, or A.shape, of which A.shape[0] is a tensor's size(0)",
 }
 
 _TENSORS = {
@@ -54,6 +56,7 @@ _TENSORS = {
     "half": "A.astype('float16')",
     "is_cuda": "A.data.is_cuda",
     "mT": "A.T",
+    "norm": _NORM,
     "requires_grad": "A.data.requires_grad",
     "row_indices": "A.tocsc().indices",
     "t": "A.T",
@@ -79,7 +82,7 @@ _FUNCTIONS = {
     "decompress": "P.decompress()",
     "diags_array": "gossamer.diags",
     "linalg": "scipy.sparse.linalg, whose solvers take containers as operators",
-    "norm": "A.row_norms(), A.col_norms(), or numpy.linalg.norm of a canonical A.data",
+    "norm": _NORM,
     "spdiags": "gossamer.diags",
     "random": "gossamer.random_array",
     "rand": "gossamer.random_array",
@@ -99,7 +102,22 @@ _FUNCTIONS = {
 _PACKED = {
     **dict.fromkeys(("todense", "toarray"), "P.decompress()"),
     **dict.fromkeys(("tocsc", "tocoo"), "P.tocsr().{name}()"),
+    **dict.fromkeys(("max", "mean", "min", "multiply", "sum"), "P.tocsr().{name}(...)"),
+    **dict.fromkeys(("col_norms", "row_norms"), "P.tocsr().{name}()"),
     "astype": "gossamer.compress(P.decompress(), dtype=...)",
+    "bfloat16": "gossamer.compress(P.decompress(), dtype='bfloat16')",
+    "copy": "P itself: packed arrays are immutable",
+    "clone": "P itself: packed arrays are immutable",
+    "cpu": "P.to('cpu')",
+    "cuda": "P.to('gpu')",
+    "dim": "P.ndim",
+    "dot": "P @ x",
+    "double": "P.tocsr().astype('float64')",
+    "float": "gossamer.compress(P.decompress(), dtype='float32')",
+    "half": "gossamer.compress(P.decompress(), dtype='float16')",
+    "norm": "P.tocsr().row_norms(), or numpy.linalg.norm of P.tocsr().data",
+    "t": "P.T",
+    "to_dense": "P.decompress()",
     "to_scipy": "P.tocsr().to_scipy()",
 }
 

@@ -64,14 +64,20 @@ CONSTRUCTORS = [
     (lambda: gossamer.sddmm(np.eye(2), D, D), TypeError, "sddmm: A is ndarray, expected a sparse"),
     (lambda: gossamer.io.save_npz("a", 3), TypeError, "save_npz: matrix is int, expected a sparse"),
     (lambda: gossamer.asarray([[1, 2]]), TypeError, "asarray: x has dtype int64"),
-    (lambda: gossamer.eye(3, dtype=int), TypeError, "eye: the result has dtype int64, expected"),
-    (lambda: gossamer.random_array((2, 2), dtype=int), TypeError, "random_array: the result has"),
+    (lambda: gossamer.eye(3, dtype=int), TypeError, "eye: dtype = int64, expected one of"),
+    (lambda: gossamer.eye(3, dtype=Ellipsis), TypeError, "eye: dtype = Ellipsis, expected one of"),
+    (lambda: csr_array(np.eye(2), dtype="flaot32"), TypeError, "csr_array: dtype = 'flaot32', exp"),
+    (lambda: gossamer.random_array((2, 2), dtype=int), TypeError, "random_array: dtype = int64"),
     # indices
     (lambda: csr_array((D, [0, 3, 1], P), SHAPE), ValueError, "indices[1] = 3 is out of range"),
     (lambda: csr_array((D, [0, 2, -1], P), SHAPE), ValueError, "indices[2] = -1 is out of range"),
     (lambda: csc_array((D, [0, 3, 1], P), (3, 2)), ValueError, "csc_array: indices[1] = 3"),
     (lambda: coo_array((D, ([0, 2, 1], C)), SHAPE), ValueError, "row[1] = 2 is out of range"),
     (lambda: coo_array((D, (R, [0, -5, 1])), SHAPE), ValueError, "col[1] = -5 is out of range"),
+    (lambda: csr_array((D, (R, [0, 9, 1])), SHAPE), ValueError, "csr_array: col[1] = 9 is out of"),
+    (lambda: csc_array((D, ([0, 9, 1], C)), SHAPE), ValueError, "csc_array: row[1] = 9 is out of"),
+    (lambda: coo_array((D, ([0, -1, 0], C))), ValueError, "coo_array: row[1] = -1 is negative"),
+    (lambda: csr_array((D, [0, 2, -1], P)), ValueError, "csr_array: indices[2] = -1 is negative"),
     (lambda: csr_array((D, J, [0, 2, 4]), SHAPE), ValueError, "indptr[2] = 4"),
     (lambda: csr_array((D, J, [1, 2, 3]), SHAPE), ValueError, "indptr[0] = 1"),
     (lambda: csr_array((D, J, [0, -1, 3]), SHAPE), ValueError, "indptr[1] = -1"),
@@ -133,6 +139,10 @@ def A(format="csr"):
     return csr_array((D, J, P), SHAPE).asformat(format)
 
 
+def packed(A):
+    return gossamer.compress(A.astype("float32"))
+
+
 OPERATIONS = [
     (lambda A: A @ np.ones(2), ValueError, "A @ x: x has shape (2,), expected (3,), (3, k) or"),
     (lambda A: A @ np.ones((2, 3)), ValueError, "for A of shape (2, 3)"),
@@ -157,6 +167,12 @@ OPERATIONS = [
     (lambda A: A + np.ones(SHAPE), TypeError, "A + B: B is ndarray, expected a sparse array"),
     (lambda A: np.ones(SHAPE) - A, TypeError, "expected a sparse array"),
     (lambda A: A + 1, TypeError, "A + B: B is int"),
+    (lambda A: 1 + A, TypeError, "B + A: B is int, expected a sparse array; for a dense result wr"),
+    (lambda A: 1 - A, TypeError, "B - A: B is int"),
+    (lambda A: np.ones(SHAPE) - A, TypeError, "B - A: B is ndarray"),
+    (lambda A: 1 - A, TypeError, "write B - A.todense(), and"),
+    (lambda A: gossamer.multiply(A, A), TypeError, "by A @ x, and element by element by A.multip"),
+    (lambda A: packed(A).to(np.float16), ValueError, "dtypes go to gossamer.compress(P"),
     (lambda A: A * A, TypeError, "A * B: B is C"),
     (lambda A: A * np.ones(SHAPE), TypeError, "A * B: B is ndarray, expected a scalar"),
     (lambda A: A / np.ones(3), TypeError, "A / B: B is ndarray"),
@@ -178,7 +194,7 @@ OPERATIONS = [
     (lambda A: bool(A), ValueError, "truth value"),
     (lambda A: len(A), TypeError, "A.shape[0] or A.nnz"),
     (lambda A: hash(A), TypeError, "unhashable"),
-    (lambda A: A.astype(int), TypeError, "astype: the result has dtype int64"),
+    (lambda A: A.astype(int), TypeError, "astype: dtype = int64, expected one of float16"),
     (lambda A: A.astype("nonsense"), TypeError, "nonsense"),
     (lambda A: A.asformat("bsr"), ValueError, "format = 'bsr', expected 'csr', 'csc' or 'coo'"),
     (lambda A: A.to("tpu"), ValueError, "device = 'tpu', expected 'cpu', 'gpu' or"),

@@ -2,6 +2,7 @@
 """One suite for PyTorch, MLX and JAX: products within the error bound, gradients, refusals."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -431,9 +432,16 @@ def test_mixed_frameworks_are_refused_with_advice(framework, other):
     for mixed in (lambda: A @ x, lambda: P @ x, lambda: A.__rmatmul__(x)):
         with pytest.raises(TypeError, match=r"x is a .* and [AP] holds .*; convert one of them"):
             mixed()
+    with pytest.raises(TypeError) as caught:
+        A @ x
+    scope = {"A": A, "x": x, "numpy": np, "jax": sys.modules.get("jax")}
+    scope |= {"torch": sys.modules.get("torch"), "mlx": sys.modules.get("mlx")}
+    converted, moved = re.search(r"x by (.*), or A by (.*)$", str(caught.value)).groups()
+    assert (A @ eval(converted, scope)).shape == (eval(moved, scope) @ x).shape == (3,)
     B = gossamer.fromdense(x[:, None] * x[None])
+    both = rf"B by B.to\('{framework.name}'\), or A by A.to\('{other}'\)$"
     for mixed in (lambda: A @ B, lambda: A + B):
-        with pytest.raises(TypeError, match=r"B holds .* and A .*; convert one of them"):
+        with pytest.raises(TypeError, match=r"B holds .* and A .*; convert one of them: " + both):
             mixed()
     with pytest.raises(TypeError, match=r"blocks\[1\] holds .* and blocks\[0\] .*; convert"):
         gossamer.vstack([A, B])

@@ -524,6 +524,8 @@ def test_lists_have_no_dtype():
         lambda P: -P,
         abs,
         lambda P: P > 0,
+        lambda P: P == P,
+        lambda P: P != 0,
         lambda P: P[0],
         lambda P: np.ones(P.shape) - P,
         list,

@@ -81,7 +81,7 @@ def test_numpys_operators_find_the_methods():
     for scaled in (np.float64(2) * A, np.array(2.0) * A, np.int64(2) * A):
         np.testing.assert_array_equal(scaled.data, 2 * A.data)
     for call, message in (
-        (lambda: x + A, "A [+] B: B is ndarray, expected a sparse array"),
+        (lambda: x + A, "B [+] A: B is ndarray, expected a sparse array"),
         (lambda: x * A, "A [*] B: B is ndarray, expected a scalar"),
         (lambda: x < A, "elementwise comparison"),
     ):
@@ -177,6 +177,10 @@ def test_diagonals_in_scipys_ways():
         gossamer.diags([d.astype(np.int64)])
 
 
+def packed(A):
+    return gossamer.compress(A.astype("float32"))
+
+
 @pytest.mark.parametrize(
     ("attempt", "error", "message"),
     [
@@ -210,6 +214,12 @@ def test_diagonals_in_scipys_ways():
         (lambda A: gossamer.save, AttributeError, r"use gossamer.io.save_npz, .*save_safetensors$"),
         (lambda A: A.crow_indices(), AttributeError, r"use A.tocsr\(\).indptr$"),
         (lambda A: A.cuda(), AttributeError, r"use A.to\('gpu'\)$"),
+        (lambda A: A.size(0), AttributeError, r"A.shape\[0\] is a tensor's size\(0\)$"),
+        (lambda A: A.norm(), AttributeError, r"use A.row_norms\(\)"),
+        (lambda A: packed(A).cuda(), AttributeError, r"use P.to\('gpu'\)$"),
+        (lambda A: packed(A).sum(), AttributeError, r"use P.tocsr\(\).sum\(...\)$"),
+        (lambda A: packed(A).float(), AttributeError, r"use gossamer.compress\(.*'float32'\)$"),
+        (lambda A: packed(A).norm(), AttributeError, r"use P.tocsr\(\).row_norms\(\)"),
         (lambda A: gossamer.spdiags, AttributeError, r"use gossamer.diags$"),
         (lambda A: gossamer.PackedArray(A), TypeError, r"storage is a .*Array; gossamer.compress"),
         (lambda A: gossamer.zeros, AttributeError, r"use gossamer.csr_array\(shape\)"),
@@ -307,7 +317,7 @@ def test_every_advice_of_a_method_is_evaluated():
     assert set(scipy_names._METHODS) == known
 
 
-@pytest.mark.parametrize("name", sorted({*scipy_names._TENSORS} - {"cuda"}))
+@pytest.mark.parametrize("name", sorted({*scipy_names._TENSORS} - {"cuda", "norm"}))
 def test_what_replaces_pytorchs_names(name):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     dense = torch.tensor([[0.0, 2.0, 1.5], [1.0, 0.0, 3.0]])

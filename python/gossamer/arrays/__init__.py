@@ -24,6 +24,22 @@ _FRAMEWORKS = (
 #: Names that `named_adapter` knows, as errors list them.
 FRAMEWORKS = "'numpy', 'torch', 'cupy', 'mlx' or 'jax'"
 
+#: How an array of each framework becomes NumPy's, and how that becomes one of the framework.
+_TO_NUMPY = {
+    "numpy": "{}",
+    "torch": "{}.numpy(force=True)",
+    "cupy": "{}.get()",
+    "mlx": "numpy.asarray({})",
+    "jax": "numpy.asarray({})",
+}
+_FROM_NUMPY = {
+    "numpy": "{}",
+    "torch": "torch.from_numpy({})",
+    "cupy": "cupy.asarray({})",
+    "mlx": "mlx.core.array({})",
+    "jax": "jax.numpy.asarray({})",
+}
+
 _adapters: dict[type, Adapter] = {}
 
 
@@ -36,6 +52,24 @@ def adapter_of(array: Any) -> Adapter | None:
                 _adapters[kind] = import_module(module).adapter
                 break
     return _adapters.get(kind)
+
+
+def framework_of(array: Any) -> str:
+    """Name, one of FRAMEWORKS, of the framework that an array belongs to; "" if it is no array."""
+    for root, name, _ in _FRAMEWORKS:
+        if root in sys.modules and isinstance(array, getattr(sys.modules[root], name)):
+            return root.partition(".")[0]
+    return ""
+
+
+def conversions(x: Any, kept: Any, names: tuple[str, str]) -> str:
+    """Advice for a dense x beside a container that keeps arrays of another framework."""
+    source, target = framework_of(x), framework_of(kept)
+    converted = _FROM_NUMPY[target].format(_TO_NUMPY[source].format(names[0]))
+    return (
+        f"convert one of them: {names[0]} by {converted}, or {names[1]} by "
+        f"{names[1]}.to({source!r})"
+    )
 
 
 def named_adapter(framework: Any) -> Adapter | None:
@@ -59,4 +93,13 @@ def host_adapter() -> Adapter:
     return adapter
 
 
-__all__ = ["FRAMEWORKS", "Adapter", "Array", "adapter_of", "host_adapter", "named_adapter"]
+__all__ = [
+    "FRAMEWORKS",
+    "Adapter",
+    "Array",
+    "adapter_of",
+    "conversions",
+    "framework_of",
+    "host_adapter",
+    "named_adapter",
+]

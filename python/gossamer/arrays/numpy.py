@@ -24,7 +24,7 @@ from ..structure import (
     index_dtype,
     is_frozen,
 )
-from . import adapter_of
+from . import adapter_of, conversions
 from .adapter import Adapter, Array, refuse_sparse
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class NumPyAdapter(Adapter):
         if adapter_of(x) not in (None, self):
             raise TypeError(
                 f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; "
-                f"convert one of them"
+                f"{conversions(x, values, ('x', 'P'))}"
             )
         if isinstance(x, np.ndarray) and x.dtype.kind in "biu":
             # As in dense_operand, but for products in float32.

@@ -12,7 +12,7 @@ from .. import arithmetic, indexing, products, reductions
 from ..arrays import FRAMEWORKS, Adapter, Array, adapter_of, named_adapter
 from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
-from ..dtypes import check_value_dtype, is_complex
+from ..dtypes import is_complex, requested_dtype
 from ..scipy_interop import to_scipy
 from ..structure import integer
 from .format import SparseFormat, check_format
@@ -132,8 +132,7 @@ class SparseArray(TorchOperators, SparseFormat):
         TypeError
             If the dtype is not supported.
         """
-        name = self._arrays.dtype_name(dtype)
-        check_value_dtype(name, "astype: the result")
+        name = requested_dtype("astype", self._arrays, dtype)
         if name == self._arrays.dtype_name(self.dtype):
             return self.copy() if copy else self
         return self._with_data(self._arrays.freeze(self._arrays.astype(self._data, name)))
@@ -278,16 +277,16 @@ class SparseArray(TorchOperators, SparseFormat):
     # ---- arithmetic ----------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Any:
-        return arithmetic.add(self, other, 1)
+        return arithmetic.add(self, other, 1, "A + B")
 
     def __radd__(self, other: Any) -> Any:
-        return arithmetic.add(self, other, 1)
+        return arithmetic.add(self, other, 1, "B + A")
 
     def __sub__(self, other: Any) -> Any:
-        return arithmetic.add(self, other, -1)
+        return arithmetic.add(self, other, -1, "A - B")
 
     def __rsub__(self, other: Any) -> Any:
-        return arithmetic.add(-self, other, 1)
+        return arithmetic.add(-self, other, 1, "B - A")
 
     def __mul__(self: Self, factor: Any) -> Self:
         return arithmetic.scale(self, factor, divide=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..arrays import FRAMEWORKS, adapter_of, named_adapter
+from ..arrays import FRAMEWORKS, adapter_of, conversions, named_adapter
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
@@ -167,9 +167,12 @@ class PackedArray(TorchOperators):
         if isinstance(data, list | tuple):
             data = arrays.dense_operand(data, stored.values, "with_data: data")
         if adapter_of(data) is not arrays:
+            kind = f"{type(data).__module__}.{type(data).__qualname__}"
+            if adapter_of(data) is None:
+                raise TypeError(f"with_data: data is a {kind}, expected an array")
             raise TypeError(
-                f"with_data: data is a {type(data).__module__}.{type(data).__qualname__} and P "
-                f"holds {type(stored.values).__module__} arrays; convert one of them"
+                f"with_data: data is a {kind} and P holds {type(stored.values).__module__} arrays; "
+                f"{conversions(data, stored.values, ('data', 'P'))}"
             )
         data = arrays.asarray(data, "with_data: data", DENSE_DTYPES)
         if arrays.device(data) != self.device:
@@ -196,7 +199,8 @@ class PackedArray(TorchOperators):
         stored = self._storage
         arrays = named_adapter(target)
         if arrays is None:
-            device = named_device(target, f", or a framework: {FRAMEWORKS}")
+            dtypes = "dtypes go to gossamer.compress(P.decompress(), dtype=...)"
+            device = named_device(target, f", or a framework: {FRAMEWORKS}; {dtypes}")
             if device == self.device:
                 return self
             parts = {name: stored.arrays.to(part, device) for name, part in stored.parts().items()}
@@ -312,11 +316,12 @@ class PackedArray(TorchOperators):
     def __getitem__(self, *others: Any) -> NoReturn:
         raise TypeError(
             "packed arrays have products alone; for elements and arithmetic use P.tocsr(), and "
-            "gossamer.compress to pack what is made of it, or P.decompress()"
+            "gossamer.compress to pack what is made of it, or P.decompress(), also for comparisons"
         )
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __getitem__
-    __pow__ = __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__
+    __pow__ = __neg__ = __abs__ = __getitem__
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__
 
 
 def multiply(packed: PackedArray, x: Any) -> Any:
@@ -330,5 +335,8 @@ def multiply(packed: PackedArray, x: Any) -> Any:
         If the shapes do not fit.
     """
     if not isinstance(packed, PackedArray):
-        raise TypeError(f"multiply: packed is {type(packed).__name__}, expected a PackedArray")
+        raise TypeError(
+            f"multiply: packed is {type(packed).__name__}, expected a PackedArray; sparse arrays "
+            f"multiply by A @ x, and element by element by A.multiply(B)"
+        )
     return packed @ x
