@@ -186,7 +186,7 @@ def test_errors_of_the_system_keep_their_class(error, monkeypatch):
     assert raised.value is error
 
 
-@pytest.mark.parametrize("name", ["./smolm", "../smolm", "~/smolm", "/smolm"])
+@pytest.mark.parametrize("name", ["./smolm", "../smolm", "~/smolm", "/smolm", "smolm/"])
 def test_a_folder_that_is_not_there_is_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for load in (load_model, load_tokenizer):

@@ -344,9 +344,9 @@ def test_generation_is_drawn_by_the_seed():
 @pytest.mark.parametrize(
     ("length", "new", "temperature", "message"),
     [
-        (0, 1, 0.0, "a prompt of 0 tokens"),
-        (4, 0, 0.0, "max_new_tokens = 0"),
-        (4, 1, -1.0, "temperature = -1.0"),
+        (0, 1, 0.0, "a prompt of 0 tokens, expected at least 1$"),
+        (4, 0, 0.0, "max_new_tokens = 0, expected at least 1$"),
+        (4, 1, -1.0, "temperature = -1.0, expected at least 0$"),
         (100, 29, 0.0, "are 129, more than the model's 128 positions"),
     ],
 )
@@ -455,6 +455,16 @@ def test_compress_eval_generate(folders):
     shown = invoke("generate", folder / "packed", *options)
     assert packed["text"] in " ".join(shown.stdout.split())
     assert "tokens/s" in shown.stdout
+
+
+def test_compress_says_that_nothing_was_packed(folders):
+    folder, _ = folders
+    done = invoke("compress", folder / "dense", "-o", folder / "packed", "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert "nothing was packed: none of the layers would be 1.2 times smaller" in done.stderr
+    assert "gossamer prune" in done.stderr
+    done = invoke("compress", folder / "pruned", "-o", folder / "packed", "--overwrite")
+    assert "nothing was packed" not in done.stderr
 
 
 def test_compress_prints_a_table_and_takes_types(folders):

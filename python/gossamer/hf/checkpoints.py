@@ -155,6 +155,7 @@ def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
             raise FileNotFoundError(f"there is no file {path}")
         return str(path.parent), path.name
     is_path = path.is_absolute() or len(path.parts) > 2 or str(source).startswith((".", "~"))
+    is_path |= str(source).endswith(("/", os.sep))  # names on the hub end with none
     if is_path and not path.is_dir():
         raise FileNotFoundError(f"there is no folder {source}")
     return str(source), None

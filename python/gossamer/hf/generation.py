@@ -200,11 +200,12 @@ def generate(
         If the prompt is empty, a number is out of range, or prompt and new tokens are more than the
         model has positions for.
     """
-    if not len(prompt) or max_new_tokens < 1 or temperature < 0:
-        raise ValueError(
-            f"a prompt of {len(prompt)} tokens, max_new_tokens = {max_new_tokens}, temperature = "
-            f"{temperature}: expected at least 1, 1 and 0"
-        )
+    if not len(prompt):
+        raise ValueError("generate: a prompt of 0 tokens, expected at least 1")
+    if max_new_tokens < 1:
+        raise ValueError(f"generate: max_new_tokens = {max_new_tokens}, expected at least 1")
+    if temperature < 0:
+        raise ValueError(f"generate: temperature = {temperature}, expected at least 0")
     length = len(prompt) + max_new_tokens
     check_positions(model, "prompt and new tokens are", length)
     device = model.device

@@ -63,6 +63,12 @@ def compress(
         check_keeps(model, output)
         check_new(output, overwrite)
         record = _compress(model, output, dtype, min_gain, skip or [], _bytes(shard))
+    if all(layer["format"] == "dense" for layer in record["layers"]):
+        typer.echo(
+            f"nothing was packed: none of the layers would be {min_gain:g} times smaller, or all "
+            f"are skipped; prune the model first, as gossamer prune does",
+            err=True,
+        )
     if as_json:
         typer.echo(json.dumps(record, indent=1))
         return
