@@ -182,7 +182,7 @@ struct ColumnSums {
 template <int Bits, bool Gather, int Width, class V>
 HWY_INLINE ColumnSums<Width> columns_row(const std::uint8_t* HWY_RESTRICT gaps,
                                          const V* HWY_RESTRICT values, std::int64_t first,
-                                         std::int64_t last, std::int64_t end,
+                                         std::int64_t last, [[maybe_unused]] std::int64_t end,
                                          const float* HWY_RESTRICT x) {
   ColumnSums<Width> sums;
   std::int64_t slot = first;
