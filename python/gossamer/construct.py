@@ -251,8 +251,8 @@ class _Asked:
             unordered = replace(self, flags=(False, False), validate="full", copy=True)
             return unordered.coordinates(arg).tocoo(canonical=True)
         if _is_tuple_of(arg, 2) and all(isinstance(length, Integral) for length in arg):
-            shape = check_shape(self.name, arg)
-            matrix: SparseArray = coo_array((np.empty(0), ([], [])), shape, self.dtype)
+            empty = replace(self, shape=check_shape(self.name, arg), flags=(False, False))
+            matrix: SparseArray = empty.coordinates((np.empty(0), ([], [])))
         elif isinstance(arg, tuple):
             raise TypeError(
                 f"{self.name}: arg is a tuple of {', '.join(type(part).__name__ for part in arg)}, "
