@@ -25,30 +25,21 @@ DENSITY, TIMED_BLOCKS, PROMPTS, BATCHES, STEPS = 0.5, 16, (128, 1024), (1, 8, 32
 READS, TURNS = 5, 7
 
 
-def random_model(shape: str, blocks: int | None = None) -> Any:
+def dense_model(shape: str, blocks: int | None = None) -> Any:
     """A model of random weights, whole or of its first blocks."""
     import torch
-    import transformers
-    from gossamer.cli.bench.llm_suite import SHAPES
+    from gossamer.cli.bench.llm_suite import random_model
 
-    torch.manual_seed(0)
-    config = SHAPES[shape]()
-    config.num_hidden_layers = blocks or config.num_hidden_layers
-    with torch.device("cuda"):
-        return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float16).eval()
+    return random_model(shape, torch.float16, torch.device("cuda"), blocks)
 
 
 def packed_model(shape: str) -> Any:
     """That model, half of each layer's weights at random places, packed."""
     import gossamer.hf
-    import torch
-    from gossamer.prune import plan_pruning
+    from gossamer.cli.bench.llm_suite import keep_at_random
 
-    model = random_model(shape)
-    with torch.no_grad():
-        for target in plan_pruning(model, 0):
-            weight = target.layer.weight
-            weight.mul_(torch.rand(weight.shape, device=weight.device) < DENSITY)
+    model = dense_model(shape)
+    keep_at_random(model, DENSITY)
     gossamer.hf.pack_model(model)
     return model
 
@@ -85,7 +76,7 @@ def measured(shape: str, prompts_only: bool) -> tuple[int | None, dict[str, Call
     packed.config.num_hidden_layers = TIMED_BLOCKS
     gc.collect()
     torch.cuda.empty_cache()
-    models = {"packed": packed, "dense": random_model(shape, TIMED_BLOCKS)}
+    models = {"packed": packed, "dense": dense_model(shape, TIMED_BLOCKS)}
     calls: dict[str, Callable[[], None]] = {}
     for name, model in models.items():
         for length in PROMPTS:

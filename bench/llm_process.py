@@ -26,31 +26,24 @@ import gossamer.hf  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from gossamer.cli.bench.llm_decoding import Decoding, interleaved  # noqa: E402
-from gossamer.cli.bench.llm_suite import SHAPES  # noqa: E402
+from gossamer.cli.bench.llm_suite import keep_at_random, random_model  # noqa: E402
 from gossamer.cli.machine import describe_machine, source_commit  # noqa: E402
 from gossamer.hf.layout import packed_layers  # noqa: E402
 from gossamer.hf.memory import model_bytes  # noqa: E402
 from gossamer.nn import PackedLinear  # noqa: E402
-from gossamer.prune import plan_pruning  # noqa: E402
 
 PROMPTS, BATCHES, STEPS = (128, 1024), (8, 32), 32
 
 
-def random_model(shape: str) -> Any:
-    """A dense model of random weights."""
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        model = transformers.AutoModelForCausalLM.from_config(SHAPES[shape](), dtype=torch.float16)
-    return model.eval()
+def dense_model(shape: str) -> Any:
+    """A model of random weights."""
+    return random_model(shape, torch.float16, torch.device("cuda"))
 
 
 def packed_model(shape: str, density: float) -> Any:
     """A packed one, that share of each layer's weights at random places."""
-    model = random_model(shape)
-    with torch.no_grad():
-        for target in plan_pruning(model, 0):
-            weight = target.layer.weight
-            weight.mul_(torch.rand(weight.shape, device=weight.device) < density)
+    model = dense_model(shape)
+    keep_at_random(model, density)
     gossamer.hf.pack_model(model)
     gc.collect()
     return model
@@ -150,7 +143,7 @@ def main() -> None:
         gc.collect()
         write()
     result["density"] = densities[0]
-    packed, dense = packed_model(shape, densities[0]), random_model(shape)
+    packed, dense = packed_model(shape, densities[0]), dense_model(shape)
     result["prompt_seconds"] = prompts({"packed arrays": packed, "dense": dense})
     write()
     result["layout_seconds"] = layouts(packed)

@@ -131,7 +131,7 @@ def run_llm_benchmark(
 def _measure_dense(case: LlmCase, batch: int) -> tuple[list[dict[str, Any]], Decoding]:
     held = _held(case.device)
     reset_peak(case.device)
-    model = _random_model(case)
+    model = random_model(case.shape, case.dtype, case.device)
     decoding = Decoding(model, batch, case.steps, case.compiled, "default")
     (seconds,) = interleaved([decoding], case.device)
     result = _facts(case, decoding, batch, None, seconds, held)
@@ -149,8 +149,8 @@ def _measure_packed(
     case: LlmCase, density: float, batch: int, dense: Decoding, pack_on_cpu: bool
 ) -> dict[str, Any]:
     held = _held(case.device)
-    model = _random_model(case)
-    _keep_at_random(model, density)
+    model = random_model(case.shape, case.dtype, case.device)
+    keep_at_random(model, density)
     expected = Decoding(model, batch, 1, False, "default").first
     on_cpu = _pack_on_cpu(case, model) if pack_on_cpu else None
     synchronize(case.device)
@@ -214,14 +214,19 @@ def _split(case: LlmCase, decoding: Decoding, batch: int) -> dict[str, float]:
     return {"linear": linear, "attention": attending}
 
 
-def _random_model(case: LlmCase) -> Any:
+def random_model(
+    shape: str, dtype: torch.dtype, device: torch.device, blocks: int | None = None
+) -> Any:
+    """Return a dense model of random weights, whole or of its first blocks."""
     torch.manual_seed(0)
-    with torch.device(case.device):
-        config = SHAPES[case.shape]()
-        return transformers.AutoModelForCausalLM.from_config(config, dtype=case.dtype).eval()
+    config = SHAPES[shape]()
+    config.num_hidden_layers = blocks or config.num_hidden_layers
+    with torch.device(device):
+        return transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
 
 
-def _keep_at_random(model: Any, density: float) -> None:
+def keep_at_random(model: Any, density: float) -> None:
+    """Keep that share of each layer's weights, at random places."""
     with torch.no_grad():
         for target in plan_pruning(model, 0):
             weight = target.layer.weight
