@@ -13,7 +13,7 @@ from torch import nn
 from ..arrays.torch.host import DTYPES, NAMES
 from ..dtypes import promote
 from ..nn import pack_linears
-from ..nn.packed_linear import check_module, replace_module, unshared_linears
+from ..nn.packing import check_module, replace_module, unshared_linears
 from .layout import keeps_dtype, packed_layers
 from .quantizer import attach_quantizer
 

@@ -5,7 +5,8 @@ from ..optional import needed_by
 from ..scipy_names import suggests
 
 with needed_by("gossamer.nn"):
-    from .packed_linear import PackedLinear, pack_linears
+    from .packed_linear import PackedLinear
+    from .packing import pack_linears
     from .sparse_linear import SparseLinear
 
 __all__ = ["PackedLinear", "SparseLinear", "pack_linears"]
