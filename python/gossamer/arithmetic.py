@@ -121,15 +121,18 @@ def scale(a: S, factor: Any, divide: bool) -> S:
     promote.
     Raises TypeError for what is no scalar.
     """
+    written = "A / B" if divide else "A * B"
     if isinstance(factor, (np.integer, np.bool_)):
         factor = factor.item()
+    elif isinstance(factor, np.generic):
+        check_value_dtype(factor.dtype.name, f"{written}: B")
     if not isinstance(factor, Number) and getattr(factor, "shape", None) != ():
         raise TypeError(
-            f"A {'/' if divide else '*'} B: B is {type(factor).__name__}, expected a scalar; the "
+            f"{written}: B is {type(factor).__name__}, expected a scalar; the "
             f"elementwise product is A.multiply(B), the matrix product A @ B"
         )
     data = a.data / factor if divide else a.data * factor
-    check_value_dtype(a._arrays.dtype_name(data.dtype), "the result")
+    check_value_dtype(a._arrays.dtype_name(data.dtype), f"{written}: the result")
     return a._with_data(a._arrays.freeze(data))
 
 

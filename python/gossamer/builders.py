@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, adapter_of, host_adapter
-from .construct import check_shape, coo_array
+from .construct import cast, check_shape, coo_array
 from .containers import SparseArray
 from .containers.format import check_format
 from .dtypes import requested_dtype
@@ -35,6 +35,7 @@ def diags(
     offsets: int | Sequence[int] = 0,
     shape: tuple[int, int] | None = None,
     format: str = "csr",
+    dtype: Any = None,
 ) -> SparseArray:
     """Build a matrix from its diagonals.
 
@@ -43,22 +44,30 @@ def diags(
     diagonals
         Arrays of rank 1, one for each offset; just one array where offsets is an integer. One of
         length 1, or a number, is repeated along its diagonal where shape is given.
+        Lists of Python's integers, which have no dtype, are taken as float64.
     offsets
         Diagonal k holds the elements (i, i + k).
     shape
         Unless given, the square that the first diagonal fits.
     format
         "csr", "csc" or "coo".
+    dtype
+        Cast the diagonals to it, arrays of integers too, which are refused without.
 
     Raises
     ------
+    TypeError
+        For a dtype that is not supported, and offsets that are no integers.
     ValueError
-        For diagonals that do not fit, or an offset twice.
+        For diagonals that do not fit, an offset twice, a wrong shape or another format.
     """
     check_format("diags", format)
     diagonals, offsets = _with_offsets(diagonals, offsets)
     arrays = adapter_of(diagonals[0]) or host_adapter()
-    values = [arrays.values(x, f"diags: diagonals[{i}]") for i, x in enumerate(diagonals)]
+    values = []
+    for i, x in enumerate(diagonals):
+        _, x = cast("diags", f"diags: diagonals[{i}]", x, dtype)
+        values.append(arrays.values(x, f"diags: diagonals[{i}]"))
     side = len(values[0]) + abs(offsets[0])
     m, n = check_shape("diags", (side, side) if shape is None else shape)
     rows, cols = [], []

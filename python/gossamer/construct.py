@@ -269,7 +269,7 @@ class _Asked:
         return matrix if is_same else matrix._of(structure, matrix.data, matrix._arrays)
 
     def _values(self, data: Any) -> tuple[Adapter, Array]:
-        arrays, data = _cast(self.name, f"{self.name}: data", data, self.dtype)
+        arrays, data = cast(self.name, f"{self.name}: data", data, self.dtype)
         return arrays, arrays.values(data, f"{self.name}: data")
 
     def _check_length(self, argument: str, indices: Any, data: Array) -> None:
@@ -344,7 +344,7 @@ def _as_container(argument: str, x: Any, dtype: Any = None) -> SparseArray:
 def _from_dense(
     argument: str, dense: Any, threshold: float, format: str, dtype: Any = None
 ) -> SparseArray:
-    arrays, dense = _cast(argument.partition(":")[0], argument, dense, dtype)
+    arrays, dense = cast(argument.partition(":")[0], argument, dense, dtype)
     if dense.ndim != 2:
         raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected two axes")
     dense = arrays.asarray(dense, argument)
@@ -354,7 +354,7 @@ def _from_dense(
     return CSRArray(pattern, arrays.freeze(data), arrays).asformat(format)
 
 
-def _cast(function: str, argument: str, x: Any, dtype: Any) -> tuple[Adapter, Array]:
+def cast(function: str, argument: str, x: Any, dtype: Any) -> tuple[Adapter, Array]:
     """Adapter of x, and x as its array, of that dtype if one is given."""
     arrays = adapter_of(x)
     if arrays is None:

@@ -25,28 +25,43 @@ def check_no_out(function: str, out: Any) -> None:
         )
 
 
+def check_axis(function: str, axis: Any) -> None:
+    """Raise ValueError unless it is one of a matrix, or None for all."""
+    if axis not in (None, 0, 1, -1, -2):
+        raise ValueError(f"{function}: axis = {axis!r}, expected None, 0 or 1")
+
+
+def with_axis(a: SparseArray, reduced: Array, axis: int | None, keepdims: bool) -> Array:
+    """Return a reduction with the axes that were summed over left in, of length 1, if asked for."""
+    if not keepdims:
+        return reduced
+    rows, cols = a.shape
+    return reduced.reshape(
+        (1 if axis in (None, 0, -2) else rows, 1 if axis not in (0, -2) else cols)
+    )
+
+
 def total(a: SparseArray, axis: int | None) -> Array:
     """Sum over an axis, or over everything."""
+    check_axis("sum", axis)
     if axis is None:
         return a._arrays.sum(a.data)
     if axis in (0, -2):
         return row_sums(a.T)
-    if axis in (1, -1):
-        return row_sums(a)
-    raise ValueError(f"sum: axis = {axis!r}, expected None, 0 or 1")
+    return row_sums(a)
 
 
 def mean(a: SparseArray, axis: int | None) -> Array:
     """Mean over an axis, or over everything, divided before it is rounded to A's dtype."""
-    count = a.shape[axis] if axis in (0, 1, -1, -2) else a.shape[0] * a.shape[1]
+    check_axis("mean", axis)
+    count = a.shape[0] * a.shape[1] if axis is None else a.shape[axis]
     arrays, name = a._arrays, a._arrays.dtype_name(a.dtype)
     return arrays.astype(total(a.astype(accumulator(name)), axis) / count, name)
 
 
 def extreme(a: SparseArray, name: str, axis: int | None) -> Array:
     """Largest ("max") or smallest ("min") element, of everything or along an axis."""
-    if axis not in (None, 0, 1, -1, -2):
-        raise ValueError(f"{name}: axis = {axis!r}, expected None, 0 or 1")
+    check_axis(name, axis)
     shape = a.shape[::-1] if axis in (0, -2) else a.shape
     if shape[1] == 0 or (axis is None and shape[0] == 0):
         raise ValueError(f"{name}: A of shape {a.shape} has no elements")

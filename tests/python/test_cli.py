@@ -23,6 +23,8 @@ from gossamer.cli.bench.command import settle_threads
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
 from gossamer.cli.bench.peers import open_libraries
 from gossamer.cli.bench.plots import _operation_label
+from gossamer.cli.demo.report import plot_demo
+from gossamer.cli.figures import save_figure
 from gossamer.cli.timing import Effort, first_call, interleave, spread_threads
 from matplotlib.figure import Figure
 from scipy import sparse
@@ -34,6 +36,13 @@ def test_version():
     result = invoke("--version")
     assert result.exit_code == 0
     assert result.stdout == f"gossamer {gossamer.__version__}\n"
+
+
+def test_the_package_runs_as_the_command():
+    run = [sys.executable, "-m", "gossamer", "--help"]
+    result = subprocess.run(run, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "python -m gossamer [OPTIONS] COMMAND" in result.stdout
 
 
 def test_importing_gossamer_leaves_the_command_alone():
@@ -210,8 +219,24 @@ def test_figures_are_refused_before_anything_is_measured(command, name):
 @pytest.mark.parametrize("name", options.FIGURE_ENDINGS)
 def test_every_ending_of_a_figure_can_be_drawn(tmp_path, name):
     file = options.figure_file(tmp_path / f"a{name}")
-    Figure().savefig(file)
+    save_figure(Figure(), file)
     assert file.stat().st_size > 100
+    assert os.listdir(tmp_path) == [file.name]
+
+
+@pytest.mark.filterwarnings("ignore:No artists")
+def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch):
+    def begin(figure, path, **options):
+        path.write_text("half")
+        raise OSError("no space left")
+
+    file = tmp_path / "a.png"
+    file.write_text("old")
+    monkeypatch.setattr(Figure, "savefig", begin)
+    with pytest.raises(OSError, match="no space left"):
+        plot_demo([], np.zeros((2, 2)), "", file)
+    assert file.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.png"]
 
 
 # The commands on language models, where their libraries are missing too

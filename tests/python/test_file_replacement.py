@@ -37,6 +37,20 @@ with replacing_folder(sys.argv[1]) as beside:
     (beside / "file").write_text("new")
 """
 
+#: Is killed, or overtaken by another writer, between making a folder and locking it.
+UNLOCKED = """
+import fcntl, os, signal, sys
+from gossamer.io import atomic
+lock = fcntl.flock
+def interrupted(*arguments):
+    fcntl.flock = lock
+    {interruption}
+    return lock(*arguments)
+fcntl.flock = interrupted
+with atomic.replacing(sys.argv[1]) as beside:
+    beside.write_text("new")
+"""
+
 A = gossamer.csr_array((np.ones(3, np.float32), [0, 1, 2], [0, 1, 2, 3]), (3, 3))
 
 WRITERS = {
@@ -83,6 +97,23 @@ def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path):
         (beside / "file").touch()
     assert os.listdir(tmp_path) == ["model"]
     assert os.listdir(path) == ["file"]
+
+
+def test_a_folder_that_was_not_locked_yet_is_removed(tmp_path):
+    path = tmp_path / "file"
+    run(UNLOCKED.format(interruption="os.kill(os.getpid(), signal.SIGKILL)"), path)
+    assert len(os.listdir(tmp_path)) == 1
+    with replacing(path) as beside:
+        beside.touch()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_writer_that_is_overtaken_before_it_locks_its_folder_begins_anew(tmp_path):
+    path = tmp_path / "file"
+    program = UNLOCKED.format(interruption="atomic._remove_abandoned(atomic.Path(sys.argv[1]))")
+    subprocess.run([sys.executable, "-c", program, path], check=True)
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_folder_is_put_back_where_the_process_was_killed_in_between(tmp_path):

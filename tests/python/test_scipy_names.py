@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.sparse.linalg
-from cases import build, every_format, every_matrix
+from cases import FORMATS, build, every_format, every_matrix
 from gossamer import scipy_names
 
 FLOAT64 = np.dtype(np.float64)
@@ -64,6 +64,33 @@ def test_numpys_functions_find_the_methods(format):
     copied = A.transpose(copy=True)
     copied.data[:] = 0
     np.testing.assert_array_equal(np.transpose(A).todense(), dense.T)
+
+
+@every_format
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_reductions_keep_their_axes(format, name):
+    A = gossamer.fromdense(np.arange(6.0).reshape(2, 3), format=format)
+    for axis in (None, 0, 1, -1, -2):
+        expected = getattr(A.todense(), name)(axis=axis, keepdims=True)
+        for found in (
+            getattr(A, name)(axis=axis, keepdims=True),
+            getattr(np, name)(A, axis=axis, keepdims=True),
+        ):
+            assert found.shape == expected.shape
+            np.testing.assert_array_equal(found, expected)
+    shares = A.multiply(1 / A.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(shares.sum(1), [1, 1])
+
+
+@every_format
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("canonical", [False, True])
+def test_conversions_that_copy_can_be_written_to(format, target, canonical):
+    A = symmetric().asformat(format)
+    before = A.todense()
+    for B in (getattr(A, f"to{target}")(canonical, copy=True), A.asformat(target, copy=True)):
+        B.data[:] = 0
+    np.testing.assert_array_equal(A.todense(), before)
 
 
 @pytest.mark.parametrize("of", [symmetric, lambda: gossamer.compress(symmetric(np.float32))])
@@ -173,8 +200,14 @@ def test_diagonals_in_scipys_ways():
     assert gossamer.diags([1j], [0], (2, 2)).dtype == np.complex128
     with pytest.raises(ValueError, match=r"2 diagonals at offsets \[0\]"):
         gossamer.diags([d, d])
+    counts = d.astype(np.int64)
     with pytest.raises(TypeError, match=r"diagonals\[0\] has dtype int64"):
-        gossamer.diags([d.astype(np.int64)])
+        gossamer.diags([counts])
+    cast = gossamer.diags([counts, [1, 2]], [0, 1], dtype="float32")
+    assert cast.dtype == np.float32
+    np.testing.assert_array_equal(cast.todense(), np.diag(d) + np.diag([1, 2], 1))
+    with pytest.raises(TypeError, match=r"diags: dtype = int64, expected one of"):
+        gossamer.diags([counts], dtype=np.int64)
 
 
 def packed(A):

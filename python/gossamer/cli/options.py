@@ -58,7 +58,8 @@ def output_file(path: Path) -> Path:
         raise typer.BadParameter(f"{path}: is no regular file, which could be replaced")
     if not folder.is_dir():
         raise typer.BadParameter(f"{path}: there is no folder {folder} to write to")
-    if not os.access(path if path.exists() else folder, os.W_OK):
+    written_in = Path(os.path.realpath(path)).parent  # beside what a link names, to replace it
+    if not all(os.access(p, os.W_OK) for p in (written_in, path) if p.exists()):
         raise typer.BadParameter(f"{path}: you have no permission to write there")
     return path
 

@@ -112,8 +112,8 @@ class SparseArray(TorchOperators, SparseFormat):
             raise ValueError(f"transpose: axes = {axes!r}, expected None or (1, 0)")
         return self.T.copy() if copy else self.T
 
-    def asformat(self, format: str) -> SparseArray:
-        """Convert to "csr", "csc" or "coo"; itself where it has that format.
+    def asformat(self, format: str, copy: bool = False) -> SparseArray:
+        """Convert to "csr", "csc" or "coo"; itself where it has that format. For copy see `tocsr`.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class SparseArray(TorchOperators, SparseFormat):
         """
         check_format("asformat", format)
         convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
-        return convert[format]()
+        return convert[format](copy=copy)
 
     def astype(self: Self, dtype: Any, copy: bool = False) -> Self:
         """Cast the values; itself where it has that dtype, or a copy of it if that is asked for.
@@ -359,37 +359,45 @@ class SparseArray(TorchOperators, SparseFormat):
 
     # ---- reductions ----------------------------------------------------------------------------
 
-    def sum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
+    def sum(
+        self, axis: int | None = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    ) -> Array:
         """Sum of all elements, over the rows (axis 0) or over the columns (axis 1).
 
         In A's dtype or the one given; 16-bit dtypes sum in float32. Axis 0 of CSR and axis 1 of CSC
-        build a transposed structure. ``out`` is for NumPy's callers: TypeError for all but None.
+        build a transposed structure. ``keepdims`` leaves the axes that are summed over in, of
+        length 1, as ``A.multiply(1 / A.sum(axis=1, keepdims=True))`` takes them. ``out`` is for
+        NumPy's callers: TypeError for all but None.
         """
         reductions.check_no_out("sum", out)
-        return reductions.total(self if dtype is None else self.astype(dtype), axis)
+        a = self if dtype is None else self.astype(dtype)
+        return reductions.with_axis(self, reductions.total(a, axis), axis, keepdims)
 
-    def mean(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
+    def mean(
+        self, axis: int | None = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    ) -> Array:
         """Mean of all elements, over the rows (axis 0) or over the columns (axis 1); see `sum`.
 
-        In A's dtype or the one given; ``out`` as in `sum`.
+        In A's dtype or the one given; ``out`` and ``keepdims`` as in `sum`.
         """
         reductions.check_no_out("mean", out)
-        return reductions.mean(self if dtype is None else self.astype(dtype), axis)
+        a = self if dtype is None else self.astype(dtype)
+        return reductions.with_axis(self, reductions.mean(a, axis), axis, keepdims)
 
-    def max(self, axis: int | None = None, out: None = None) -> Array:
+    def max(self, axis: int | None = None, out: None = None, keepdims: bool = False) -> Array:
         """Largest element of all, of each column (axis 0) or of each row (axis 1); NaN if one is.
 
         Elements that are not stored count as zeros. Raises ValueError for a matrix without
-        elements, TypeError for complex ones along an axis; ``out`` as in `sum`. Equal elements
-        share the gradient evenly; those that are not stored count as one.
+        elements, TypeError for complex ones along an axis; ``out`` and ``keepdims`` as in `sum`.
+        Equal elements share the gradient evenly; those that are not stored count as one.
         """
         reductions.check_no_out("max", out)
-        return reductions.extreme(self, "max", axis)
+        return reductions.with_axis(self, reductions.extreme(self, "max", axis), axis, keepdims)
 
-    def min(self, axis: int | None = None, out: None = None) -> Array:
+    def min(self, axis: int | None = None, out: None = None, keepdims: bool = False) -> Array:
         """Smallest element; see `max`."""
         reductions.check_no_out("min", out)
-        return reductions.extreme(self, "min", axis)
+        return reductions.with_axis(self, reductions.extreme(self, "min", axis), axis, keepdims)
 
     def row_sums(self) -> Array:
         """Sum of each row, shape (rows,)."""

@@ -54,7 +54,7 @@ class COOArray(PatternedArray):
         return COOArray(self._pattern.transpose(), self._data, self._arrays)
 
     @structural
-    def tocsr(self, canonical: bool = False) -> CSRArray:
+    def _to_csr(self, canonical: bool) -> CSRArray:
         from .csr import CSRArray
 
         if self._pattern.is_compressed:
@@ -63,11 +63,11 @@ class COOArray(PatternedArray):
         return CSRArray(pattern, self._arrays.freeze(data), self._arrays).tocsr(canonical)
 
     @structural
-    def tocsc(self, canonical: bool = False) -> CSCArray:
+    def _to_csc(self, canonical: bool) -> CSCArray:
         return self.T.tocsr(canonical).T
 
     @structural
-    def tocoo(self, canonical: bool = False) -> COOArray:
+    def _to_coo(self, canonical: bool) -> COOArray:
         return (
             self.tocsr(canonical=True).tocoo()
             if canonical and not self._pattern.canonical

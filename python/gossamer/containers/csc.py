@@ -66,16 +66,16 @@ class CSCArray(SparseArray):
         return self._transpose
 
     @structural
-    def tocsr(self, canonical: bool = False) -> CSRArray:
+    def _to_csr(self, canonical: bool) -> CSRArray:
         return self._transpose.tocsc(canonical).T
 
     @structural
-    def tocsc(self, canonical: bool = False) -> CSCArray:
+    def _to_csc(self, canonical: bool) -> CSCArray:
         csr = self._transpose.tocsr(canonical)
         return self if csr is self._transpose else csr.T
 
     @structural
-    def tocoo(self, canonical: bool = False) -> COOArray:
+    def _to_coo(self, canonical: bool) -> COOArray:
         return self.tocsr(canonical).tocoo() if canonical else self._transpose.tocoo().T
 
     def todense(self) -> Array:

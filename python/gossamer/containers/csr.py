@@ -51,7 +51,7 @@ class CSRArray(PatternedArray):
         return CSCArray(self)
 
     @structural
-    def tocsr(self, canonical: bool = False) -> CSRArray:
+    def _to_csr(self, canonical: bool) -> CSRArray:
         if not canonical or self._pattern.canonical:
             return self
         pattern, segments, index_map = self._pattern.canonicalize()
@@ -62,12 +62,12 @@ class CSRArray(PatternedArray):
         return CSRArray(pattern, self._data, self._arrays)
 
     @structural
-    def tocsc(self, canonical: bool = False) -> CSCArray:
+    def _to_csc(self, canonical: bool) -> CSCArray:
         transposed = CSRArray(*self._by_cols(), self._arrays)
         return transposed.tocsr(canonical).T
 
     @structural
-    def tocoo(self, canonical: bool = False) -> COOArray:
+    def _to_coo(self, canonical: bool) -> COOArray:
         csr = self.tocsr(canonical)
         return COOArray(csr._pattern.tocoo(), csr._data, self._arrays)
 

@@ -59,23 +59,39 @@ class SparseFormat(ABC):
     def T(self) -> SparseArray:
         """The transpose, sharing all arrays: CSR becomes CSC, CSC CSR, COO COO."""
 
-    @abstractmethod
-    def tocsr(self, canonical: bool = False) -> CSRArray:
-        """Convert to CSR.
+    def tocsr(self, canonical: bool = False, copy: bool = False) -> CSRArray:
+        """Convert to CSR; itself where nothing is to be done.
 
         Parameters
         ----------
         canonical
             Sum entries of one position and sort every row by column. Otherwise duplicates are kept.
+        copy
+            Copy the values, so that they may be written to. Otherwise they are shared with A where
+            they stay in place, and read-only where they were moved.
         """
+        csr = self._to_csr(canonical)
+        return csr.copy() if copy else csr
 
-    @abstractmethod
-    def tocsc(self, canonical: bool = False) -> CSCArray:
+    def tocsc(self, canonical: bool = False, copy: bool = False) -> CSCArray:
         """Convert to CSC; see `tocsr`."""
+        csc = self._to_csc(canonical)
+        return csc.copy() if copy else csc
+
+    def tocoo(self, canonical: bool = False, copy: bool = False) -> COOArray:
+        """Convert to COO, with ``canonical`` in row-major order and without duplicates."""
+        coo = self._to_coo(canonical)
+        return coo.copy() if copy else coo
 
     @abstractmethod
-    def tocoo(self, canonical: bool = False) -> COOArray:
-        """Convert to COO, with ``canonical`` in row-major order and without duplicates."""
+    def _to_csr(self, canonical: bool) -> CSRArray:
+        """Convert as `tocsr` does; so do the next two."""
+
+    @abstractmethod
+    def _to_csc(self, canonical: bool) -> CSCArray: ...
+
+    @abstractmethod
+    def _to_coo(self, canonical: bool) -> COOArray: ...
 
     @abstractmethod
     def todense(self) -> Array:

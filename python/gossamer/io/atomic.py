@@ -67,16 +67,8 @@ def _folder_beside(target: Path, named: str | os.PathLike[str]) -> Iterator[tupl
     processes that were killed.
     """
     _remove_abandoned(target)
-    folder = target.with_name(f".{target.name}.{token_hex(4)}")
+    folder, lock = _locked_folder(target, named)
     try:
-        folder.mkdir()
-    except OSError as error:  # which names the folder
-        raise OSError(error.errno, error.strerror, os.fspath(named)) from None
-    lock = _open_folder(folder)
-    try:
-        with suppress(OSError):  # of file systems without locks, where nothing is abandoned then
-            fcntl.flock(lock, fcntl.LOCK_SH)
-        folder = folder.rename(folder.with_name(folder.name + _UNFINISHED))
         new = folder / _NEW
         new.mkdir()
         yield new, new.stat().st_mode & _READ_AND_WRITE
@@ -84,6 +76,23 @@ def _folder_beside(target: Path, named: str | os.PathLike[str]) -> Iterator[tupl
         try:
             _remove(folder, target)
         finally:
+            os.close(lock)
+
+
+def _locked_folder(target: Path, named: str | os.PathLike[str]) -> tuple[Path, int]:
+    """Make a folder beside target, and lock it; another writer may remove it in between."""
+    while True:
+        folder = target.with_name(f".{target.name}.{token_hex(4)}{_UNFINISHED}")
+        try:
+            folder.mkdir()
+        except OSError as error:  # which names the folder
+            raise OSError(error.errno, error.strerror, os.fspath(named)) from None
+        with suppress(FileNotFoundError):
+            lock = _open_folder(folder)
+            with suppress(OSError):  # of file systems without locks, where nothing is abandoned
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            if folder.exists():  # whoever removed it had the lock until it was gone
+                return folder, lock
             os.close(lock)
 
 

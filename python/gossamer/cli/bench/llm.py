@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress, require_gpu
+from gossamer.cli.figures import save_figure
 from gossamer.cli.models.common import refusals, require_transformers
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile, one_of
 from gossamer.packed.dtypes import DENSE_DTYPES, PACKED_DTYPES
@@ -128,4 +129,4 @@ def _plot(results: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("tokens a second, over dense")
     axes.set_title(f"{results['shape']}, {results['dtype']}")
     axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)

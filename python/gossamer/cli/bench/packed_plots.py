@@ -12,6 +12,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from gossamer.cli.bench.bars import geometric_mean
+from gossamer.cli.figures import save_figure
 
 _COLORS = ("#e07b39", "#5aa469", "#3572b0", "#8f5fa8", "#7a7a7a")
 Case = Mapping[str, Any]
@@ -38,7 +39,7 @@ def plot_packed(results: Mapping[str, Any], path: Path) -> None:
     by_batch.set_title("float32, by the columns of X", fontsize=10, loc="left")
     title = ["speed-up over dense float32", f"{threads} threads", results["machine"]["cpu"]]
     figure.suptitle(" · ".join([*title, results["date"][:10]]), fontsize=10, color="0.35")
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)
 
 
 def _values(cases: Sequence[Case], key: str) -> list[Any]:

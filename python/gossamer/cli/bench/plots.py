@@ -12,6 +12,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from gossamer.cli.bench.bars import BANDWIDTH_FRACTION, geometric_mean
+from gossamer.cli.figures import save_figure
 
 _COLORS = {"scipy": "#3572b0", "mkl": "#e07b39"}
 _LABELS = {"scipy": "SciPy", "mkl": "MKL"}
@@ -43,7 +44,7 @@ def plot_speedups(results: Mapping[str, Any], path: Path) -> None:
     machine = results["machine"]
     title = [f"Gossamer, {threads} threads", machine["cpu"], results["date"][:10]]
     figure.suptitle(" · ".join(title), fontsize=10, color="0.35")
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)
 
 
 def _plot_operations(axes: Any, cases: Sequence[Mapping[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.cli.bench.command import finish, parse_shares, progress
+from gossamer.cli.figures import save_figure
 from gossamer.cli.models.common import read_text, refusals, require_transformers
 from gossamer.cli.options import FigureFile, JsonFile, ModelDtype, input_file
 
@@ -131,4 +132,4 @@ def _plot(results: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("perplexity")
     axes.set_title(f"{results['model']}, {results['text']['tokens']} tokens held out")
     axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)

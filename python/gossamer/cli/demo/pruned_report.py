@@ -13,6 +13,7 @@ from rich.table import Table
 
 import gossamer
 from gossamer.cli.demo.pruned import PrunedLayers
+from gossamer.cli.figures import save_figure
 from gossamer.quantities import duration_text, size_text
 
 _COLORS = {"float32": "#e07b39", "float16": "#5aa469", "int8": "#3572b0"}
@@ -67,7 +68,7 @@ def plot_pruned(lines: Sequence[PrunedLayers], source: str, path: Path) -> None:
         fontsize=10,
         color="0.35",
     )
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)
 
 
 def _plot_density(axes: Any, lines: Sequence[PrunedLayers]) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 import gossamer
 from gossamer.cli.demo.problems import Measurement
+from gossamer.cli.figures import save_figure
 from gossamer.quantities import duration_text, size_text
 
 _COLORS = {"SciPy": "#3572b0", "Gossamer": "#e07b39", "dense": "0.6"}
@@ -59,7 +60,7 @@ def plot_demo(measurements: Sequence[Measurement], picture: Any, caption: str, p
     left.set_yticks([])
     left.set_title(caption, fontsize=10, loc="left")
     _plot_times(right, measurements)
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)
 
 
 def _plot_times(axes: Any, measurements: Sequence[Measurement]) -> None:

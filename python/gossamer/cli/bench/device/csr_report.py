@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from gossamer.cli.bench.bars import geometric_mean
+from gossamer.cli.figures import save_figure
 
 Case = Mapping[str, Any]
 _LABELS = {
@@ -101,4 +102,4 @@ def plot_csr_report(results: Mapping[str, Any], path: Path) -> None:
         axes.legend(frameon=False, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.03))
     title = ["float32 CSR", results["machine"]["gpu"], results["date"][:10]]
     figure.suptitle(" · ".join(title), fontsize=10, color="0.35")
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from gossamer.cli.bench.bars import geometric_mean
+from gossamer.cli.figures import save_figure
 
 Case = Mapping[str, Any]
 
@@ -113,7 +114,7 @@ def plot_device_packed(results: Mapping[str, Any], path: Path) -> None:
         axes.legend(frameon=False, fontsize=8)
     title = ["packed products in a CUDA graph", results["machine"]["gpu"], results["date"][:10]]
     figure.suptitle(" · ".join(title), fontsize=10, color="0.35")
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)
 
 
 def _plot_batches(axes: Any, cases: Sequence[Case]) -> None:
