@@ -28,15 +28,14 @@ CsrView with_values(const PyCsrPattern& pattern, const Array& values, const char
   return with_values(pattern, view(values, argument), argument);
 }
 
-/// Whether a call is long enough that other Python threads should run meanwhile.
-inline bool is_long(std::int64_t work) { return work > 20'000; }
-
-/// Runs body without the interpreter's lock when the work is long.
+/// Runs body, without the interpreter's lock where it is so long that other threads should run
+/// meanwhile.
 template <class Body>
-void run_engine(std::int64_t work, Body&& body) {
-  if (!is_long(work)) return body();
+auto run_engine(std::int64_t work, Body&& body) {
+  constexpr std::int64_t shortest = 20'000;
+  if (work <= shortest) return body();
   const nb::gil_scoped_release unlocked;
-  body();
+  return body();
 }
 
 }  // namespace gossamer::python

@@ -76,9 +76,7 @@ void bind_spgemm_at_once(nb::module_& m) {
       .def(
           "count",
           [](PySpgemmAtOnce& self) {
-            std::int64_t nnz = 0;
-            run_engine(workspace_size(self), [&] { nnz = self.product->count(); });
-            return nnz;
+            return run_engine(workspace_size(self), [&] { return self.product->count(); });
           },
           "What spgemm_count does, instead of compute.");
 }
@@ -93,9 +91,8 @@ void bind_spgemm(nb::module_& m) {
       [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
         auto* offsets = static_cast<std::int64_t*>(
             vector_data(indptr, a.view.rows + 1, DType::int64, "indptr"));
-        std::int64_t nnz = 0;
-        run_engine(a.view.nnz + a.view.rows, [&] { nnz = spgemm_count(a.view, b.view, offsets); });
-        return nnz;
+        return run_engine(a.view.nnz + a.view.rows,
+                          [&] { return spgemm_count(a.view, b.view, offsets); });
       },
       nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
       "Write the row offsets of A @ B; returns its number of positions.");

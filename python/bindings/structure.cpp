@@ -53,10 +53,8 @@ void bind_validation(nb::module_& m) {
   m.def(
       "validate_csr",
       [](const PyCsrPattern& pattern, bool csc) {
-        PatternProperties found{};
-        run_engine(pattern.view.nnz + pattern.view.rows,
-                   [&] { found = validate(pattern.view, csc); });
-        return as_pair(found);
+        return as_pair(run_engine(pattern.view.nnz + pattern.view.rows,
+                                  [&] { return validate(pattern.view, csc); }));
       },
       nb::arg("pattern"), nb::arg("csc") = false,
       "Check every offset and index; return (sorted_indices, canonical).");
@@ -64,9 +62,7 @@ void bind_validation(nb::module_& m) {
       "validate_coo",
       [](std::int64_t rows, std::int64_t cols, const InputArray& row, const InputArray& col) {
         const CooPattern coo = coo_pattern(rows, cols, row, col);
-        PatternProperties found{};
-        run_engine(coo.nnz, [&] { found = validate(coo); });
-        return as_pair(found);
+        return as_pair(run_engine(coo.nnz, [&] { return validate(coo); }));
       },
       nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"),
       "Check every index; return (sorted_indices, canonical).");
@@ -85,19 +81,6 @@ void bind_transpose(nb::module_& m) {
       },
       nb::arg("pattern"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map").none(),
       "Write the positions of the transpose and, unless None, their index map.");
-  m.def(
-      "transpose_values",
-      [](const PyCsrPattern& pattern, const InputArray& values, const OutputArray& indptr,
-         const OutputArray& indices, const OutputArray& out) {
-        const CsrView a = with_values(pattern, values, "values");
-        const CsrPattern& p = a.pattern;
-        void* const offsets = row_offsets(indptr, p.cols, p.index_dtype);
-        void* const rows = vector_data(indices, p.nnz, p.index_dtype, "indices");
-        void* const moved = vector_data(out, p.nnz, a.dtype, "out");
-        run_engine(p.nnz + p.cols, [&] { transpose(a, offsets, rows, moved); });
-      },
-      nb::arg("pattern"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
-      "Write the transpose: positions, and values into out.");
 }
 
 void bind_conversions(nb::module_& m) {
@@ -110,10 +93,8 @@ void bind_conversions(nb::module_& m) {
         void* const offsets = row_offsets(indptr, rows, coo.index_dtype);
         void* const columns = optional_data(indices, coo.nnz, coo.index_dtype, "indices");
         void* const map_data = optional_data(map, coo.nnz, coo.index_dtype, "map");
-        PatternProperties found{};
-        run_engine(coo.nnz + rows,
-                   [&] { found = coo_to_csr(coo, sorted, offsets, columns, map_data); });
-        return as_pair(found);
+        return as_pair(run_engine(
+            coo.nnz + rows, [&] { return coo_to_csr(coo, sorted, offsets, columns, map_data); }));
       },
       nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"), nb::arg("sorted"),
       nb::arg("indptr"), nb::arg("indices").none(), nb::arg("map").none(),
@@ -133,10 +114,9 @@ void bind_conversions(nb::module_& m) {
         void* const offsets = row_offsets(indptr, rows, index_dtype);
         void* const columns = vector_data(indices, coo.pattern.nnz, index_dtype, "indices");
         void* const moved = vector_data(out, coo.pattern.nnz, coo.dtype, "out");
-        PatternProperties found{};
-        run_engine(coo.pattern.nnz + rows,
-                   [&] { found = coo_to_csr(coo, sorted, offsets, columns, moved); });
-        return as_pair(found);
+        return as_pair(run_engine(coo.pattern.nnz + rows, [&] {
+          return coo_to_csr(coo, sorted, offsets, columns, moved);
+        }));
       },
       nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"), nb::arg("values"),
       nb::arg("sorted"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
@@ -157,9 +137,7 @@ void bind_conversions(nb::module_& m) {
         const std::int64_t capacity = static_cast<std::int64_t>(starts.size()) - 1;
         if (capacity < 0) throw InvalidArgument("starts has no elements; it must have at least 1");
         void* const first_rows = vector_data(starts, capacity + 1, p.index_dtype, "starts");
-        std::int64_t runs = 0;
-        run_engine(p.nnz + p.rows, [&] { runs = find_runs(p, first_rows, capacity); });
-        return runs;
+        return run_engine(p.nnz + p.rows, [&] { return find_runs(p, first_rows, capacity); });
       },
       nb::arg("pattern"), nb::arg("starts"),
       "Write the first row of each run, and the number of rows, into starts; return the number of\n"
@@ -173,9 +151,8 @@ void bind_order(nb::module_& m) {
         const CsrPattern& p = pattern.view;
         void* const columns = vector_data(indices, p.nnz, p.index_dtype, "indices");
         void* const map_data = optional_data(map, p.nnz, p.index_dtype, "map");
-        PatternProperties found{};
-        run_engine(p.nnz + p.rows, [&] { found = sort_indices(p, columns, map_data); });
-        return as_pair(found);
+        return as_pair(
+            run_engine(p.nnz + p.rows, [&] { return sort_indices(p, columns, map_data); }));
       },
       nb::arg("pattern"), nb::arg("indices"), nb::arg("map").none(),
       "Write each row's columns in order and, unless None, their index map;\n"
@@ -185,9 +162,7 @@ void bind_order(nb::module_& m) {
       [](const PyCsrPattern& pattern, const OutputArray& indptr) {
         const CsrPattern& p = pattern.view;
         void* const offsets = row_offsets(indptr, p.rows, p.index_dtype);
-        std::int64_t count = 0;
-        run_engine(p.nnz + p.rows, [&] { count = count_distinct(p, offsets); });
-        return count;
+        return run_engine(p.nnz + p.rows, [&] { return count_distinct(p, offsets); });
       },
       nb::arg("pattern"), nb::arg("indptr"),
       "Write the row offsets of the distinct positions of a sorted pattern; return their number.");
@@ -204,20 +179,6 @@ void bind_order(nb::module_& m) {
       },
       nb::arg("pattern"), nb::arg("indptr"), nb::arg("indices"), nb::arg("segments"),
       "Write the distinct columns and where each one's run of duplicates begins.");
-  m.def(
-      "fill_distinct_values",
-      [](const PyCsrPattern& pattern, const InputArray& values, const InputArray& indptr,
-         const OutputArray& indices, const OutputArray& out) {
-        const CsrView a = with_values(pattern, values, "values");
-        const CsrPattern& p = a.pattern;
-        const std::int64_t distinct = static_cast<std::int64_t>(indices.size());
-        const void* const offsets = row_offsets(indptr, p);
-        void* const columns = vector_data(indices, distinct, p.index_dtype, "indices");
-        void* const sums = vector_data(out, distinct, a.dtype, "out");
-        run_engine(p.nnz + p.rows, [&] { fill_distinct(a, offsets, columns, sums); });
-      },
-      nb::arg("pattern"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
-      "Write the distinct columns, and the sum of each one's duplicates into out.");
 }
 
 void bind_selection(nb::module_& m) {
@@ -245,9 +206,8 @@ void bind_selection(nb::module_& m) {
          const OutputArray& indptr) {
         const CsrPattern& p = pattern.view;
         void* const offsets = row_offsets(indptr, p.rows, p.index_dtype);
-        std::int64_t count = 0;
-        run_engine(p.nnz + p.rows, [&] { count = count_columns(p, {begin, end, step}, offsets); });
-        return count;
+        return run_engine(p.nnz + p.rows,
+                          [&] { return count_columns(p, {begin, end, step}, offsets); });
       },
       nb::arg("pattern"), nb::arg("begin"), nb::arg("end"), nb::arg("step"), nb::arg("indptr"),
       "Write the row offsets of a range of columns; return its number of positions.");
@@ -273,10 +233,8 @@ void bind_union(nb::module_& m) {
       "count_union",
       [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
         void* const offsets = row_offsets(indptr, a.view.rows, a.view.index_dtype);
-        std::int64_t count = 0;
-        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                   [&] { count = count_union(a.view, b.view, offsets); });
-        return count;
+        return run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                          [&] { return count_union(a.view, b.view, offsets); });
       },
       nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
       "Write the row offsets of the union of two canonical patterns; return its number of "
@@ -323,10 +281,8 @@ void bind_dense(nb::module_& m) {
         const ArrayView matrix = view(dense, "dense");
         const DType dtype = dtype_of(indptr.dtype(), "indptr");
         void* const offsets = row_offsets(indptr, matrix.shape[0], dtype);
-        std::int64_t count = 0;
-        run_engine(static_cast<std::int64_t>(dense.size()),
-                   [&] { count = count_nonzeros(matrix, threshold, dtype, offsets); });
-        return count;
+        return run_engine(static_cast<std::int64_t>(dense.size()),
+                          [&] { return count_nonzeros(matrix, threshold, dtype, offsets); });
       },
       nb::arg("dense"), nb::arg("threshold"), nb::arg("indptr"),
       "Write the row offsets of the elements with |x| > threshold; return their number.");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats/coo.hpp"
 
-#include <atomic>
 #include <cstring>
 
 #include "core/threads.hpp"
@@ -90,9 +89,8 @@ void csr_to_coo(const CsrPattern& pattern, void* row) {
     using I = typename decltype(index)::type;
     const I* indptr = static_cast<const I*>(pattern.indptr);
     const std::int64_t pieces = (pattern.nnz + pattern.rows) / tuning::stream_grain + 1;
-    parallel_for(pieces, [&](std::int64_t piece) {
-      const std::int64_t last = balanced_row(indptr, pattern.rows, piece + 1, pieces);
-      for (std::int64_t i = balanced_row(indptr, pattern.rows, piece, pieces); i < last; ++i) {
+    for_row_pieces(indptr, pattern.rows, pieces, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
         std::fill(static_cast<I*>(row) + indptr[i], static_cast<I*>(row) + indptr[i + 1],
                   static_cast<I>(i));
       }

@@ -3,8 +3,6 @@
 // engine, and warps that empty it. From compute capability 9.0 on.
 #pragma once
 
-#include <cstdint>
-
 #include "cuda/async_copy.cuh"
 
 namespace gossamer::cuda {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats/coo.hpp"
 
-#include <atomic>
 #include <mutex>
 
 #include "core/message.hpp"

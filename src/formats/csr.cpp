@@ -50,9 +50,7 @@ PatternProperties check_indices(const CsrPattern& pattern, std::string_view cont
   std::atomic<bool> in_range{true}, sorted{true}, canonical{true};
   const std::int64_t pieces =
       std::max<std::int64_t>(1, (pattern.nnz + pattern.rows) / validation_grain);
-  parallel_for(pieces, [&](std::int64_t piece) {
-    const std::int64_t first_row = balanced_row(indptr, pattern.rows, piece, pieces);
-    const std::int64_t last_row = balanced_row(indptr, pattern.rows, piece + 1, pieces);
+  for_row_pieces(indptr, pattern.rows, pieces, [&](std::int64_t first_row, std::int64_t last_row) {
     const std::int64_t begin = indptr[first_row], end = indptr[last_row];
     IndexScan found = scan_indices(pattern.index_dtype, indices, begin, end, pattern.cols);
     if (!found.in_range) in_range.store(false, std::memory_order_relaxed);

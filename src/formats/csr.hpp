@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/threads.hpp"
 #include "gossamer/views.hpp"
 
 namespace gossamer {
@@ -29,6 +30,14 @@ std::int64_t balanced_row(const I* indptr, std::int64_t rows, std::int64_t piece
     }
   }
   return low;
+}
+
+/// Calls body(first, last) for the rows of each of `pieces` pieces, side by side.
+template <class I, class Body>
+void for_row_pieces(const I* indptr, std::int64_t rows, std::int64_t pieces, Body&& body) {
+  parallel_for(pieces, [&](std::int64_t piece) {
+    body(balanced_row(indptr, rows, piece, pieces), balanced_row(indptr, rows, piece + 1, pieces));
+  });
 }
 
 /// Throws InvalidArgument naming the operation when a dimension or the count does not fit the index

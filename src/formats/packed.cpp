@@ -124,8 +124,7 @@ void validate_padding(const PackedView& packed) {
 }  // namespace
 
 std::int64_t validate(const PackedView& packed) {
-  const PackedLayout layout = packed_layout(packed.format, packed.rows, packed.cols, packed.slots);
-  static_cast<void>(layout);
+  packed_layout(packed.format, packed.rows, packed.cols, packed.slots);  // throws
   validate_offsets(packed);
   validate_padding(packed);
   for (std::int64_t i = 0; packed.scales != nullptr && i < packed.rows; ++i) {

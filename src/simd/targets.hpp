@@ -3,7 +3,7 @@
 //
 // A kernel file sets HWY_TARGET_INCLUDE to itself, includes this header, <hwy/foreach_target.h> and
 // <hwy/highway.h>, writes its code once in namespace HWY_NAMESPACE, and after HWY_ONCE calls it
-// through GOSSAMER_SIMD_CALL. Highway is used as headers only.
+// through GOSSAMER_SIMD_FUNCTION. Highway is used as headers only.
 #ifndef GOSSAMER_SIMD_TARGETS_HPP
 #define GOSSAMER_SIMD_TARGETS_HPP
 

@@ -3,7 +3,6 @@
 #include <nanobind/stl/string.h>
 
 #include <optional>
-#include <string>
 
 #include "../last_axes.hpp"
 #include "device_arrays.hpp"

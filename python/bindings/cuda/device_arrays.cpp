@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device_arrays.hpp"
 
-#include <cstring>
 #include <string>
 
 #include "../exchange.hpp"

@@ -168,10 +168,8 @@ void sddmm_cpu(const SddmmOperands& op) {
   const auto sddmm_rows = GOSSAMER_SIMD_FUNCTION(SddmmRows);
   visit_index(op.pattern.index_dtype, "the pattern's indices", [&](auto index) {
     const auto* indptr = static_cast<const typename decltype(index)::type*>(op.pattern.indptr);
-    parallel_for(pieces, [&](std::int64_t piece) {
-      sddmm_rows(op, balanced_row(indptr, rows, piece, pieces),
-                 balanced_row(indptr, rows, piece + 1, pieces));
-    });
+    for_row_pieces(indptr, rows, pieces,
+                   [&](std::int64_t first, std::int64_t last) { sddmm_rows(op, first, last); });
   });
 }
 

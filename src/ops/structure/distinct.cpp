@@ -12,17 +12,6 @@ std::int64_t pieces_of(const CsrPattern& pattern) {
   return (pattern.nnz + pattern.rows) / tuning::stream_grain + 1;
 }
 
-/// Calls body(first, last) for pieces of rows, side by side.
-template <class I, class Body>
-void for_row_pieces(const CsrPattern& pattern, Body body) {
-  const I* indptr = static_cast<const I*>(pattern.indptr);
-  const std::int64_t pieces = pieces_of(pattern);
-  parallel_for(pieces, [&](std::int64_t piece) {
-    body(balanced_row(indptr, pattern.rows, piece, pieces),
-         balanced_row(indptr, pattern.rows, piece + 1, pieces));
-  });
-}
-
 }  // namespace
 
 std::int64_t count_distinct(const CsrPattern& sorted, void* indptr) {
@@ -55,7 +44,8 @@ void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, 
     const I* out_offsets = static_cast<const I*>(indptr);
     I* const out_columns = static_cast<I*>(indices);
     I* const starts = static_cast<I*>(segments);
-    for_row_pieces<I>(sorted, [&](std::int64_t first, std::int64_t last) {
+    const std::int64_t pieces = pieces_of(sorted);
+    for_row_pieces(offsets, sorted.rows, pieces, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = first; i < last; ++i) {
         I to = out_offsets[i];
         for (I p = offsets[i]; p < offsets[i + 1]; ++p) {
@@ -79,7 +69,8 @@ void fill_distinct(const CsrView& sorted, const void* indptr, void* indices, voi
       const I* columns = static_cast<const I*>(pattern.indices);
       const I* out_offsets = static_cast<const I*>(indptr);
       const T* in = static_cast<const T*>(sorted.values);
-      for_row_pieces<I>(pattern, [&](std::int64_t first, std::int64_t last) {
+      const std::int64_t pieces = pieces_of(pattern);
+      for_row_pieces(offsets, pattern.rows, pieces, [&](std::int64_t first, std::int64_t last) {
         for (std::int64_t i = first; i < last; ++i) {
           I* column = static_cast<I*>(indices) + out_offsets[i];
           T* out = static_cast<T*>(values) + out_offsets[i];

@@ -74,9 +74,8 @@ void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64
     const I* columns = static_cast<const I*>(pattern.indices);
     const I* to = static_cast<const I*>(indptr);
     const std::int64_t pieces = pieces_of(count + to[count]);
-    parallel_for(pieces, [&](std::int64_t piece) {
-      const std::int64_t last = balanced_row(to, count, piece + 1, pieces);
-      for (std::int64_t i = balanced_row(to, count, piece, pieces); i < last; ++i) {
+    for_row_pieces(to, count, pieces, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
         const I first = from[rows[i]];
         for (I p = to[i]; p < to[i + 1]; ++p) {
           const I source = static_cast<I>(first + (p - to[i]));
@@ -121,9 +120,8 @@ void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const vo
     const I* to = static_cast<const I*>(indptr);
     const ColumnNumbers<I> numbers(columns);
     const std::int64_t pieces = pieces_of(pattern.nnz + pattern.rows);
-    parallel_for(pieces, [&](std::int64_t piece) {
-      const std::int64_t last = balanced_row(offsets, pattern.rows, piece + 1, pieces);
-      for (std::int64_t i = balanced_row(offsets, pattern.rows, piece, pieces); i < last; ++i) {
+    for_row_pieces(offsets, pattern.rows, pieces, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
         // Backwards, so that what was sorted stays sorted.
         std::int64_t next = numbers.backwards() ? to[i + 1] - 1 : to[i];
         const std::int64_t step = numbers.backwards() ? -1 : 1;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Orders of positions, by stable radix sorts of rows and columns.
-#include <algorithm>
 #include <cub/device/device_radix_sort.cuh>
 
 #include "core/visit.hpp"

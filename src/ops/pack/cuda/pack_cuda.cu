@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packing of dense matrices, a warp a row.
-#include <algorithm>
 #include <cmath>
 #include <cub/device/device_scan.cuh>
-#include <limits>
 
 #include "core/message.hpp"
 #include "cuda/packed_rows.cuh"

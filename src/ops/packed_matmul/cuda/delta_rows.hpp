@@ -19,7 +19,6 @@
 // first step begins.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -9,8 +9,6 @@
 //      (16-bit and 8-bit values); float32 operands are multiplied and added instead.
 #pragma once
 
-#include <algorithm>
-
 #include "cuda/async_copy.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/runtime.hpp"
