@@ -157,14 +157,19 @@ def asarray(x: Any) -> SparseArray:
     return _as_container("asarray: x", x)
 
 
-def restore(
-    format: str, data: Array, indices: tuple[Any, Any], shape: tuple[int, int]
+def from_parts(
+    format: str,
+    data: Array,
+    indices: tuple[Any, Any],
+    shape: tuple[int, int],
+    dtype: Any = None,
+    copy: bool = False,
 ) -> SparseArray:
-    """Container from what ``SparseArray.__reduce__`` stored."""
+    """Container of a format from its values and both index arrays, validated."""
     if format == "coo":
-        return coo_array((data, indices), shape, copy=False)
+        return coo_array((data, indices), shape, dtype, copy=copy)
     build = csr_array if format == "csr" else csc_array
-    return build((data, *indices), shape, copy=False)
+    return build((data, *indices), shape, dtype, copy=copy)
 
 
 @dataclass(slots=True)

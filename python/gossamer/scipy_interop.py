@@ -45,19 +45,17 @@ def from_scipy(matrix: Any, *, copy: bool = True) -> SparseArray:
 
 def take_over(matrix: Any, argument: str, copy: bool = True, dtype: Any = None) -> SparseArray:
     """Take over what is known to be SciPy's; errors as those of `from_scipy`, by that name."""
-    from .construct import coo_array, csc_array, csr_array
+    from .construct import from_parts
 
     if dtype is None:
         check_value_dtype(matrix.dtype.name, argument)
     if matrix.ndim != 2:
         raise ValueError(f"{argument} has shape {matrix.shape}, expected two axes")
-    if matrix.format == "coo":
-        entries = matrix.data, (matrix.row, matrix.col)
-        return coo_array(entries, matrix.shape, dtype, copy=copy)
-    if matrix.format not in ("csr", "csc"):
+    if matrix.format not in ("csr", "csc", "coo"):
         matrix = matrix.tocsr()
-    build = csr_array if matrix.format == "csr" else csc_array
-    return build((matrix.data, matrix.indices, matrix.indptr), matrix.shape, dtype, copy=copy)
+    is_coo = matrix.format == "coo"
+    indices = (matrix.row, matrix.col) if is_coo else (matrix.indices, matrix.indptr)
+    return from_parts(matrix.format, matrix.data, indices, matrix.shape, dtype, copy)
 
 
 def to_scipy(a: SparseArray, copy: bool) -> Any:

@@ -72,13 +72,13 @@ class Adapter(ABC):
     def copy(self, x: Array) -> Array:
         """Return a copy that may be written to."""
 
-    @abstractmethod
     def freeze(self, x: Array) -> Array:
         """Mark an array that the engine made as read-only, where the framework can; return it."""
+        return x
 
-    @abstractmethod
     def is_frozen(self, x: Array) -> bool:
         """Whether nobody can write to x, so that what follows from its values may be cached."""
+        return False
 
     def alias(self, x: Array) -> Array | None:
         """Return another object over x's memory that does not keep the object x alive.
@@ -177,9 +177,10 @@ class Adapter(ABC):
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
         """Values of U @ V.T at the positions; u is (m, k) or (m,), v is (n, k) or (n,)."""
 
-    @abstractmethod
     def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
         """Pattern, rows sorted, and values of a COO matrix by rows; duplicates are kept."""
+        pattern, index_map = coo.compress()
+        return pattern, values if index_map is None else self.gather(values, index_map)
 
     @abstractmethod
     def gather(self, values: Array, index_map: Indices) -> Array:

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..dtypes import promote
 from ..packed.dtypes import has_scales
-from ..structure import CooPattern, Indices, Pattern, Selection
+from ..structure import Indices, Pattern, Selection
 from . import kernels
 from .adapter import Adapter, Array
 from .numpy import adapter as numpy_adapter
-from .numpy import misfit
+from .operands import check_fits
 
 if TYPE_CHECKING:
     from ..containers import SparseArray
@@ -44,12 +44,6 @@ class DifferentiableAdapter(Adapter):
                 return self.fromnumpy(numpy_adapter.astype(host, dtype))
         return self.asarray(x, argument)
 
-    def freeze(self, x: Array) -> Array:
-        return x
-
-    def is_frozen(self, x: Array) -> bool:
-        return False
-
     # ---- operations of the engine --------------------------------------------------------------
 
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
@@ -66,11 +60,8 @@ class DifferentiableAdapter(Adapter):
         values = self.conj(values) if conjugate else values
         transpose = transpose != swapped
         values, x = self._operands(values, x)
-        shape = x.shape
-        inputs = pattern.rows if transpose else pattern.cols
-        if not shape or shape[-1 if swapped or len(shape) == 1 else -2] != inputs:
-            outputs = pattern.cols if transpose else pattern.rows
-            raise ValueError(misfit(outputs, inputs, tuple(shape), swapped))
+        shape = pattern.rows, pattern.cols
+        check_fits(x.shape, shape[::-1] if transpose else shape, swapped)
         return self.ops.matmul(values, x, pattern, transpose, swapped)
 
     def _operands(self, values: Array, x: Any) -> tuple[Array, Array]:
@@ -96,10 +87,6 @@ class DifferentiableAdapter(Adapter):
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
         kernels.check_sddmm(pattern, u.shape, v.shape)
         return self.ops.sddmm(*self._promoted(u, v), pattern)
-
-    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
-        pattern, index_map = coo.compress()
-        return pattern, values if index_map is None else self.gather(values, index_map)
 
     def gather(self, values: Array, index_map: Indices) -> Array:
         return self.select(values, Selection(len(values), index_map))

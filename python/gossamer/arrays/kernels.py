@@ -16,9 +16,7 @@ import numpy as np
 from .. import _engine
 from ..structure import Pattern, Selection, check_values, common_index_dtype, index_dtype
 from .numpy import bits, sample_product
-
-#: Axes that the engine's views have at most.
-MAX_RANK = 8
+from .operands import within_rank
 
 
 def matmul_shape(
@@ -181,10 +179,3 @@ def sample(dense: Any, pattern: Pattern, transposed: bool, out: Any = None) -> A
 
 def _vector(values: Any) -> Any:
     return bits(np.ascontiguousarray(values))
-
-
-def within_rank(x: Any) -> Any:
-    """Fold the leading axes of an array that has more than the engine's views."""
-    if x.ndim <= MAX_RANK:
-        return x
-    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])

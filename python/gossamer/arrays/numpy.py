@@ -26,13 +26,11 @@ from ..structure import (
 )
 from . import adapter_of, conversions
 from .adapter import Adapter, Array, refuse_sparse
+from .operands import check_fits, within_rank
 
 if TYPE_CHECKING:
     from ..containers import SparseArray
     from ..packed.storage import Storage
-
-#: Axes that the engine's views have at most.
-_MAX_RANK = 8
 
 #: Bytes of the largest block that glibc's allocator keeps once it was freed. The engine keeps those
 #: of larger results, not smaller ones as well: glibc's was in use last, and is in the cache.
@@ -160,9 +158,7 @@ class NumPyAdapter(Adapter):
     ) -> tuple[Array, Array]:
         """Values and x in one dtype, for a product of ``inputs`` to ``outputs`` elements."""
         x = self.dense_operand(x, values, "x")
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
+        check_fits(x.shape, (outputs, inputs), swapped)
         if x.dtype != values.dtype:
             dtype = promote(_name(values.dtype), _name(x.dtype))
             values, x = self.astype(values, dtype), self.astype(x, dtype)
@@ -176,8 +172,7 @@ class NumPyAdapter(Adapter):
         row_axis = -1 if swapped or x.ndim == 1 else -2
         shape = list(x.shape)
         shape[row_axis] = pattern.rows
-        if x.ndim > _MAX_RANK:
-            x = x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
+        x = within_rank(x)
         y = _result((*x.shape[:-2], *shape[-2:]), x.dtype)
         pattern.multiply(bits(values), bits(x), bits(y), conjugate, swapped)
         return y.reshape(shape)
@@ -373,19 +368,6 @@ def sample_product(
     if is_dense and u.ndim > 1 and u.shape[-1] >= _COPIED_COLUMNS:
         u, v = contiguous(u), contiguous(v)
     _engine.sddmm(pattern.handle, u, v, values)
-
-
-def misfit(m: int, n: int, shape: tuple[int, ...], swapped: bool) -> str:
-    """Message for an x that does not fit an m × n matrix, or, swapped, its transpose."""
-    if swapped:
-        return (
-            f"x @ A: x has shape {shape}, expected ({n},), (k, {n}) or (..., k, {n}) "
-            f"for A of shape ({n}, {m})"
-        )
-    return (
-        f"A @ x: x has shape {shape}, expected ({n},), ({n}, k) or (..., {n}, k) "
-        f"for A of shape ({m}, {n})"
-    )
 
 
 adapter = NumPyAdapter()

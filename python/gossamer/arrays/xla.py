@@ -18,6 +18,7 @@ from ..dtypes import promote
 from ..structure import Pattern, Selection, check_values
 from . import kernels
 from .adapter import Array
+from .operands import within_rank
 
 _HANDLERS = _engine.xla_handlers()
 for _name, _handler in _HANDLERS.items():
@@ -51,7 +52,7 @@ def matmul(values: Array, x: Array, pattern: Pattern, transpose: bool, swapped: 
 
 def sddmm(u: Array, v: Array, pattern: Pattern) -> Array:
     """Values of U Vᵀ at the positions, summed over batches."""
-    factors = kernels.within_rank(u), kernels.within_rank(v)
+    factors = within_rank(u), within_rank(v)
     return _call("sddmm", (pattern.nnz,), u.dtype, *factors, pattern=pattern.handle.address)
 
 
@@ -101,7 +102,7 @@ def todense(values: Array, pattern: Pattern, transposed: bool) -> Array:
 def packed_matmul(x: Array, matrix: Any, transpose: bool, swapped: bool) -> Array:
     """P X, or Pᵀ X; swapped, X and the result are transposed."""
     shape = kernels.matmul_shape(x.shape, matrix, transpose, swapped)
-    x, swapped = kernels.within_rank(x), swapped and x.ndim > 1
+    x, swapped = within_rank(x), swapped and x.ndim > 1
     folded = kernels.matmul_shape(x.shape, matrix, transpose, swapped)
     flags = {"transpose": transpose, "swapped": swapped}
     address = matrix.handle.address
@@ -114,7 +115,7 @@ def tracked_packed_matmul(
 ) -> Array:
     """P X, or Pᵀ X, for a matrix of these values in its slots; otherwise as `packed_matmul`."""
     shape = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
-    x, swapped = kernels.within_rank(x), swapped and x.ndim > 1
+    x, swapped = within_rank(x), swapped and x.ndim > 1
     folded = kernels.product_shape(x.shape, slots.shape, transpose, swapped)
     flags = {"transpose": transpose, "swapped": swapped}
     dtype = jax.numpy.dtype(promote(values.dtype.name, x.dtype.name))

@@ -24,7 +24,7 @@ def restore(format: str, *arrays: Any) -> SparseArray:
     """Rebuild a container that was pickled, validating it anew."""
     from .. import construct
 
-    return construct.restore(format, *arrays)
+    return construct.from_parts(format, *arrays)
 
 
 class SparseArray(TorchOperators, SparseFormat):
@@ -121,8 +121,7 @@ class SparseArray(TorchOperators, SparseFormat):
             For another format.
         """
         check_format("asformat", format)
-        convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
-        return convert[format](copy=copy)
+        return self._converted(format, copy=copy)
 
     def astype(self: Self, dtype: Any, copy: bool = False) -> Self:
         """Cast the values; itself where it has that dtype, or a copy of it if that is asked for.
@@ -342,9 +341,12 @@ class SparseArray(TorchOperators, SparseFormat):
         return arithmetic.power(self._canonical(), n)
 
     def _canonical(self) -> SparseArray:
+        return self._converted(self.format, canonical=True)
+
+    def _converted(self, format: str, **options: bool) -> SparseArray:
         convert = {"csr": self.tocsr, "csc": self.tocsc, "coo": self.tocoo}
-        a: SparseArray = convert[self.format](canonical=True)
-        return a
+        converted: SparseArray = convert[format](**options)
+        return converted
 
     def conj(self: Self) -> Self:
         """Complex conjugate; itself where it is real."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.kernels import within_rank
+from ..arrays.operands import within_rank
 from ..structure import Pattern, Selection, check_values, common_index_dtype
 from .library import engine
 from .memory import DeviceArray, Memory

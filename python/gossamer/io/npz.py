@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from ..construct import check_shape, coo_array, csc_array, csr_array
+from ..construct import check_shape, from_parts
 from ..containers import SparseArray
 from .atomic import replacing
 
@@ -95,14 +95,15 @@ def _load(archive: zipfile.ZipFile, size: int) -> SparseArray:
     shape = check_shape("shape", read("shape").tolist())
     if kind == "coo":
         row, col = read("coords") if "coords" in members else (read("row"), read("col"))
-        return coo_array((read("data"), (row, col)), shape, copy=False)
-    if kind not in ("csr", "csc"):
+        indices = row, col
+    elif kind in ("csr", "csc"):
+        indices = read("indices"), read("indptr")
+    else:
         raise ValueError(
             f"format = {kind!r}, expected 'csr', 'csc' or 'coo'; read it with "
             f"scipy.sparse.load_npz and convert it with gossamer.from_scipy"
         )
-    build = csr_array if kind == "csr" else csc_array
-    return build((read("data"), read("indices"), read("indptr")), shape, copy=False)
+    return from_parts(kind, read("data"), indices, shape)
 
 
 def _check_sizes(members: dict[str, zipfile.ZipInfo], size: int) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FRAMEWORKS, adapter_of, named_adapter
-from ..construct import coo_array, csc_array, csr_array
+from ..construct import from_parts
 from ..containers import SparseArray
 from ..packed import PackedArray
 from ..packed.construct import packed_array, part_names
 from ..packed.dtypes import PACKED_DTYPES, numpy_dtype
 from ..packed.selection import FORMATS
+from ..packed.storage import to_host
 from .tensor_file import TensorFile, open_tensors, write_tensors
 
 #: Version of the layout, in the metadata under _VERSION_KEY.
@@ -151,7 +152,8 @@ def load_entry(file: TensorFile, name: str, entry: Mapping[str, Any]) -> Any:
         if entry["format"] in _SPARSE_PARTS:
             if entry["dtype"] == "complex128":
                 parts["data"] = _complex(parts["data"])
-            return _sparse(entry["format"], parts, shape)
+            data, *indices = parts.values()
+            return from_parts(entry["format"], data, (indices[0], indices[1]), shape)
         if entry["dtype"] == "float8_e4m3":
             parts["values"] = parts["values"].view(numpy_dtype("float8_e4m3"))
         packed = packed_array(entry["format"], entry["dtype"], shape, parts, copy=False)
@@ -180,7 +182,7 @@ def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, A
             "transposed": array._transposed,
         }
     elif adapter_of(array) is not None:
-        dense = _on_host(array)
+        dense = to_host(array)
         if dense.dtype == np.complex128:
             raise TypeError(
                 f"save_safetensors: {name!r} has dtype complex128, for which safetensors has no "
@@ -192,7 +194,7 @@ def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, A
             f"save_safetensors: {name!r} is {type(array).__name__}, expected a PackedArray, a "
             f"sparse container or a dense array"
         )
-    host = {part: _on_host(stored) for part, stored in parts.items()}
+    host = {part: to_host(stored) for part, stored in parts.items()}
     if isinstance(array, SparseArray) and host["data"].dtype == np.complex128:
         # safetensors has no name for it.
         host["data"] = host["data"].view(np.float64).reshape(-1, 2)
@@ -201,13 +203,6 @@ def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, A
         # safetensors does not give float8 back to NumPy.
         host["values"] = host["values"].view(np.uint8)
     return entry, {f"{name}.{part}": stored for part, stored in host.items()}
-
-
-def _on_host(array: Any) -> Any:
-    """Return an array of any framework as NumPy's, without its gradient."""
-    adapter = adapter_of(array)
-    assert adapter is not None
-    return adapter.tonumpy(array)
 
 
 def _checked(name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -237,11 +232,3 @@ def _complex(pairs: Any) -> Any:
             f"its data have dtype {pairs.dtype} and shape {pairs.shape}, expected pairs of float64"
         )
     return pairs.view(np.complex128).reshape(-1)
-
-
-def _sparse(format: str, parts: Mapping[str, Any], shape: tuple[int, int]) -> SparseArray:
-    data, first, second = parts.values()
-    if format == "coo":
-        return coo_array((data, (first, second)), shape, copy=False)
-    build = csr_array if format == "csr" else csc_array
-    return build((data, first, second), shape, copy=False)

@@ -11,14 +11,13 @@ import numpy as np
 
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter
+from ..arrays.operands import check_fits, within_rank
 from ..dtypes import promote
 from ..structure import Indices, Pattern, Selection, index_dtype
 from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype
 from .slots import Slots
 
 _FLOAT32, _FLOAT16 = np.dtype(np.float32), np.dtype(np.float16)
-# Axes that the engine's views have at most.
-_MAX_RANK = 8
 
 
 class Storage(ABC):
@@ -109,10 +108,8 @@ class Storage(ABC):
         """Return x as an array that fits; raise TypeError or ValueError naming what is wrong."""
         x = self.arrays.packed_operand(x, self.values)
         check_dense_dtype(self.arrays.dtype_name(x.dtype), "x")
-        inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(inputs, outputs, tuple(x.shape), swapped))
+        size = (self.cols, self.rows) if transpose else (self.rows, self.cols)
+        check_fits(x.shape, size, swapped, "P")
         return x
 
     @abstractmethod
@@ -185,8 +182,7 @@ class PackedStorage(Storage):
         rows = self.cols if transpose else self.rows
         shape = list(x.shape)
         shape[-1 if swapped or x.ndim == 1 else -2] = rows
-        if x.ndim > _MAX_RANK:
-            x = x.reshape(-1, *x.shape[-2:])
+        x = within_rank(x)
         y = np.empty((*x.shape[:-2], *shape[-2:]), numpy_dtype(self.result_dtype(x.dtype.name)))
         _engine.packed_matmul(self.handle, bits(x), bits(y), transpose, swapped)
         return y.reshape(shape)
@@ -203,20 +199,7 @@ def packed_parts(storage: Any) -> dict[str, Any]:
 
 
 def to_host(part: Any) -> Any:
-    """Return a stored array of any framework as NumPy's."""
+    """Return an array of any framework as NumPy's, without its gradient."""
     adapter = adapter_of(part)
     assert adapter is not None
     return adapter.tonumpy(part)
-
-
-def misfit(inputs: int, outputs: int, shape: tuple[int, ...], swapped: bool) -> str:
-    """Message for a dense operand whose shape does not fit."""
-    if swapped:
-        return (
-            f"x @ P: x has shape {shape}, expected ({inputs},), (k, {inputs}) or "
-            f"(..., k, {inputs}) for P of shape ({inputs}, {outputs})"
-        )
-    return (
-        f"P @ x: x has shape {shape}, expected ({inputs},), ({inputs}, k) or (..., {inputs}, k) "
-        f"for P of shape ({outputs}, {inputs})"
-    )

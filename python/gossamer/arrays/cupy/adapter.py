@@ -12,11 +12,11 @@ import cupyx
 from ...cuda import sparse, structure
 from ...devices import Device
 from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
-from ...structure import CooPattern, Indices, Pattern, Selection
+from ...structure import Indices, Pattern, Selection
 from .. import kernels
 from ..adapter import Adapter, Array
 from ..numpy import adapter as numpy_adapter
-from ..numpy import misfit
+from ..operands import check_fits
 from .memory import device_dtype, memory
 
 if TYPE_CHECKING:
@@ -58,12 +58,6 @@ class CuPyAdapter(Adapter):
 
     def copy(self, x: Array) -> Array:
         return x.copy()
-
-    def freeze(self, x: Array) -> Array:
-        return x
-
-    def is_frozen(self, x: Array) -> bool:
-        return False
 
     def tonumpy(self, x: Array) -> Any:
         return memory.to_host(x)
@@ -141,10 +135,7 @@ class CuPyAdapter(Adapter):
             raise ValueError(
                 f"x is on GPU {memory.device(x)} and A on GPU {memory.device(values)}; move one"
             )
-        outputs, inputs = a.shape[:: -1 if swapped else 1]
-        row_axis = -1 if swapped or x.ndim == 1 else -2
-        if x.ndim == 0 or x.shape[row_axis] != inputs:
-            raise ValueError(misfit(outputs, inputs, x.shape, swapped))
+        check_fits(x.shape, a.shape[::-1] if swapped else a.shape, swapped)
         y = self._made(kernels.matmul_shape(x.shape, pattern, transpose != swapped, swapped), x)
         values = self.conj(values) if conjugate else values
         sparse.matmul(memory, values, x, pattern, transpose != swapped, swapped, y)
@@ -165,10 +156,6 @@ class CuPyAdapter(Adapter):
         values = self._made((pattern.nnz,), u)
         sparse.sddmm(memory, u, v, pattern, values)
         return values
-
-    def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
-        pattern, index_map = coo.compress()
-        return pattern, values if index_map is None else self.gather(values, index_map)
 
     def gather(self, values: Array, index_map: Indices) -> Array:
         return self._selected(values, Selection(len(values), index_map))

@@ -17,8 +17,8 @@ from ... import gradients
 from ...structure import Pattern, Selection
 from ...structure.registry import structure_of
 from .. import kernels
-from ..kernels import MAX_RANK
 from ..numpy import sample_product
+from ..operands import MAX_RANK
 from .host import bits
 from .library import Operation, runs_eagerly
 

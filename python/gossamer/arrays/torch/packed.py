@@ -26,6 +26,7 @@ from ...packed.storage import PackedStorage, Storage, packed_parts
 from ...structure import Pattern
 from .. import kernels
 from ..adapter import Adapter
+from ..operands import MAX_RANK
 from .adapter import adapter
 from .cuda import device_matrix, device_product, memory, version_of
 from .cuda import packed_matmul as cuda_packed_matmul
@@ -105,7 +106,7 @@ def _host_matrix(
 def _multiply(
     matrix: Any, x: torch.Tensor, y: torch.Tensor, transpose: bool, swapped: bool
 ) -> None:
-    if x.ndim > kernels.MAX_RANK:
+    if x.ndim > MAX_RANK:
         x, y = x.reshape(-1, *x.shape[-2:]), y.view(-1, *y.shape[-2:])
     _engine.packed_matmul(matrix, x, y, transpose, swapped)
 
