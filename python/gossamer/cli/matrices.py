@@ -141,6 +141,11 @@ def power_law(scale: int, edges_per_node: int, seed: int = 0) -> Any:
     return _canonical(rng.standard_normal(keys.size), columns, counts, nodes)
 
 
+def matrix_bytes(A: Any) -> int:
+    """Bytes of the values, indices and row offsets."""
+    return int(A.data.nbytes + A.indices.nbytes + A.indptr.nbytes)
+
+
 def _bit_count(values: Any, bits: int) -> Any:
     return sum((values >> bit & 1) for bit in range(bits))
 

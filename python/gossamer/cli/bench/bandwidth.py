@@ -11,17 +11,6 @@ from typing import Any
 import numpy as np
 
 
-class ReadProbe:
-    """Reads a large array with one thread or several."""
-
-    def __init__(self, nbytes: int) -> None:
-        self.array = np.ones(nbytes // 4, dtype=np.float32)
-
-    def reader(self, nbytes: int, threads: int) -> Callable[[], Any]:
-        """Return a call that reads ``nbytes`` bytes with ``threads`` threads."""
-        return reader(self.array[: nbytes // 4], threads)
-
-
 def reader(array: Any, threads: int) -> Callable[[], Any]:
     """Return a call that reads a float32 array with that many threads.
 

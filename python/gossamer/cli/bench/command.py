@@ -175,9 +175,9 @@ def _to_json(results: dict[str, Any]) -> str:
 def finish(
     results: dict[str, Any],
     json_file: str | None,
-    plot: Path | None,
     report: Callable[[Console, dict[str, Any]], None],
-    draw: Callable[[dict[str, Any], Path], None],
+    plot: Path | None = None,
+    draw: Callable[[dict[str, Any], Path], None] | None = None,
 ) -> None:
     """Print, write and draw the results; leave with exit code 1 if some were wrong."""
     console = Console(stderr=json_file == "-")
@@ -190,7 +190,7 @@ def finish(
     elif json_file is not None:
         with replacing(json_file) as beside:
             beside.write_text(text + "\n")
-    if plot is not None:
+    if plot is not None and draw is not None:
         draw(results, plot)
     if results["wrong"]:
         raise typer.Exit(1)

@@ -76,7 +76,7 @@ def csr(
         results = run_benchmark(libraries, thread_counts, quick, pattern, say, earlier)
     results["notes"] = list(dict.fromkeys(notes + results["notes"]))
     results["environment"] = environment
-    finish(results, json_file, plot, print_report, _plot)
+    finish(results, json_file, print_report, plot, _plot)
 
 
 def _csr_on_gpu(json_file: str | None, plot: Path | None, quick: bool, only: str | None) -> None:
@@ -87,7 +87,7 @@ def _csr_on_gpu(json_file: str | None, plot: Path | None, quick: bool, only: str
 
     with progress() as say:
         results = run_device_csr_benchmark(quick, pattern, say)
-    finish(results, json_file, plot, print_csr_report, plot_csr_report)
+    finish(results, json_file, print_csr_report, plot, plot_csr_report)
 
 
 def _plot(results: dict[str, Any], path: Path) -> None:

@@ -78,7 +78,7 @@ def llm(
             pack_on_cpu,
         )
         results = run_llm_benchmark(case, shares, counts, say)
-    finish(results, json_file, plot, _print, _plot)
+    finish(results, json_file, _print, plot, _plot)
 
 
 def _print(console: Console, results: dict[str, Any]) -> None:

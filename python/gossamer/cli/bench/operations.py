@@ -20,6 +20,7 @@ from gossamer.cli.bench.conventions import (
 )
 from gossamer.cli.bench.peers import Library
 from gossamer.cli.bench.peers.library import Call
+from gossamer.cli.matrices import matrix_bytes
 
 
 @dataclass(frozen=True)
@@ -203,11 +204,6 @@ class Case:
             expected, bound = exact @ expected, abs(exact) @ bound
         terms = 8 + sum(int(np.diff(factor.indptr).max()) for factor in factors[:-1])
         return v, expected, bound * (terms * np.finfo(self.A.dtype).eps / 2)
-
-
-def matrix_bytes(A: Any) -> int:
-    """Bytes of the values, indices and row offsets."""
-    return int(A.data.nbytes + A.indices.nbytes + A.indptr.nbytes)
 
 
 def product_bytes(A: Any) -> int:

@@ -69,7 +69,7 @@ def packed(
         results = run_packed_benchmark(dense, csr, thread_counts, quick, pattern, say, earlier)
     results["notes"] = list(dict.fromkeys(notes + csr_notes + results["notes"]))
     results["environment"] = environment
-    finish(results, json_file, plot, print_packed_report, _plot)
+    finish(results, json_file, print_packed_report, plot, _plot)
 
 
 def _packed_on_gpu(
@@ -90,7 +90,7 @@ def _packed_on_gpu(
     earlier = results_to_resume(json_file, settings, processor) if resume else None
     with progress() as say:
         results = run_device_packed_benchmark(quick, pattern, say, earlier)
-    finish(results, json_file, plot, print_device_report, plot_device_packed)
+    finish(results, json_file, print_device_report, plot, plot_device_packed)
 
 
 def _plot(results: dict[str, Any], path: Path) -> None:

@@ -31,6 +31,7 @@ from gossamer.cli.bench.peers import Library
 from gossamer.cli.bench.peers.dense_libraries import DenseLibrary
 from gossamer.cli.bench.run import Run
 from gossamer.cli.machine import source_commit
+from gossamer.cli.matrices import matrix_bytes
 from gossamer.cli.timing import Effort, Timing, first_call, interleave
 
 Calls = dict[str, Callable[[], Any]]
@@ -185,8 +186,7 @@ class PackedBenchmark(Run):
             for library in self.dense
         }
         if A is not None and batch <= _MAX_CSR_BATCH:
-            nbytes = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
-            matrices = [A.copy() for _ in range(copy_count(nbytes, self.cache_bytes))]
+            matrices = [A.copy() for _ in range(copy_count(matrix_bytes(A), self.cache_bytes))]
             for csr in self.csr:
                 operand = csr.dense(X)
                 products = [csr.product(csr.matrix(matrix), operand) for matrix in matrices]

@@ -43,7 +43,7 @@ def pruning(
     require_transformers()
     with refusals(), progress() as say:
         results = _measure(model, calibration, text, shares, (samples, length), dtype, say)
-    finish(results, json_file, plot, _print, _plot)
+    finish(results, json_file, _print, plot, _plot)
 
 
 def _measure(

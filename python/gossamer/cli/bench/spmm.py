@@ -30,4 +30,4 @@ def spmm(
 
     with progress() as say:
         results = run_device_spmm_benchmark(say)
-    finish(results, json_file, plot, print_csr_report, plot_csr_report)
+    finish(results, json_file, print_csr_report, plot, plot_csr_report)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.cli.bench.bandwidth import ReadProbe
+from gossamer.cli.bench.bandwidth import reader
 from gossamer.cli.bench.bars import evaluate_bars, geometric_means
 from gossamer.cli.bench.command import matching, until_interrupted
 from gossamer.cli.bench.conventions import (
@@ -27,7 +27,6 @@ from gossamer.cli.bench.operations import (
     QUICK_OPERATIONS,
     Case,
     Operation,
-    matrix_bytes,
     product_bytes,
     with_dtype,
 )
@@ -35,7 +34,7 @@ from gossamer.cli.bench.peers import Library
 from gossamer.cli.bench.run import Run
 from gossamer.cli.bench.startup import measure_startup
 from gossamer.cli.machine import memory_bytes, source_commit
-from gossamer.cli.matrices import Matrix, matrix_set
+from gossamer.cli.matrices import Matrix, matrix_bytes, matrix_set
 from gossamer.cli.timing import Effort, Timing, first_call, interleave
 
 DTYPES = ("float32", "float64")
@@ -56,7 +55,7 @@ class Benchmark(Run):
         super().__init__(effort, say, earlier)
         self.libraries = libraries
         self.thread_counts = thread_counts
-        self.probe: ReadProbe | None = None
+        self.probe: Any = None
         self.commit = source_commit()
         self._measured = {_key(case) for case in self.cases}
 
@@ -135,8 +134,8 @@ class Benchmark(Run):
         beyond_cache = self._beyond_cache(case.A)
         if case.operation.kind == "spmv" and beyond_cache:
             if self.probe is None:
-                self.probe = ReadProbe(_PROBE_BYTES)
-            contenders["read"] = self.probe.reader(min(nbytes, _PROBE_BYTES), threads)
+                self.probe = np.ones(_PROBE_BYTES // 4, np.float32)
+            contenders["read"] = reader(self.probe[: nbytes // 4], threads)
             first["read"] = first_call(contenders["read"])[1]
         timings = interleave(contenders, first, self.effort)
         read = timings.pop("read", None)

@@ -3,27 +3,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-
 from gossamer.cli.bench.command import finish, progress, require_gpu
 from gossamer.cli.extras import require
-from gossamer.cli.options import JsonFile
+from gossamer.cli.options import DeviceName, JsonFile
 
 
 def train(
     json_file: JsonFile = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceName = "cpu",
 ) -> None:
     """Measure a step of a 4096×4096 layer with 1% of its weights, batch 64, float32, in PyTorch.
 
     A step is forward, backward by the input and the weights, and plain gradient descent; on a GPU
     also all of it in one CUDA graph. Exits with 1 if the layers' gradients differ.
     """
-    if device not in ("cpu", "cuda"):
-        raise typer.BadParameter(f"--device: {device!r} is neither cpu nor cuda")
     if device == "cuda":
         require_gpu()
     require("llm", "torch")
@@ -31,8 +24,4 @@ def train(
 
     with progress() as say:
         results = run_train_benchmark(device, say)
-    finish(results, json_file, None, print_train_report, _no_figure)
-
-
-def _no_figure(results: dict[str, Any], path: Path) -> None:
-    """Two numbers a mode need none."""
+    finish(results, json_file, print_train_report)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
+
+from gossamer.cli.matrices import bilinear_interpolation
 
 _DAMPING = 0.8
 _COARSEST = 3
@@ -35,8 +36,8 @@ class Multigrid:
         self.prolongations: list[Any] = []
         self.restrictions: list[Any] = []
         while points > _COARSEST:
+            prolongation = bilinear_interpolation(points)
             points //= 2
-            prolongation = _bilinear(points)
             P, R = lift(prolongation), lift(prolongation.T.tocsr())
             self.prolongations.append(P)
             self.restrictions.append(R)
@@ -59,13 +60,3 @@ class Multigrid:
         x += self.prolongations[level] @ self.cycle(residual, level + 1)
         x += weights * (b - A @ x)
         return x
-
-
-def _bilinear(coarse: int) -> Any:
-    """Bilinear interpolation from ``coarse`` points an axis to ``2 * coarse + 1``."""
-    column = np.arange(coarse, dtype=np.int32)
-    rows = (2 * column[:, None] + np.arange(3, dtype=np.int32)).ravel()
-    weights = np.tile([0.5, 1.0, 0.5], coarse)
-    shape = (2 * coarse + 1, coarse)
-    line = sparse.csr_array((weights, (rows, np.repeat(column, 3))), shape=shape)
-    return sparse.csr_array(sparse.kron(line, line, format="csr"))

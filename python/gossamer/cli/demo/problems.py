@@ -15,7 +15,7 @@ from scipy.sparse.linalg import cg, eigsh
 import gossamer
 from gossamer.cli.demo.multigrid import Multigrid
 from gossamer.cli.machine import memory_bytes
-from gossamer.cli.matrices import exact_ising_energy, ising_chain, poisson_2d
+from gossamer.cli.matrices import exact_ising_energy, ising_chain, matrix_bytes, poisson_2d
 from gossamer.cli.timing import Effort, first_call, interleave
 
 _EFFORT = Effort(seconds=0.3)
@@ -71,7 +71,7 @@ def measure_product(problem: str, A: Any, columns: int | None = None) -> Measure
         problem,
         "A @ x" if columns is None else f"A @ X, {columns} columns",
         {name: timing.median for name, timing in timings.items()},
-        _sparse_bytes(A),
+        matrix_bytes(A),
         _dense_bytes(A),
         _difference(results["Gossamer"], results["SciPy"]),
     )
@@ -101,7 +101,7 @@ def measure_poisson(points: int) -> tuple[list[Measurement], Any]:
     residual = np.linalg.norm(A @ solution - b) / np.linalg.norm(b)
 
     problem = f"Poisson, {points}×{points} grid"
-    sizes = (_sparse_bytes(A), _dense_bytes(A))
+    sizes = (matrix_bytes(A), _dense_bytes(A))
     error = _difference(solution, reference)
     note = f"{iterations} iterations, residual {residual:.0e}"
     return [
@@ -122,7 +122,7 @@ def measure_ising(sites: int, field: float) -> Iterator[Measurement]:
         {name: partial(ground_state, lift(H)) for name, lift in _LIFTS.items()}
     )
     error = _difference(energies["Gossamer"], energies["SciPy"])
-    sizes = (_sparse_bytes(H), _dense_bytes(H))
+    sizes = (matrix_bytes(H), _dense_bytes(H))
     exact = exact_ising_energy(sites, field)
     note = f"energy {energies['Gossamer'][0]:.6f}, exact {exact:.6f}"
     yield Measurement(problem, "ground state (Lanczos)", seconds, *sizes, error, note)
@@ -143,10 +143,6 @@ def _sources(points: int) -> Any:
         for x0, y0, charge in charges
     )
     return np.ravel(density) / (points + 1) ** 2
-
-
-def _sparse_bytes(A: Any) -> int:
-    return int(A.data.nbytes + A.indices.nbytes + A.indptr.nbytes)
 
 
 def _dense_bytes(A: Any) -> int:

@@ -48,10 +48,6 @@ class DenseLibrary(ABC):
     def product(self, held: Any, X: Any) -> Call:
         """Return the call that multiplies; X is float32, shape (columns,) or (columns, k)."""
 
-    def to_numpy(self, result: Any) -> Any:
-        """Give a result as rows × k; not timed."""
-        return result
-
 
 class OpenBLAS(DenseLibrary):
     """NumPy's ``@``, by the BLAS that its wheels bring."""
@@ -142,9 +138,6 @@ class Torch(DenseLibrary):
         linear = self.torch.nn.functional.linear
         return lambda: linear(x, held)
 
-    def to_numpy(self, result: Any) -> Any:
-        return result.float().numpy().T
-
 
 class TorchInt8(Torch):
     """PyTorch's dynamically quantized linear layer: int8 weights by row, float32 in and out."""
@@ -165,9 +158,6 @@ class TorchInt8(Torch):
         x = self.torch.from_numpy(np.ascontiguousarray(np.atleast_2d(X.T)))
         linear = self.torch.ops.quantized.linear_dynamic
         return lambda: linear(x, held, reduce_range=False)
-
-    def to_numpy(self, result: Any) -> Any:
-        return result.numpy().T
 
 
 def open_dense_libraries() -> tuple[list[DenseLibrary], list[str]]:
