@@ -176,13 +176,13 @@ def test_perplexity_takes_a_wrapped_model():
         torch.OutOfMemoryError("is refused"),
     ],
 )
-def test_errors_of_the_system_keep_their_class(error, monkeypatch):
+def test_errors_of_the_system_keep_their_class(error, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
     with pytest.raises(type(error), match="is refused") as raised:
-        load_tokenizer("smolm")
+        load_tokenizer(tmp_path)
     assert raised.value is error
 
 
@@ -200,6 +200,26 @@ def test_names_are_looked_for_as_folders_first(tmp_path, monkeypatch):
     for load in (load_model, load_tokenizer):
         with pytest.raises(FileNotFoundError, match=r"^there is no folder smolm; on the hub: "):
             load("smolm")
+
+
+@pytest.mark.parametrize("name", ["nope", "org/model"])
+def test_a_hub_that_does_not_answer_is_asked_once(name, tmp_path, monkeypatch):
+    asked = []
+
+    def unreachable(url):
+        asked.append(url)
+        raise ConnectionError("unreachable")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("gossamer.hf.checkpoints.get_hf_file_metadata", unreachable)
+    # A folder for the output may be called as the owner of the model.
+    said = refusal(invoke("compress", name, "-o", "org"))
+    assert said == f"there is no folder {name}, and no hub answers: unreachable"
+    assert len(asked) == 1
+    assert name in asked[0]
+    with pytest.raises(FileNotFoundError, match="no model on a hub has such a name"):
+        load_model("a name")
 
 
 def test_an_interrupted_run_says_how_it_goes_on(files, tmp_path, monkeypatch):
@@ -250,7 +270,7 @@ def test_commands_say_that_memory_is_short(error, detail, files, monkeypatch):
 
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fail)
     said = refusal(invoke("generate", files[0], "--prompt", "word1"))
-    assert said == f"out of memory{detail}"
+    assert said.startswith(f"out of memory while loading {files[0]}{detail}; packed layers take ")
 
 
 # Saving

@@ -151,6 +151,12 @@ def test_models_are_loaded_in_another_dtype(stored, dtype, tmp_path):
 # What is packed
 
 
+def test_a_dtype_that_packed_layers_do_not_take_is_refused(tmp_path):
+    packed_model().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"^dtype = torch\.float64; packed layers take one of "):
+        load(tmp_path, dtype=torch.float64)
+
+
 def test_what_does_not_pay_stays_dense():
     model = pruned_model(sparsity=0.05)
     assert gossamer.hf.pack_model(model) == []

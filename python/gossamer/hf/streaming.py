@@ -19,6 +19,7 @@ from transformers.utils import cached_file
 
 from ..io.atomic import check_keeps
 from ..io.packed_checkpoint import PackedLayout, checkpoint_name
+from ..out_of_memory import memory_for
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
 from .checkpoint_files import open_file, read_index, read_object
@@ -27,6 +28,8 @@ from .packing import packable_layers
 from .quantizer import GossamerConfig
 
 _ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+# What fills one of them is in memory with the tensor.
+_LESS = "smaller files (max_shard_bytes, --shard) take less"
 _SHARD = "model-{:05}-of-{:05}.safetensors"
 
 
@@ -117,16 +120,14 @@ def compress_checkpoint(
         load_tokenizer(folder).save_pretrained(beside)
         shards = _Shards(beside, max_shard_bytes)
         for done, (tensor_name, file) in enumerate(files.items()):
-            tensor = _read(file, tensor_name)
+            with memory_for(f"reading {tensor_name}", _LESS):
+                tensor = _read(file, tensor_name)
             name = tensor_name.removesuffix(".weight")
             packed = None
             if name in linears and tensor_name != name:
                 _check_shape(tensor_name, tensor, linears[name])
                 if name in packable:
-                    try:
-                        packed = compress(tensor, format, dtype)
-                    except (TypeError, ValueError) as error:
-                        raise ValueError(f"{tensor_name}: {error}") from error
+                    packed = _packed(tensor_name, tensor, format, dtype)
                     if packed.format == "dense" or packed.nbytes * min_gain > tensor.nbytes:
                         packed = None
                 reports.append(_report(name, tensor, packed))
@@ -176,6 +177,14 @@ def _read(file: str, name: str) -> torch.Tensor:
     with open_file(file) as opened:
         tensor: torch.Tensor = opened.get_tensor(name)
     return tensor
+
+
+def _packed(name: str, tensor: torch.Tensor, format: str, dtype: str | None) -> PackedArray:
+    try:
+        with memory_for(f"packing {name}", _LESS):
+            return compress(tensor, format, dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _check_shape(name: str, tensor: torch.Tensor, linear: nn.Linear) -> None:

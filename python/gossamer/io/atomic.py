@@ -153,7 +153,10 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
 
 
 def check_keeps(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
-    """Raise ValueError if what replaces the output would take the source away."""
+    """Raise ValueError if what replaces the output would take the source away.
+
+    A source that is not there, as a name on a hub, is not taken away.
+    """
     read, written = Path(source).resolve(), Path(output).resolve()
-    if written == read or written in read.parents:
+    if read.exists() and (written == read or written in read.parents):
         raise ValueError(f"{output} would be replaced, and {source} with it; name another output")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..out_of_memory import memory_for
 from .blocks import BlockRunner
 from .calibration import check_positions
 from .finished import FinishedBlocks, fingerprint
@@ -134,16 +135,19 @@ def _prune_calibrated(
         settings = {"method": method, **fingerprint(plan, windows)}
         finished = FinishedBlocks(unfinished, settings)
     prune = _prune_wanda if method == "wanda" else _prune_sparsegpt
-    runner = BlockRunner(model, plan.blocks, windows)
+    less = "fewer windows, or shorter ones, take less"
+    with memory_for("reading the calibration windows", less):
+        runner = BlockRunner(model, plan.blocks, windows)
     last = len(plan.blocks) - 1
     for index, (block, targets) in enumerate(zip(plan.blocks, plan.targets, strict=True)):
         weights = {target.name: target.layer.weight for target in targets}
-        if finished is None or not finished.load(index, weights):
-            prune(targets, partial(runner.run, index, block, keep=False))
-            if finished is not None:
-                finished.save(index, weights)
-        if index < last:
-            runner.run(index, block, keep=True)
+        with memory_for(f"pruning block {index} of {len(plan.blocks)}", less):
+            if finished is None or not finished.load(index, weights):
+                prune(targets, partial(runner.run, index, block, keep=False))
+                if finished is not None:
+                    finished.save(index, weights)
+            if index < last:
+                runner.run(index, block, keep=True)
         progress(index + 1, len(plan.blocks))
 
 

@@ -25,6 +25,7 @@ from gossamer.cli.machine import describe_machine, source_commit
 from gossamer.hf.layout import packed_layers
 from gossamer.hf.memory import model_bytes, peak_bytes, reset_peak
 from gossamer.hf.packing import pack_model
+from gossamer.out_of_memory import memory_for
 from gossamer.packed.dtypes import has_scales
 from gossamer.prune import plan_pruning
 
@@ -92,16 +93,20 @@ def run_llm_benchmark(
 
     A density is the share of the weights of the blocks' linear layers that stay, at random places.
     """
-    cases = []
+    cases, less = [], "another shape and smaller batches take less"
     for batch in batches:
-        say(f"dense, batch {batch}")
+        what = f"dense, batch {batch}"
+        say(what)
         torch.compiler.reset()
-        results, dense = _measure_dense(case, batch)
+        with memory_for(f"measuring {what}", less):
+            results, dense = _measure_dense(case, batch)
         cases += results
         for density in densities:
-            say(f"density {density:.0%}, batch {batch}")
+            what = f"density {density:.0%}, batch {batch}"
+            say(what)
             on_cpu = case.pack_on_cpu and (density, batch) == (densities[0], batches[0])
-            cases.append(_measure_packed(case, density, batch, dense, on_cpu))
+            with memory_for(f"measuring {what}", less):
+                cases.append(_measure_packed(case, density, batch, dense, on_cpu))
         del dense
         gc.collect()
     rounded = case.value_dtype is not None and has_scales(case.value_dtype)

@@ -4,25 +4,17 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gossamer.cli.extras import require
-
-# Of PyTorch on the CPU and on a GPU, and of files that are mapped.
-_NO_MEMORY = r"Cannot allocate memory|can't allocate memory|CUDA out of memory"
-# What libraries say of it, without their advice.
-_ALLOCATION = re.compile(
-    r"Tried to allocate .* is free|tried to allocate \d+ bytes|Unable to allocate .*|"
-    r"unable to mmap \d+ bytes from file <[^>]*>"
-)
 
 
 def require_transformers() -> None:
@@ -47,6 +39,17 @@ def check_device(device: str) -> None:
         raise typer.BadParameter(f"--device {device}: PyTorch finds no CUDA GPU here")
 
 
+def load_on(device: str, model: str, dtype: str) -> Any:
+    """Load a model and move it to a device."""
+    from gossamer.hf import load_model
+    from gossamer.out_of_memory import memory_for
+
+    loaded = load_model(model, dtype)
+    less = "--device cpu does without; packed layers take less, and so does --dtype with 16 bits"
+    with memory_for(f"moving {model} to {device}", less):
+        return loaded.to(device)
+
+
 def check_new(output: Path, overwrite: bool) -> None:
     """Leave with advice if a model would be replaced, and nobody said that it may be."""
     if not overwrite and (output / "config.json").is_file():
@@ -69,12 +72,11 @@ def refusals() -> Iterator[None]:
 
 
 def _message(error: Exception) -> str:
-    """What an error says, and of a lack of memory only how much was asked for and where."""
-    said = f"{error}"
-    if not isinstance(error, MemoryError) and not re.search(_NO_MEMORY, said):
-        return said
-    asked = _ALLOCATION.search(said)
-    return "out of memory" if asked is None else f"out of memory: {asked[0]}"
+    """What an error says, and of a lack of memory only what for, how much and where."""
+    from gossamer.out_of_memory import describe_lack, lack_of_memory
+
+    lack = lack_of_memory(error)
+    return str(error) if lack is None else describe_lack(lack)
 
 
 @contextmanager

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from gossamer.cli.models.common import bar, check_device, read_text, refusals, require_transformers
+from gossamer.cli.models.common import (
+    bar,
+    check_device,
+    load_on,
+    read_text,
+    refusals,
+    require_transformers,
+)
 from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, input_file
 
 
@@ -38,11 +45,11 @@ def evaluate(
     require_transformers()
     check_device(device)
     with refusals():
-        from gossamer.hf import load_model, load_tokenizer, perplexity
+        from gossamer.hf import load_tokenizer, perplexity
         from gossamer.prune.calibration import text_tokens, usual_window
 
         ids = text_tokens(load_tokenizer(model), words)[:tokens]
-        loaded = load_model(model, dtype).to(device)
+        loaded = load_on(device, model, dtype)
         length = length or usual_window(loaded)
         with bar("windows") as progress:
             result = perplexity(loaded, ids, length, progress)

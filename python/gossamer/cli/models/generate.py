@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gossamer.cli.models.common import check_device, refusals, require_transformers
+from gossamer.cli.models.common import check_device, load_on, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype
 from gossamer.quantities import duration_text, size_text
 
@@ -39,32 +39,31 @@ def generate(
     """Generate text with a model, and print how fast that was."""
     require_transformers()
     check_device(device)
-    lines = []
-    with refusals():
-        from gossamer.hf import load_model, load_tokenizer, unpack_model
-        from gossamer.hf.layout import packed_layers
+    lines: list[dict[str, Any]] = []
+    try:
+        with refusals():
+            from gossamer.hf import load_tokenizer, unpack_model
+            from gossamer.hf.layout import packed_layers
 
-        tokenizer = load_tokenizer(model)
-        ids = _prompt_ids(tokenizer, prompt, raw)
-        options = {"temperature": temperature, "seed": seed, "compiled": compiled}
-        for unpacked in (False, True)[: 1 + compare]:
-            loaded = load_model(model, dtype).to(device)
-            name = "packed" if packed_layers(loaded) else "dense"
-            if unpacked:
-                unpack_model(loaded)
-                name = "unpacked"
-            lines.append(
-                _generate(name, loaded, tokenizer, ids, max_new_tokens, options, not as_json)
-            )
-            del loaded
-            gc.collect()
-    if as_json:
-        typer.echo(json.dumps(lines, indent=1))
-        return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 100
-    console.print(_table(lines))
+            tokenizer = load_tokenizer(model)
+            ids = _prompt_ids(tokenizer, prompt, raw)
+            options = {"temperature": temperature, "seed": seed, "compiled": compiled}
+            for unpacked in (False, True)[: 1 + compare]:
+                loaded = load_on(device, model, dtype)
+                name = "packed" if packed_layers(loaded) else "dense"
+                if compare and name == "dense":
+                    raise typer.BadParameter(f"--compare: {model} has no packed layers")
+                if unpacked:
+                    unpack_model(loaded)
+                    name = "unpacked"
+                lines.append(
+                    _generate(name, loaded, tokenizer, ids, max_new_tokens, options, not as_json)
+                )
+                del loaded
+                gc.collect()
+    finally:  # also where there is memory for the packed model only
+        if lines:
+            _print(lines, as_json)
 
 
 def _prompt_ids(tokenizer: Any, prompt: str, raw: bool) -> Any:
@@ -111,6 +110,16 @@ def _generate(
         "tokens_per_second": done.tokens_per_second,
         "model_bytes": model_bytes(model),
     }
+
+
+def _print(lines: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(lines, indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 100
+    console.print(_table(lines))
 
 
 def _table(lines: list[dict[str, Any]]) -> Table:

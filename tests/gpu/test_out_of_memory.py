@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Language models on a GPU without enough memory: each step fails with a line, and can be made."""
+
+import gc
+from contextlib import contextmanager
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+if not torch.cuda.is_available():
+    pytest.skip("PyTorch sees no GPU", allow_module_level=True)
+
+import gossamer.hf  # noqa: E402
+from commands import invoke, refusal  # noqa: E402
+from gossamer.hf.layout import packed_layers  # noqa: E402
+from gossamer.hf.memory import drop_workspaces  # noqa: E402
+from gossamer.prune import plan_pruning, prune_model  # noqa: E402
+from language_models import text, tiny_tokenizer, tiny_windows  # noqa: E402
+
+#: What a step may take, from nothing on.
+STEP, MOST = 4 << 20, 400 << 20
+PROMPT = tiny_windows(1, 6)[0]
+
+
+@contextmanager
+def no_more_than(nbytes):
+    """Let PyTorch take only so much more of the GPU in the body."""
+    free_memory()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + nbytes) / total)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def free_memory():
+    gc.collect()
+    drop_workspaces()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_allocated()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A pruned model with layers of some megabytes, it packed, and a text."""
+    folder = tmp_path_factory.mktemp("models")
+    config = transformers.LlamaConfig(
+        vocab_size=64, hidden_size=512, intermediate_size=2048, num_hidden_layers=4,
+        num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=128,
+        bos_token_id=1, eos_token_id=2, pad_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float16)
+    prune_model(model, plan_pruning(model, 0.5), "magnitude")
+    gossamer.hf.save_checkpoint(folder / "pruned", model, tiny_tokenizer())
+    gossamer.hf.pack_model(model)
+    gossamer.hf.save_checkpoint(folder / "packed", model, tiny_tokenizer())
+    (folder / "text.txt").write_text(text(2000))
+    return folder
+
+
+def load(folder):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, device_map="cuda")
+
+
+def logits(model):
+    with torch.inference_mode():
+        return model(PROMPT[None].cuda()).logits
+
+
+def attempts(call):
+    """Call with ever more memory until there is enough; yield what each one says, None at last.
+
+    What it took is free again.
+    """
+    before = free_memory()
+    for nbytes in range(0, MOST, STEP):
+        said = None
+        with no_more_than(nbytes):
+            try:
+                call()
+            except torch.OutOfMemoryError as error:
+                said = str(error)
+        if said is not None:
+            assert "out of memory" in said
+            assert free_memory() <= before
+        yield said
+        if said is None:
+            assert nbytes
+            return
+    pytest.fail(f"{MOST} bytes are not enough")
+
+
+@pytest.mark.parametrize("name", ["pruned", "packed"])
+def test_loading(folders, name):
+    expected, models = logits(load(folders / name)), []
+    for said in attempts(lambda: models.append(load(folders / name))):
+        assert (said is None) == bool(models)
+    assert torch.equal(logits(*models), expected)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_generating(folders, compiled):
+    expected = gossamer.hf.generate(load(folders / "packed"), PROMPT, 8, compiled=compiled).tokens
+    model, found = load(folders / "packed"), []
+
+    def generate():
+        found.append(gossamer.hf.generate(model, PROMPT, 8, compiled=compiled).tokens)
+
+    for said in attempts(generate):
+        assert said is None or said.startswith("out of memory while ")
+    assert found == [expected]
+
+
+def test_packing_and_unpacking(folders):
+    expected, models = logits(load(folders / "pruned")), []
+
+    def pack():
+        models[:] = [load(folders / "pruned")]
+        gossamer.hf.pack_model(models[0])
+
+    for said in attempts(pack):
+        if said is None or (models and packed_layers(models[0])):
+            torch.testing.assert_close(logits(models[0]), expected, rtol=0.02, atol=0.02)
+            gossamer.hf.unpack_model(models[0])
+            assert torch.equal(logits(models[0]), expected)
+        models.clear()
+    model = load(folders / "packed")
+    for said in attempts(lambda: gossamer.hf.unpack_model(model)):
+        assert said is None or said.startswith("out of memory while unpacking ")
+        torch.testing.assert_close(logits(model), expected, rtol=0.02, atol=0.02)
+    assert torch.equal(logits(model), expected)
+
+
+def test_saving_what_steps_walk(folders, tmp_path):
+    model = load(folders / "packed")
+    expected = gossamer.hf.generate(model, PROMPT, 8, compiled=True).tokens
+    for said in attempts(lambda: gossamer.hf.save_checkpoint(tmp_path / "new", model, None)):
+        assert (tmp_path / "new").exists() == (said is None)
+        assert len(list(tmp_path.iterdir())) == (said is None)
+    found = gossamer.hf.generate(load(tmp_path / "new"), PROMPT, 8, compiled=True).tokens
+    assert found == expected
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+def test_pruning_goes_on(folders, method, tmp_path):
+    windows, weights = tiny_windows(8, 64), []
+
+    def prune(unfinished=None):
+        model = load(folders / "pruned")
+        prune_model(model, plan_pruning(model, 0.7), method, windows, unfinished=unfinished)
+        weights.append(model.model.layers[-1].mlp.down_proj.weight.cpu())
+
+    prune()
+    for _ in attempts(lambda: prune(tmp_path / "unfinished")):
+        pass
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("generate", "packed", "--prompt", "word1", "--max-new-tokens", "4", "--compare"),
+        ("generate", "packed", "--prompt", "word1", "--max-new-tokens", "4", "--compile"),
+        ("eval", "packed", "--text", "text.txt"),
+    ],
+)
+def test_commands_fail_with_a_line(folders, command, monkeypatch):
+    monkeypatch.chdir(folders)
+    before, said = free_memory(), set()
+    for nbytes in range(0, MOST, STEP):
+        with no_more_than(nbytes):
+            result = invoke(*command, "--device", "cuda")
+        if result.exit_code == 0:
+            break
+        (line,) = [line for line in refusal(result).split("\n") if "out of memory" in line]
+        assert " take" in line or " does without" in line
+        said.add(line.partition(": ")[0])
+        assert free_memory() <= before
+    assert result.exit_code == 0
+    assert said
+    print(said)
