@@ -116,15 +116,12 @@ std::int64_t rows_of(const ArrayView& dense) {
   return dense.shape[0];
 }
 
-}  // namespace
-
-void bind_packed(nb::module_& m) {
+void bind_matrix(nb::module_& m) {
   nb::class_<PyPacked>(
       m, "PackedMatrix",
       "A packed matrix over arrays that it keeps alive: values (any type of the dtype's size), "
-      "positions "
-      "(uint8), row_offsets (int32 or int64), scales (float32, 8-bit dtypes only). Lengths are "
-      "checked, contents by packed_validate.")
+      "positions (uint8), row_offsets (int32 or int64), scales (float32, 8-bit dtypes only). "
+      "Lengths are checked, contents by packed_validate.")
       .def(nb::init<const std::string&, const std::string&, std::int64_t, std::int64_t, InputArray,
                     InputArray, InputArray, std::optional<InputArray>>(),
            nb::arg("format"), nb::arg("dtype"), nb::arg("rows"), nb::arg("cols"), nb::arg("values"),
@@ -149,7 +146,9 @@ void bind_packed(nb::module_& m) {
         return validate(packed.view);
       },
       nb::arg("packed"), "Check all contents; return the stored nonzeros (slots less fillers).");
+}
 
+void bind_counts(nb::module_& m) {
   m.def(
       "packed_count",
       [](const InputArray& dense, double threshold, const OutputArray& counts) {
@@ -198,7 +197,9 @@ void bind_packed(nb::module_& m) {
       nb::arg("pattern"), nb::arg("values"), nb::arg("threshold"), nb::arg("dtype"),
       nb::arg("scales"), nb::arg("transpose") = false,
       "The same for a CSR matrix or its transpose.");
+}
 
+void bind_pack(nb::module_& m) {
   m.def(
       "pack",
       [](const InputArray& dense, double threshold, const std::string& format,
@@ -215,8 +216,7 @@ void bind_packed(nb::module_& m) {
       nb::arg("row_offsets"), nb::arg("values"), nb::arg("positions"),
       nb::arg("scales") = nb::none(),
       "Write values and positions of the elements whose magnitude exceeds threshold; row_offsets "
-      "are the running "
-      "sums of the format's counts.");
+      "are the running sums of the format's counts.");
   m.def(
       "pack_csr",
       [](const PyCsrPattern& pattern, const InputArray& data, double threshold,
@@ -235,7 +235,9 @@ void bind_packed(nb::module_& m) {
       nb::arg("dtype"), nb::arg("row_offsets"), nb::arg("values"), nb::arg("positions"),
       nb::arg("scales") = nb::none(), nb::arg("transpose") = false,
       "The same for a CSR matrix or its transpose.");
+}
 
+void bind_unpack(nb::module_& m) {
   m.def(
       "unpack",
       [](const PyPacked& packed, const OutputArray& dense) {
@@ -270,7 +272,9 @@ void bind_packed(nb::module_& m) {
       },
       nb::arg("packed"), nb::arg("indptr"), nb::arg("indices"), nb::arg("values"),
       "Write columns and values (float32, float16 or bfloat16) under the offsets of unpack_count.");
+}
 
+void bind_product(nb::module_& m) {
   m.def(
       "packed_matmul",
       [](const PyPacked& packed, const Input& x, const Output& y, bool transpose, bool swapped) {
@@ -283,6 +287,16 @@ void bind_packed(nb::module_& m) {
       nb::arg("swapped") = false,
       "Write P @ x, or P.T @ x, into y; x and y are float32, float16 or bfloat16 of rank 1 or "
       "more. Swapped, their last two axes come the other way round.");
+}
+
+}  // namespace
+
+void bind_packed(nb::module_& m) {
+  bind_matrix(m);
+  bind_counts(m);
+  bind_pack(m);
+  bind_unpack(m);
+  bind_product(m);
 }
 
 }  // namespace gossamer::python

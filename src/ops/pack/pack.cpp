@@ -247,6 +247,25 @@ void find_scales(const Rows& source, PackedDType dtype, float* scales) {
   });
 }
 
+/// Zeroes the padding, and the bytes that rows share, into which each row's bits are combined.
+void clear_shared_bytes(const PackedView& packed, const PackedOutput& output, std::int64_t item) {
+  const PackedLayout layout = packed_layout(packed.format, packed.rows, packed.cols, packed.slots);
+  if (layout.values > packed.slots) {
+    std::memset(static_cast<std::uint8_t*>(output.values) + packed.slots * item, 0,
+                static_cast<std::size_t>((layout.values - packed.slots) * item));
+  }
+  if (packed.format == PackedFormat::bitmap) return;
+  const int bits = gap::bits(packed.format);
+  for (std::int64_t i = 0; i <= packed.rows; ++i) {
+    const std::int64_t byte = row_offset(packed, i) * bits / 8;
+    if (byte >= 0 && byte < layout.positions) output.positions[byte] = 0;
+  }
+  const std::int64_t end = packed.slots * bits / 8;
+  if (layout.positions > end) {
+    std::memset(output.positions + end, 0, static_cast<std::size_t>(layout.positions - end));
+  }
+}
+
 template <class Rows>
 void pack_rows(const Rows& source, const PackedOutput& output) {
   if (source.rows > 0 && has_scales(output.dtype) != (output.scales != nullptr)) {
@@ -262,24 +281,8 @@ void pack_rows(const Rows& source, const PackedOutput& output) {
   packed.row_offsets = output.row_offsets;
   packed.scales = output.scales;
   packed.slots = row_offset(packed, packed.rows);
-  const PackedLayout layout = packed_layout(packed.format, packed.rows, packed.cols, packed.slots);
   const std::int64_t item = static_cast<std::int64_t>(item_size(packed.dtype));
-  if (layout.values > packed.slots) {
-    std::memset(static_cast<std::uint8_t*>(output.values) + packed.slots * item, 0,
-                static_cast<std::size_t>((layout.values - packed.slots) * item));
-  }
-  if (packed.format != PackedFormat::bitmap) {
-    // Bytes that rows share are combined, so they and the padding start as zero.
-    const int bits = gap::bits(packed.format);
-    for (std::int64_t i = 0; i <= packed.rows; ++i) {
-      const std::int64_t byte = row_offset(packed, i) * bits / 8;
-      if (byte >= 0 && byte < layout.positions) output.positions[byte] = 0;
-    }
-    const std::int64_t end = packed.slots * bits / 8;
-    if (layout.positions > end) {
-      std::memset(output.positions + end, 0, static_cast<std::size_t>(layout.positions - end));
-    }
-  }
+  clear_shared_bytes(packed, output, item);
   parallel_ranges(source.rows, source.rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     std::vector<std::uint8_t> gaps(static_cast<std::size_t>(source.cols));
     std::vector<float> slot_values(gaps.size());

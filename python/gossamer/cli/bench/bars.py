@@ -29,6 +29,11 @@ def geometric_mean(values: Iterable[float]) -> float:
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
 
 
+def having(cases: Sequence[Case], **wanted: Any) -> list[Case]:
+    """Those cases whose entries have these values."""
+    return [case for case in cases if all(case[key] == wanted[key] for key in wanted)]
+
+
 def geometric_means(cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Geometric mean and extremes of the speed-up by operation, threads, size class and peer."""
     groups: dict[tuple[str, int, bool, str], list[float]] = defaultdict(list)
@@ -59,31 +64,28 @@ def evaluate_bars(cases: Sequence[Case], startup: Mapping[str, Any]) -> list[dic
         ``bar`` in words, ``required``, ``measured`` and ``passed`` (None where nothing was
         measured), and ``worst``, the case that is furthest behind.
     """
-    large = [case for case in cases if case["operation"] == "spmv" and case["beyond_cache"]]
+    large = having(cases, operation="spmv", beyond_cache=True)
     bars = [
         _mean_speedup("SpMV beyond the cache", large, 1, "scipy", 1.5),
         _mean_speedup("SpMV beyond the cache", large, 2, "scipy", 2.5),
         _mean_speedup("SpMV beyond the cache", large, 2, "mkl", 1.0),
         _lowest_speedup("SpMV beyond the cache", large, 2, "mkl"),
     ]
-    streaming = [case for case in large if case["streams"]]
     for threads in (1, 2):
         bars.append(
             bar(
                 f"SpMV of bands, FEM, long rows: lowest bandwidth share, {threads_text(threads)}",
                 BANDWIDTH_FRACTION,
-                [case for case in streaming if case["threads"] == threads],
+                having(large, streams=True, threads=threads),
                 lambda case: case["bandwidth_fraction"],
                 min,
             )
         )
     for operation, (name, means) in _REQUIRED_MEANS.items():
-        chosen = [case for case in cases if case["operation"] == operation]
+        chosen = having(cases, operation=operation)
         bars += [_mean_speedup(name, chosen, 2, peer, required) for peer, required in means.items()]
         bars += [_lowest_speedup(name, chosen, 2, peer) for peer in ("scipy", "mkl")]
-    smallest = [
-        case for case in cases if case["operation"] == "spmv" and case["matrix"] == "banded-100"
-    ]
+    smallest = having(cases, operation="spmv", matrix="banded-100")
     bars.append(_mean_speedup("A @ x, 100 x 100", smallest, 1, "scipy", 1.0))
     seconds, loaded = startup["gossamer_seconds_above_numpy"], startup["frameworks_loaded"]
     bars.append(
@@ -101,13 +103,13 @@ def evaluate_bars(cases: Sequence[Case], startup: Mapping[str, Any]) -> list[dic
 def _mean_speedup(
     name: str, cases: Sequence[Case], threads: int, peer: str, required: float
 ) -> dict[str, Any]:
-    chosen = [case for case in cases if case["threads"] == threads and peer in case["speedup"]]
+    chosen = [case for case in having(cases, threads=threads) if peer in case["speedup"]]
     words = f"{name}: geometric mean over {peer}, {threads_text(threads)}"
     return bar(words, required, chosen, lambda case: case["speedup"][peer], geometric_mean)
 
 
 def _lowest_speedup(name: str, cases: Sequence[Case], threads: int, peer: str) -> dict[str, Any]:
-    chosen = [case for case in cases if case["threads"] == threads and peer in case["speedup"]]
+    chosen = [case for case in having(cases, threads=threads) if peer in case["speedup"]]
     words = f"{name}: lowest over {peer}, {threads_text(threads)}"
     return bar(words, LOWEST_SPEEDUP, chosen, lambda case: case["speedup"][peer], min)
 

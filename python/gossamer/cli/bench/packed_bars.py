@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
-from gossamer.cli.bench.bars import BANDWIDTH_FRACTION, LOWEST_SPEEDUP, bar, geometric_mean
+from gossamer.cli.bench.bars import BANDWIDTH_FRACTION, LOWEST_SPEEDUP, bar, geometric_mean, having
 from gossamer.cli.bench.packed_cases import LARGE_SHAPES
 
 Case = Mapping[str, Any]
 _THREADS = 2
+_dense_speedup = itemgetter("dense_speedup")
 
 # Density: geometric mean of the speed-up over the fastest dense float32 product, one vector.
 _FLOAT32_SPEEDUPS = {0.05: 7.0, 0.1: 3.5, 0.3: 1.7, 0.5: 1.35, 0.7: 1.05}
@@ -36,62 +38,34 @@ def evaluate_packed_bars(
     list of dict
         As `gossamer.cli.bench.bars.evaluate_bars`.
     """
-    large = [
-        case
-        for case in cases
-        if tuple(case["shape"]) in LARGE_SHAPES and case["threads"] == _THREADS
-    ]
-    vectors = [case for case in large if case["batch"] == 1]
-    exact = [case for case in vectors if case["dtype"] == "float32"]
+    large = [case for case in cases if tuple(case["shape"]) in LARGE_SHAPES]
+    large = having(large, threads=_THREADS)
+    vectors = having(large, batch=1)
+    exact, half = having(vectors, dtype="float32"), having(vectors, density=0.5)
     bars = [
-        bar(
-            f"float32, {density:.0%}: geometric mean over dense float32",
-            required,
-            [case for case in exact if case["density"] == density],
-            _dense_speedup,
-            geometric_mean,
-        )
+        bar(f"float32, {density:.0%}: geometric mean over dense float32", required,
+            having(exact, density=density), _dense_speedup, geometric_mean)
         for density, required in _FLOAT32_SPEEDUPS.items()
-    ]
-    dense = [case for case in exact if case["density"] == 0.9]
-    bars.append(
-        bar("float32, 90%: lowest over dense float32", LOWEST_SPEEDUP, dense, _dense_speedup, min)
-    )
-    half = [case for case in vectors if case["density"] == 0.5]
-    bars.append(
-        bar(
-            "float32, 50%: lowest share of the read bandwidth",
-            BANDWIDTH_FRACTION,
-            [case for case in half if case["dtype"] == "float32"],
-            lambda case: case["bandwidth_fraction"],
-            min,
-        )
-    )
+    ]  # fmt: skip
     bars += [
-        bar(
-            f"{dtype}, 50%: geometric mean over dense float32",
-            required,
-            [case for case in half if case["dtype"] == dtype],
-            _dense_speedup,
-            geometric_mean,
-        )
+        bar("float32, 90%: lowest over dense float32", LOWEST_SPEEDUP,
+            having(exact, density=0.9), _dense_speedup, min),
+        bar("float32, 50%: lowest share of the read bandwidth", BANDWIDTH_FRACTION,
+            having(exact, density=0.5), itemgetter("bandwidth_fraction"), min),
+    ]  # fmt: skip
+    bars += [
+        bar(f"{dtype}, 50%: geometric mean over dense float32", required,
+            having(half, dtype=dtype), _dense_speedup, geometric_mean)
         for dtype, required in _HALF_SPEEDUPS.items()
-    ]
-    bars += [
-        bar(
-            f"{dtype}, 50%: lowest over PyTorch's own {dtype} linear",
-            1.0,
-            [
-                case
-                for case in half
-                if case["dtype"] == dtype and f"torch-{dtype}" in case["speedup"]
-            ],
-            partial(_peer_speedup, f"torch-{dtype}"),
-            min,
+    ]  # fmt: skip
+    for dtype in _16_BIT:
+        peer = f"torch-{dtype}"
+        beside = [case for case in having(half, dtype=dtype) if peer in case["speedup"]]
+        score = partial(_peer_speedup, peer)
+        bars.append(
+            bar(f"{dtype}, 50%: lowest over PyTorch's own {dtype} linear", 1.0, beside, score, min)
         )
-        for dtype in _16_BIT
-    ]
-    many = [case for case in large if case["batch"] > 1 and case["dtype"] == "float32"]
+    many = [case for case in having(large, dtype="float32") if case["batch"] > 1]
     bars.append(
         bar("float32, 4 to 128 columns: lowest over dense float32", LOWEST_SPEEDUP, many,
             _dense_speedup, min)
@@ -101,9 +75,7 @@ def evaluate_packed_bars(
 
 def _byte_bars(vectors: Sequence[Case]) -> list[dict[str, Any]]:
     cases = [case for case in vectors if case["dtype"] in _16_BIT]
-    bitmaps = [case for case in cases if case["format"] == "bitmap"]
     tabled = [case for case in cases if case["density"] in _SMALLEST_BITS]
-    tenth = [case for case in tabled if case["density"] == 0.1]
 
     def over_bitmap(case: Case) -> float:
         ideal = 16 + case["shape"][0] * case["shape"][1] / case["nnz"]
@@ -114,11 +86,11 @@ def _byte_bars(vectors: Sequence[Case]) -> list[dict[str, Any]]:
 
     return [
         bar("bitmap, 16 bits: bytes over values + 1 bit a position", _BITMAP_TOLERANCE,
-            bitmaps, over_bitmap, max, at_most=True),
+            having(cases, format="bitmap"), over_bitmap, max, at_most=True),
         bar("auto, 16 bits: bytes over the smallest format's", _BITS_TOLERANCE,
             tabled, over_smallest, max, at_most=True),
         bar("10%, 16 bits: bits a nonzero", _BITS_AT_A_TENTH,
-            tenth, lambda case: float(case["bits_per_nonzero"]), max, at_most=True),
+            having(tabled, density=0.1), itemgetter("bits_per_nonzero"), max, at_most=True),
     ]  # fmt: skip
 
 
@@ -139,9 +111,4 @@ def _conversion_bars(conversions: Sequence[Case]) -> list[dict[str, Any]]:
 
 def _peer_speedup(peer: str, case: Case) -> float:
     speedup: float = case["speedup"][peer]
-    return speedup
-
-
-def _dense_speedup(case: Case) -> float:
-    speedup: float = case["dense_speedup"]
     return speedup

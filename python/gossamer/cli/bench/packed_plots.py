@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from gossamer.cli.bench.bars import geometric_mean
+from gossamer.cli.bench.bars import geometric_mean, having
 from gossamer.cli.figures import save_figure
 
 _COLORS = ("#e07b39", "#5aa469", "#3572b0", "#8f5fa8", "#7a7a7a")
@@ -24,9 +24,8 @@ def plot_packed(results: Mapping[str, Any], path: Path) -> None:
     Every number is a geometric mean over the shapes, against the fastest dense float32 product.
     """
     threads = max((case["threads"] for case in results["cases"]), default=1)
-    cases = [case for case in results["cases"] if case["threads"] == threads]
-    vectors = [case for case in cases if case["batch"] == 1]
-    exact = [case for case in cases if case["dtype"] == "float32"]
+    cases = having(results["cases"], threads=threads)
+    vectors, exact = having(cases, batch=1), having(cases, dtype="float32")
 
     figure = Figure(figsize=(14, 4.4), layout="constrained")
     heat, by_dtype, by_batch = figure.subplots(1, 3, width_ratios=[1.15, 1, 1])
@@ -48,11 +47,7 @@ def _values(cases: Sequence[Case], key: str) -> list[Any]:
 
 def _mean(cases: Sequence[Case], **wanted: Any) -> float:
     """Geometric mean over the shapes; NaN where nothing was measured."""
-    return geometric_mean(
-        case["dense_speedup"]
-        for case in cases
-        if all(case[key] == value for key, value in wanted.items())
-    )
+    return geometric_mean(case["dense_speedup"] for case in having(cases, **wanted))
 
 
 def _plot_heat(axes: Any, cases: Sequence[Case]) -> None:

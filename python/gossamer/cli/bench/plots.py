@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from gossamer.cli.bench.bars import BANDWIDTH_FRACTION, geometric_mean
+from gossamer.cli.bench.bars import BANDWIDTH_FRACTION, geometric_mean, having
 from gossamer.cli.figures import save_figure
 
 _COLORS = {"scipy": "#3572b0", "mkl": "#e07b39"}
@@ -33,7 +33,7 @@ _OPERATION_LABELS = {
 def plot_speedups(results: Mapping[str, Any], path: Path) -> None:
     """Draw the cases of the largest thread count into a PNG, SVG or PDF, by the name's ending."""
     threads = max((case["threads"] for case in results["cases"]), default=1)
-    cases = [case for case in results["cases"] if case["threads"] == threads]
+    cases = having(results["cases"], threads=threads)
     streamed = [case for case in cases if case["bandwidth_fraction"] is not None]
 
     figure = Figure(figsize=(11, 5.2) if streamed else (7, 5.2), layout="constrained")
@@ -54,8 +54,8 @@ def _plot_operations(axes: Any, cases: Sequence[Mapping[str, Any]]) -> None:
         for peer, shift in (("scipy", -0.17), ("mkl", 0.17)):
             speedups = [
                 case["speedup"][peer]
-                for case in cases
-                if case["operation"] == operation and peer in case["speedup"]
+                for case in having(cases, operation=operation)
+                if peer in case["speedup"]
             ]
             if not speedups:
                 continue
@@ -95,7 +95,7 @@ def _plot_bandwidth(axes: Any, cases: Sequence[Mapping[str, Any]]) -> None:
     """Bars for the share of the read bandwidth in SpMV, a tick for the share that MKL attains."""
     matrices = list(dict.fromkeys(case["matrix"] for case in cases))
     for dtype, shift in (("float32", -0.2), ("float64", 0.2)):
-        chosen = [case for case in cases if case["dtype"] == dtype]
+        chosen = having(cases, dtype=dtype)
         rows = np.array([matrices.index(case["matrix"]) for case in chosen]) + shift
         shares = [case["bandwidth_fraction"] for case in chosen]
         axes.barh(rows, shares, height=0.36, color=_DTYPE_COLORS[dtype], label=dtype)
