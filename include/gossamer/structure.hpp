@@ -108,6 +108,17 @@ std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns,
 void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const void* indptr,
                   void* indices, void* map);
 
+/// The same for columns by number, in any order, a column as often as it is named: row c of
+/// targets, of the pattern's index dtype, holds the numbers that column c gets, increasing. Throws
+/// InvalidArgument where targets has not a row for each column, or another index dtype, or when the
+/// count does not fit the dtype.
+std::int64_t count_picked_columns(const CsrPattern& pattern, const CsrPattern& targets,
+                                  void* indptr);
+
+/// Second phase. Each row keeps its order, equal columns next to each other.
+void fill_picked_columns(const CsrPattern& pattern, const CsrPattern& targets, const void* indptr,
+                         void* indices, void* map);
+
 /// First phase of a sum of two canonical patterns of equal shape and index dtype: counts the union.
 /// indptr: rows + 1 elements, written. Returns the number of positions.
 /// Throws InvalidArgument for shapes or index dtypes that differ, or when the count does not fit

@@ -226,6 +226,31 @@ void bind_selection(nb::module_& m) {
       nb::arg("pattern"), nb::arg("begin"), nb::arg("end"), nb::arg("step"), nb::arg("indptr"),
       nb::arg("indices"), nb::arg("map"),
       "Write a range's columns, numbered within it, and their index map.");
+  m.def(
+      "count_picked_columns",
+      [](const PyCsrPattern& pattern, const PyCsrPattern& targets, const OutputArray& indptr) {
+        const CsrPattern& p = pattern.view;
+        void* const offsets = row_offsets(indptr, p.rows, p.index_dtype);
+        return run_engine(p.nnz + p.rows,
+                          [&] { return count_picked_columns(p, targets.view, offsets); });
+      },
+      nb::arg("pattern"), nb::arg("targets"), nb::arg("indptr"),
+      "Write the row offsets of columns by number; row c of targets holds the numbers that column "
+      "c gets. Return the number of positions.");
+  m.def(
+      "fill_picked_columns",
+      [](const PyCsrPattern& pattern, const PyCsrPattern& targets, const InputArray& indptr,
+         const OutputArray& indices, const OutputArray& map) {
+        const CsrPattern& p = pattern.view;
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, p);
+        void* const columns = vector_data(indices, count, p.index_dtype, "indices");
+        void* const map_data = vector_data(map, count, p.index_dtype, "map");
+        run_engine(p.nnz + p.rows,
+                   [&] { fill_picked_columns(p, targets.view, offsets, columns, map_data); });
+      },
+      nb::arg("pattern"), nb::arg("targets"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map"),
+      "Write the numbers that columns get, and their index map.");
 }
 
 void bind_union(nb::module_& m) {

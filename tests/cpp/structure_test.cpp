@@ -3,11 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "battery.hpp"
 #include "every_target.hpp"
@@ -333,6 +335,53 @@ void check_selection(const BatteryMatrix& m) {
   }
 }
 
+/// Targets of columns by number: row c holds the numbers that column c gets.
+template <class I>
+Positions<I> targets_of(const std::vector<std::int64_t>& columns, std::int64_t cols) {
+  Positions<I> targets(cols, static_cast<std::int64_t>(columns.size()));
+  std::iota(targets.indices.begin(), targets.indices.end(), I(0));
+  const auto column = [&](I number) { return columns[static_cast<std::size_t>(number)]; };
+  std::stable_sort(targets.indices.begin(), targets.indices.end(),
+                   [&](I a, I b) { return column(a) < column(b); });
+  std::fill(targets.indptr.begin(), targets.indptr.end(), I(0));
+  for (const std::int64_t c : columns) ++targets.indptr[static_cast<std::size_t>(c) + 1];
+  std::partial_sum(targets.indptr.begin(), targets.indptr.end(), targets.indptr.begin());
+  return targets;
+}
+
+template <class I>
+void check_picked_columns(const BatteryMatrix& m) {
+  const OwnedCoo<I> coo(m);
+  Positions<I> stored(m.rows, coo.pattern().nnz);
+  reference::coo_to_csr(coo.pattern(), false, stored.indptr.data(), stored.indices.data(),
+                        stored.map.data());
+  const CsrPattern pattern = stored.pattern(m.rows, m.cols);
+  // None; every third, once, in order; some in reverse; some twice.
+  std::vector<std::vector<std::int64_t>> selections(4);
+  for (std::int64_t c = 0; c < m.cols; c += 1 + m.cols / 100) {
+    if (c % 3 == 0) selections[1].push_back(c);
+    if (c % 2 == 0) selections[2].insert(selections[2].begin(), c);
+    selections[3].insert(selections[3].end(), static_cast<std::size_t>(c % 3), c);
+  }
+  for (const auto& columns : selections) {
+    INFO(columns.size() << " columns");
+    const Positions<I> numbers = targets_of<I>(columns, m.cols);
+    const CsrPattern targets = numbers.pattern(m.cols, static_cast<std::int64_t>(columns.size()));
+    Positions<I> kept(m.rows, 0);
+    const std::int64_t nnz = reference::count_picked_columns(pattern, targets, kept.indptr.data());
+    kept.indices.resize(static_cast<std::size_t>(nnz));
+    kept.map.resize(static_cast<std::size_t>(nnz));
+    reference::fill_picked_columns(pattern, targets, kept.indptr.data(), kept.indices.data(),
+                                   kept.map.data());
+    for_each_setting([&] {
+      Positions<I> got(m.rows, nnz);
+      CHECK(count_picked_columns(pattern, targets, got.indptr.data()) == nnz);
+      fill_picked_columns(pattern, targets, got.indptr.data(), got.indices.data(), got.map.data());
+      CHECK(got == kept);
+    });
+  }
+}
+
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() &&
@@ -454,6 +503,8 @@ TEST_CASE("selected rows and columns") {
     INFO("matrix " << m.name);
     check_selection<std::int32_t>(m);
     check_selection<std::int64_t>(m);
+    check_picked_columns<std::int32_t>(m);
+    check_picked_columns<std::int64_t>(m);
   }
   const Positions<std::int32_t> empty(1, 0);
   Positions<std::int32_t> got(1, 0);
@@ -462,6 +513,8 @@ TEST_CASE("selected rows and columns") {
                                   IndexRange{0, 5, 1}, IndexRange{-1, 4, 1}}) {
     CHECK_THROWS_AS(count_columns(pattern, wrong, got.indptr.data()), InvalidArgument);
   }
+  const CsrPattern few = empty.pattern(1, 1);  // a row, where the pattern has four columns
+  CHECK_THROWS_AS(count_picked_columns(pattern, few, got.indptr.data()), InvalidArgument);
 }
 
 TEST_CASE("dense matrices") {

@@ -273,13 +273,18 @@ class Pattern(Positions):
         sources = Pattern(
             len(cols), self.cols, np.arange(len(cols) + 1, dtype=dtype), cols.astype(dtype)
         )
-        # Row c says where column c goes; picked for each entry, where that goes.
-        targets, _ = sources.transpose()
-        placed, _ = targets._pick_rows(self.indices.astype(np.int64))
-        indptr = placed.indptr[self.indptr]
-        ordered, order = Pattern(self.rows, len(cols), indptr, placed.indices).sort()
-        entries = placed.row_indices()
-        return ordered, entries if order is None else entries[order]
+        targets, _ = sources.transpose()  # row c says where column c goes
+        copies = int(np.diff(targets.indptr).max(initial=0))
+        dtype = index_dtype(0, 0, copies * self.nnz, dtype)
+        targets = targets.astype(dtype)
+        source, indptr = self.astype(dtype), np.empty(self.rows + 1, dtype)
+        nnz = _engine.count_picked_columns(source.handle, targets.handle, indptr)
+        indices, positions = np.empty(nnz, dtype), np.empty(nnz, dtype)
+        _engine.fill_picked_columns(source.handle, targets.handle, indptr, indices, positions)
+        in_order = bool((cols[1:] >= cols[:-1]).all())
+        flags = (self.sorted, self.canonical) if in_order else (False, False)
+        picked, order = Pattern(self.rows, len(cols), indptr, indices, *flags).sort()
+        return picked, positions if order is None else positions[order]
 
     def _without_empty_columns(self, cols: Indices) -> tuple[Pattern, Indices]:
         """Columns by number, in memory for those alone; all that nobody asked for become one."""

@@ -62,7 +62,74 @@ void check_range(const CsrPattern& pattern, const IndexRange& range) {
   }
 }
 
+void check_targets(const CsrPattern& pattern, const CsrPattern& targets) {
+  if (targets.rows != pattern.cols || targets.index_dtype != pattern.index_dtype) {
+    throw InvalidArgument(message("select_columns: targets has ", targets.rows, " rows of ",
+                                  name(targets.index_dtype), ", expected ", pattern.cols, " of ",
+                                  name(pattern.index_dtype)));
+  }
+}
+
+/// The numbers that columns get: a column's are those in [begin[c], begin[c + 1]), by way of
+/// `renumbered` unless they stay as they are. `once`: no column gets more than one.
+template <class I>
+struct Targets {
+  explicit Targets(const CsrPattern& targets)
+      : begin(static_cast<const I*>(targets.indptr)),
+        renumbered(static_cast<const I*>(targets.indices)) {
+    for (std::int64_t c = 0; c < targets.rows; ++c) once &= begin[c + 1] - begin[c] <= 1;
+    bool moved = false;
+    for (std::int64_t t = 0; t < targets.nnz; ++t) moved |= renumbered[t] != static_cast<I>(t);
+    if (!moved) renumbered = nullptr;
+  }
+
+  /// Writes a row of the result, `stop - next` positions of those from p on.
+  void fill_row(const I* columns, I p, I next, const I stop, I* indices, I* map) const {
+    const I start = next;
+    if (once) {
+      // Written whether it is kept or not: no branch to guess. The row ends with its last one.
+      for (; next < stop; ++p) {
+        indices[next] = begin[columns[p]];
+        map[next] = p;
+        next += begin[columns[p] + 1] - begin[columns[p]];
+      }
+    } else {
+      for (; next < stop; ++p) {
+        for (I t = begin[columns[p]]; t < begin[columns[p] + 1]; ++t) {
+          indices[next] = t;
+          map[next++] = p;
+        }
+      }
+    }
+    if (renumbered == nullptr) return;
+    for (I at = start; at < stop; ++at) indices[at] = renumbered[indices[at]];
+  }
+
+  const I* begin;
+  const I* renumbered;
+  bool once = true;
+};
+
 std::int64_t pieces_of(std::int64_t work) { return work / tuning::stream_grain + 1; }
+
+/// Writes the row offsets of what is kept, where times(c) is how often column c is.
+template <class I, class Times>
+std::int64_t count_kept(const CsrPattern& pattern, void* indptr, Times times) {
+  const I* offsets = static_cast<const I*>(pattern.indptr);
+  const I* columns = static_cast<const I*>(pattern.indices);
+  return write_row_offsets(
+      "select_columns", static_cast<I*>(indptr), pieces_of(pattern.nnz + pattern.rows),
+      [&](std::int64_t piece, std::int64_t pieces) {
+        return balanced_row(offsets, pattern.rows, piece, pieces);
+      },
+      [&](std::int64_t first, std::int64_t last, I* counts) {
+        for (std::int64_t i = first; i < last; ++i) {
+          I kept = 0;
+          for (I p = offsets[i]; p < offsets[i + 1]; ++p) kept += times(columns[p]);
+          *counts++ = kept;
+        }
+      });
+}
 
 }  // namespace
 
@@ -91,22 +158,11 @@ std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns,
   check_range(pattern, columns);
   return visit_index(pattern.index_dtype, "indices", [&](auto index) {
     using I = typename decltype(index)::type;
-    const I* offsets = static_cast<const I*>(pattern.indptr);
-    const I* indices = static_cast<const I*>(pattern.indices);
     const ColumnNumbers<I> numbers(columns);
-    return write_row_offsets(
-        "count_columns", static_cast<I*>(indptr), pieces_of(pattern.nnz + pattern.rows),
-        [&](std::int64_t piece, std::int64_t pieces) {
-          return balanced_row(offsets, pattern.rows, piece, pieces);
-        },
-        [&](std::int64_t first, std::int64_t last, I* counts) {
-          for (std::int64_t i = first; i < last; ++i) {
-            I found = 0, number;
-            for (I p = offsets[i]; p < offsets[i + 1]; ++p)
-              found += numbers.find(indices[p], number);
-            *counts++ = found;
-          }
-        });
+    return count_kept<I>(pattern, indptr, [&](I column) {
+      I number;
+      return static_cast<I>(numbers.find(column, number));
+    });
   });
 }
 
@@ -132,6 +188,36 @@ void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const vo
           static_cast<I*>(map)[next] = p;
           next += step;
         }
+      }
+    });
+  });
+}
+
+std::int64_t count_picked_columns(const CsrPattern& pattern, const CsrPattern& targets,
+                                  void* indptr) {
+  check_targets(pattern, targets);
+  return visit_index(pattern.index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* begin = static_cast<const I*>(targets.indptr);
+    return count_kept<I>(pattern, indptr,
+                         [&](I column) { return begin[column + 1] - begin[column]; });
+  });
+}
+
+void fill_picked_columns(const CsrPattern& pattern, const CsrPattern& targets, const void* indptr,
+                         void* indices, void* map) {
+  check_targets(pattern, targets);
+  visit_index(pattern.index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* offsets = static_cast<const I*>(pattern.indptr);
+    const I* columns = static_cast<const I*>(pattern.indices);
+    const I* to = static_cast<const I*>(indptr);
+    const Targets<I> numbers(targets);
+    const std::int64_t pieces = pieces_of(pattern.nnz + pattern.rows);
+    for_row_pieces(offsets, pattern.rows, pieces, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        numbers.fill_row(columns, offsets[i], to[i], to[i + 1], static_cast<I*>(indices),
+                         static_cast<I*>(map));
       }
     });
   });

@@ -227,6 +227,41 @@ void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const vo
   });
 }
 
+std::int64_t count_picked_columns(const CsrPattern& pattern, const CsrPattern& targets,
+                                  void* indptr) {
+  std::int64_t count = 0;
+  with_index(pattern.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    const std::vector<Position> list = positions<I>(targets);
+    const std::multimap<std::int64_t, std::int64_t> numbers(list.begin(), list.end());
+    std::vector<Position> kept;
+    for (const auto& [row, column] : positions<I>(pattern)) {
+      kept.insert(kept.end(), numbers.count(column), Position{row, 0});
+    }
+    write_offsets<I>(kept, pattern.rows, indptr);
+    count = static_cast<std::int64_t>(kept.size());
+  });
+  return count;
+}
+
+void fill_picked_columns(const CsrPattern& pattern, const CsrPattern& targets, const void*,
+                         void* indices, void* map) {
+  with_index(pattern.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    const std::vector<Position> list = positions<I>(targets);
+    const std::multimap<std::int64_t, std::int64_t> numbers(list.begin(), list.end());
+    I* const first = static_cast<I*>(indices);
+    I* next = first;
+    for (std::int64_t p = 0; p < pattern.nnz; ++p) {
+      const auto [from, to] = numbers.equal_range(static_cast<const I*>(pattern.indices)[p]);
+      for (auto number = from; number != to; ++number) {
+        static_cast<I*>(map)[next - first] = static_cast<I>(p);
+        *next++ = static_cast<I>(number->second);
+      }
+    }
+  });
+}
+
 std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr) {
   std::int64_t count = 0;
   with_index(a.index_dtype, [&](auto index) {

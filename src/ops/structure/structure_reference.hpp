@@ -19,6 +19,10 @@ void fill_distinct(const CsrPattern& sorted, const void* indptr, void* indices, 
 void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
                  const void* indptr, void* indices, void* map);
 std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns, void* indptr);
+std::int64_t count_picked_columns(const CsrPattern& pattern, const CsrPattern& targets,
+                                  void* indptr);
+void fill_picked_columns(const CsrPattern& pattern, const CsrPattern& targets, const void* indptr,
+                         void* indices, void* map);
 void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const void* indptr,
                   void* indices, void* map);
 std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr);
