@@ -49,7 +49,7 @@ test-cpp: $(STAMPS)/tools
 
 test-sanitizers: $(STAMPS)/tools
 	@tools/cpp.sh asan
-	@tools/cpp.sh tsan --label-regex threads
+	@tools/cpp.sh tsan
 
 fuzz: $(STAMPS)/tools ## fuzz the packed formats' validator with clang (SECONDS=60)
 	@tools/fuzz.sh $(SECONDS)

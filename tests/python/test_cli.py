@@ -23,6 +23,7 @@ from gossamer.cli.bench.command import settle_threads
 from gossamer.cli.bench.operations import OPERATIONS, Case, Operation, product_bytes, with_dtype
 from gossamer.cli.bench.peers import open_libraries
 from gossamer.cli.bench.plots import _operation_label
+from gossamer.cli.demo import pruned
 from gossamer.cli.demo.report import plot_demo
 from gossamer.cli.figures import save_figure
 from gossamer.cli.timing import Effort, first_call, interleave, spread_threads
@@ -277,7 +278,8 @@ def test_models_commands_name_the_missing_extra(monkeypatch):
 # gossamer demo
 
 
-def test_demo_prints_a_table_and_draws_a_figure(tmp_path):
+def test_demo_prints_a_table_and_draws_a_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(pruned, "_PAUSE", 0)  # nothing is read off the times
     plot = tmp_path / "demo.png"
     result = invoke("demo", "--quick", "--plot", str(plot))
     assert result.exit_code == 0, result.output
