@@ -2,6 +2,7 @@
 """Language models on a GPU without enough memory: each step fails with a line, and can be made."""
 
 import gc
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -73,7 +74,7 @@ def logits(model):
 def attempts(call):
     """Call with ever more memory until there is enough; yield what each one says, None at last.
 
-    What it took is free again.
+    Once the caller has let go what there is, all that it took is free.
     """
     before = free_memory()
     for nbytes in range(0, MOST, STEP):
@@ -83,21 +84,28 @@ def attempts(call):
                 call()
             except torch.OutOfMemoryError as error:
                 said = str(error)
-        if said is not None:
-            assert "out of memory" in said
-            assert free_memory() <= before
+        assert said is None or "out of memory" in said
         yield said
         if said is None:
-            assert nbytes
             return
+        check_freed(before)
     pytest.fail(f"{MOST} bytes are not enough")
+
+
+def check_freed(before):
+    """Raise unless no more is allocated than before, what layers are laid out as apart."""
+    for _ in range(50):  # threads of transformers go on with the tensor that they have begun
+        if free_memory() <= before + (1 << 19):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{free_memory()} bytes are allocated, {before} before")
 
 
 @pytest.mark.parametrize("name", ["pruned", "packed"])
 def test_loading(folders, name):
     expected, models = logits(load(folders / name)), []
-    for said in attempts(lambda: models.append(load(folders / name))):
-        assert (said is None) == bool(models)
+    said = list(attempts(lambda: models.append(load(folders / name))))
+    assert len(said) > 1
     assert torch.equal(logits(*models), expected)
 
 
@@ -109,29 +117,32 @@ def test_generating(folders, compiled):
     def generate():
         found.append(gossamer.hf.generate(model, PROMPT, 8, compiled=compiled).tokens)
 
-    for said in attempts(generate):
-        assert said is None or said.startswith("out of memory while ")
+    *said, _ = attempts(generate)
+    assert said
+    assert all(line.startswith("out of memory while ") for line in said)
     assert found == [expected]
 
 
-def test_packing_and_unpacking(folders):
-    expected, models = logits(load(folders / "pruned")), []
+@pytest.mark.parametrize("name", ["pruned", "packed"])
+def test_packing_and_unpacking(folders, name):
+    expected, models, lines = logits(load(folders / "pruned")), [], []
+    call = {"pruned": gossamer.hf.pack_model, "packed": gossamer.hf.unpack_model}[name]
 
-    def pack():
-        models[:] = [load(folders / "pruned")]
-        gossamer.hf.pack_model(models[0])
+    def change():
+        models[:] = [load(folders / name)]
+        call(*models)
 
-    for said in attempts(pack):
-        if said is None or (models and packed_layers(models[0])):
-            torch.testing.assert_close(logits(models[0]), expected, rtol=0.02, atol=0.02)
-            gossamer.hf.unpack_model(models[0])
-            assert torch.equal(logits(models[0]), expected)
+    for said in attempts(change):
+        lines.append(said)
+        for model in models:
+            torch.testing.assert_close(logits(model), expected, rtol=0.02, atol=0.02)
+            if packed_layers(model):
+                gossamer.hf.unpack_model(model)
+            assert torch.equal(logits(model), expected)
+            del model
         models.clear()
-    model = load(folders / "packed")
-    for said in attempts(lambda: gossamer.hf.unpack_model(model)):
-        assert said is None or said.startswith("out of memory while unpacking ")
-        torch.testing.assert_close(logits(model), expected, rtol=0.02, atol=0.02)
-    assert torch.equal(logits(model), expected)
+    doing = "out of memory while packing " if name == "pruned" else "out of memory while unpacking "
+    assert any(line is not None and line.startswith(doing) for line in lines)
 
 
 def test_saving_what_steps_walk(folders, tmp_path):
@@ -154,8 +165,7 @@ def test_pruning_goes_on(folders, method, tmp_path):
         weights.append(model.model.layers[-1].mlp.down_proj.weight.cpu())
 
     prune()
-    for _ in attempts(lambda: prune(tmp_path / "unfinished")):
-        pass
+    assert len(list(attempts(lambda: prune(tmp_path / "unfinished")))) > 1
     assert torch.equal(*weights)
 
 
@@ -169,16 +179,17 @@ def test_pruning_goes_on(folders, method, tmp_path):
 )
 def test_commands_fail_with_a_line(folders, command, monkeypatch):
     monkeypatch.chdir(folders)
-    before, said = free_memory(), set()
+    before, lines = free_memory(), []
     for nbytes in range(0, MOST, STEP):
         with no_more_than(nbytes):
             result = invoke(*command, "--device", "cuda")
         if result.exit_code == 0:
             break
-        (line,) = [line for line in refusal(result).split("\n") if "out of memory" in line]
+        lines.append(refusal(result).splitlines()[-1])
+        del result  # which has the error, and it its frames
+        check_freed(before)
+    assert lines
+    assert nbytes < MOST - STEP
+    for line in lines:
+        assert "out of memory while " in line
         assert " take" in line or " does without" in line
-        said.add(line.partition(": ")[0])
-        assert free_memory() <= before
-    assert result.exit_code == 0
-    assert said
-    print(said)

@@ -463,6 +463,32 @@ def test_compress_eval_generate(folders):
     assert "tokens/s" in shown.stdout
 
 
+def test_one_token_has_no_rate(folders):
+    command = ("generate", folders[0] / "packed", "--prompt", "word1", "--max-new-tokens", 1)
+    (line,) = json.loads(invoke(*command, "--json").stdout, parse_constant=pytest.fail)
+    assert line["tokens_per_second"] is None
+    assert "nan" not in invoke(*command).stdout
+
+
+@pytest.mark.parametrize("seed", [-(1 << 63), 1 << 64])
+def test_seeds_are_those_of_pytorch(folders, seed):
+    command = (
+        "generate",
+        folders[0] / "packed",
+        "--prompt",
+        "word1",
+        "--temperature",
+        1,
+        "--seed",
+        seed,
+    )
+    result = invoke(*command, "--max-new-tokens", 1)
+    if seed < 0:
+        assert result.exit_code == 0, result.output
+    else:
+        assert "Invalid value for '--seed'" in refusal(result)
+
+
 def test_compress_says_that_nothing_was_packed(folders):
     folder, _ = folders
     done = invoke("compress", folder / "dense", "-o", folder / "packed", "--overwrite")

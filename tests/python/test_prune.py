@@ -56,6 +56,11 @@ def test_plan_refuses(sparsity, sparsity_of, skip, message):
         plan_pruning(tiny_model(), sparsity, sparsity_of, skip)
 
 
+def test_plan_refuses_to_prune_nothing():
+    with pytest.raises(ValueError, match=r"^skip = \['\*'\] leaves no layer to prune$"):
+        plan_pruning(tiny_model(), 0.5, skip=["*"])
+
+
 def test_plan_refuses_models_without_linear_layers():
     config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=32)
     with pytest.raises(ValueError, match="GPT2LMHeadModel without a list of blocks"):

@@ -123,6 +123,8 @@ ModelFolder = Annotated[
 ]
 #: Whether a model that is there may be replaced.
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model that is there.")]
+#: What random numbers begin with: as much as PyTorch takes.
+Seed = Annotated[int, typer.Option(min=-(1 << 63), max=(1 << 64) - 1, help="Draws what is random.")]
 #: Dtype that a model computes in, or that its weights are loaded in.
 ModelDtype = Annotated[
     str,

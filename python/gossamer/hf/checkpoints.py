@@ -48,7 +48,7 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     if gguf is not None:
         dtype = "float32" if dtype == "auto" else dtype
         options |= {"gguf_file": gguf, **_dequantized()}
-    less = "packed layers take less, and so do those of a dtype of 16 bits"
+    less = "packed layers take less, and so does a dtype of 16 bits"
     with reading(folder, gguf), memory_for(f"loading {source}", less):
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     return model.eval()

@@ -216,10 +216,10 @@ def generate(
     start = time.perf_counter()
     tokens: list[int] = []
     times: list[float] = []
-    with memory_for(f"reading a prompt of {len(prompt)} tokens", "a shorter one takes less"):
+    less = "fewer tokens, a shorter prompt and packed layers take less"
+    with memory_for(f"reading a prompt of {len(prompt)} tokens", less):
         decoder = Decoder(model, length, compiled)
         logits = decoder.read(prompt.to(device)[None])
-    less = "fewer tokens and a shorter prompt take less"
     while True:
         token = _choose(logits[0], temperature, generator)
         tokens.append(token)

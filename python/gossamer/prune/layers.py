@@ -76,7 +76,7 @@ def plan_pruning(
     ------
     ValueError
         If the model is packed, has no list of blocks with linear layers, a pattern matches none of
-        them, a share is out of range, or two layers share their weights.
+        them, all are skipped, a share is out of range, or two layers share their weights.
     """
     shares = {"*": sparsity, **(sparsity_of or {})}
     for pattern, share in shares.items():
@@ -102,6 +102,8 @@ def plan_pruning(
         ]
 
     plan = PruningPlan(list(blocks), [targets(block) for block in layers])
+    if not any(plan.targets):
+        raise ValueError(f"skip = {list(skip)} leaves no layer to prune")
     _refuse_shared(plan)
     return plan
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gossamer.cli.models.common import check_device, load_on, refusals, require_transformers
-from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype
+from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, Seed
 from gossamer.quantities import duration_text, size_text
 
 
@@ -22,7 +22,7 @@ def generate(
     prompt: Annotated[str, typer.Option(help="Question, or beginning of the text.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 64,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Draws the tokens.")] = 0,
+    seed: Seed = 0,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the step of one token.")
     ] = False,
@@ -103,13 +103,16 @@ def _generate(
     done = gossamer.hf.generate(model, ids, max_new_tokens, on_token=show, **options)
     if stream:
         streamer.end()
-    return {
+    facts = {
         "model": name,
         "text": tokenizer.decode(done.tokens, skip_special_tokens=True),
         **asdict(done),
         "tokens_per_second": done.tokens_per_second,
         "model_bytes": model_bytes(model),
     }
+    if len(done.tokens) == 1:  # JSON has no NaN
+        facts |= {"step_seconds": None, "tokens_per_second": None}
+    return facts
 
 
 def _print(lines: list[dict[str, Any]], as_json: bool) -> None:
@@ -129,11 +132,11 @@ def _table(lines: list[dict[str, Any]]) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     for line in lines:
-        peak = line["peak_bytes"]
+        peak, rate = line["peak_bytes"], line["tokens_per_second"]
         table.add_row(
             line["model"],
             str(len(line["tokens"])),
-            f"{line['tokens_per_second']:.1f}",
+            "–" if rate is None else f"{rate:.1f}",
             duration_text(line["first_seconds"]),
             size_text(line["model_bytes"]),
             "–" if peak is None else size_text(peak),

@@ -25,6 +25,7 @@ from gossamer.cli.options import (
     ModelDtype,
     ModelFolder,
     Overwrite,
+    Seed,
     input_file,
     one_of,
 )
@@ -68,7 +69,7 @@ def prune(
         int | None,
         typer.Option(min=1, help="Tokens of a window; 512, or as many as the model takes."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the windows.")] = 0,
+    seed: Seed = 0,
     dtype: ModelDtype = "auto",
     overwrite: Overwrite = False,
     as_json: JsonFlag = False,
