@@ -86,6 +86,16 @@ def test_picked_columns_are_sorted_and_leave_no_transposed_copy(name, index_dtyp
     np.testing.assert_allclose(picked.todense(), A.todense()[:, cols], rtol=1e-13)
 
 
+@pytest.mark.parametrize("columns", [[1, 1], [0, 1, 1, 3], [3, 1], [0, 1], [1, 1, 0]])
+def test_columns_with_duplicates_come_sorted(columns):
+    A = gossamer.csr_array(([1.0, 2, 3, 4], [0, 1, 1, 3], [0, 4]), (1, 4))
+    B = A[:, columns]
+    assert B.has_sorted_indices
+    assert (np.diff(B.indices) >= 0).all()
+    assert not B.has_canonical_format
+    np.testing.assert_array_equal(B.todense(), A.todense()[:, columns])
+
+
 def test_consecutive_rows_share_the_values():
     A = build(named("banded"), np.float64)
     assert np.shares_memory(A[10:20].data, A.data)

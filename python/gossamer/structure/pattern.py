@@ -281,7 +281,8 @@ class Pattern(Positions):
         nnz = _engine.count_picked_columns(source.handle, targets.handle, indptr)
         indices, positions = np.empty(nnz, dtype), np.empty(nnz, dtype)
         _engine.fill_picked_columns(source.handle, targets.handle, indptr, indices, positions)
-        in_order = bool((cols[1:] >= cols[:-1]).all())
+        # Two entries at one position, in a column that is named twice, come out as 0 1 0 1.
+        in_order = (copies <= 1 or self.canonical) and bool((cols[1:] >= cols[:-1]).all())
         flags = (self.sorted, self.canonical) if in_order else (False, False)
         picked, order = Pattern(self.rows, len(cols), indptr, indices, *flags).sort()
         return picked, positions if order is None else positions[order]
