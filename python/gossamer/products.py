@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import containers
-from .arrays import Array, adapter_of, conversions, framework_of
+from .arrays import Array, adapter_of, framework_of, of_another_framework
 from .containers.structural import structural
 from .scipy_interop import is_scipy_sparse, take_over
 
@@ -23,11 +23,7 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
     if adapter is None and not isinstance(x, list | tuple):
         return None
     if adapter is not None and adapter is not a._arrays:
-        name = argument.rpartition(": ")[2]
-        raise TypeError(
-            f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds "
-            f"{type(a.data).__module__} arrays; {conversions(x, a.data, (name, 'A'))}"
-        )
+        raise of_another_framework(argument, x, "A", a.data)
     return a._arrays.dense_operand(x, a.data, argument)
 
 

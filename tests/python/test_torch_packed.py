@@ -207,7 +207,7 @@ def test_wrong_operands():
         P @ x.double()
     with pytest.raises(TypeError, match=r"x is a numpy.ndarray and P holds torch tensors"):
         P @ x.numpy()
-    with pytest.raises(TypeError, match=r"x is a torch.Tensor and P holds NumPy arrays"):
+    with pytest.raises(TypeError, match=r"x is a torch.Tensor and P holds numpy arrays"):
         N @ x
     for matrix, sparse in ((P, gossamer.fromdense(weight().T)), (N, N.tocsr().T)):
         for product in (lambda x: matrix @ x, lambda x: x @ matrix):  # noqa: B023

@@ -62,13 +62,18 @@ def framework_of(array: Any) -> str:
     return ""
 
 
-def conversions(x: Any, kept: Any, names: tuple[str, str]) -> str:
-    """Advice for a dense x beside a container that keeps arrays of another framework."""
+def of_another_framework(argument: str, x: Any, name: str, kept: Any) -> TypeError:
+    """Error for a dense x beside a container of that name, which keeps another framework's arrays.
+
+    It says how to convert either.
+    """
     source, target = framework_of(x), framework_of(kept)
-    converted = _FROM_NUMPY[target].format(_TO_NUMPY[source].format(names[0]))
-    return (
-        f"convert one of them: {names[0]} by {converted}, or {names[1]} by "
-        f"{names[1]}.to({source!r})"
+    given = argument.rpartition(": ")[2]
+    converted = _FROM_NUMPY[target].format(_TO_NUMPY[source].format(given))
+    return TypeError(
+        f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and {name} holds "
+        f"{type(kept).__module__} arrays; convert one of them: {given} by {converted}, or {name} "
+        f"by {name}.to({source!r})"
     )
 
 
@@ -98,8 +103,8 @@ __all__ = [
     "Adapter",
     "Array",
     "adapter_of",
-    "conversions",
     "framework_of",
     "host_adapter",
     "named_adapter",
+    "of_another_framework",
 ]

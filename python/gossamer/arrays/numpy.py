@@ -24,7 +24,7 @@ from ..structure import (
     index_dtype,
     is_frozen,
 )
-from . import adapter_of, conversions
+from . import adapter_of, of_another_framework
 from .adapter import Adapter, Array, refuse_sparse
 from .operands import check_fits, within_rank
 
@@ -279,10 +279,7 @@ class NumPyAdapter(Adapter):
             x = np.asarray(x, np.float32)  # Python's numbers have no dtype
         refuse_sparse(x)
         if adapter_of(x) not in (None, self):
-            raise TypeError(
-                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds NumPy arrays; "
-                f"{conversions(x, values, ('x', 'P'))}"
-            )
+            raise of_another_framework("x", x, "P", values)
         if isinstance(x, np.ndarray) and x.dtype.kind in "biu":
             # As in dense_operand, but for products in float32.
             narrow = x.itemsize == 1 and _name(values.dtype) in VALUE_DTYPES

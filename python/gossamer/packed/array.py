@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..arrays import FRAMEWORKS, adapter_of, conversions, named_adapter
+from ..arrays import FRAMEWORKS, adapter_of, named_adapter, of_another_framework
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
@@ -167,13 +167,12 @@ class PackedArray(TorchOperators):
         if isinstance(data, list | tuple):
             data = arrays.dense_operand(data, stored.values, "with_data: data")
         if adapter_of(data) is not arrays:
-            kind = f"{type(data).__module__}.{type(data).__qualname__}"
             if adapter_of(data) is None:
-                raise TypeError(f"with_data: data is a {kind}, expected an array")
-            raise TypeError(
-                f"with_data: data is a {kind} and P holds {type(stored.values).__module__} arrays; "
-                f"{conversions(data, stored.values, ('data', 'P'))}"
-            )
+                raise TypeError(
+                    f"with_data: data is a {type(data).__module__}.{type(data).__qualname__}, "
+                    f"expected an array"
+                )
+            raise of_another_framework("with_data: data", data, "P", stored.values)
         data = arrays.asarray(data, "with_data: data", DENSE_DTYPES)
         if arrays.device(data) != self.device:
             raise ValueError(
