@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed matrices: formats for 5–95% density, smaller and faster than dense. docs/formats.md has
+// Packed matrices: formats for 5–90% density, smaller and faster than dense. docs/formats.md has
 // every byte.
 #pragma once
 

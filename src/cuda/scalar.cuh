@@ -105,24 +105,6 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   }
 }
 
-template <class T>
-__device__ __forceinline__ T shuffle_up(T value, int distance) {
-  if constexpr (is_device_complex<T>) {
-    return {__shfl_up_sync(~0u, value.real, distance), __shfl_up_sync(~0u, value.imag, distance)};
-  } else {
-    return __shfl_up_sync(~0u, value, distance);
-  }
-}
-
-template <class T>
-__device__ __forceinline__ T shuffle_from(T value, int lane) {
-  if constexpr (is_device_complex<T>) {
-    return {__shfl_sync(~0u, value.real, lane), __shfl_sync(~0u, value.imag, lane)};
-  } else {
-    return __shfl_sync(~0u, value, lane);
-  }
-}
-
 /// The value of a lane of a group of `width` lanes, which alone take part.
 template <class T>
 __device__ __forceinline__ T shuffle_in_group(unsigned group, T value, int lane, int width) {

@@ -50,9 +50,10 @@ decltype(auto) visit_dense(DType dtype, std::string_view argument, Body&& body) 
 template <class V>
 inline constexpr bool is_8bit = sizeof(V) == 1;
 
-/// The largest magnitude of an 8-bit type that scales map to.
-template <class V>
-inline constexpr float largest_value = std::is_same_v<V, std::int8_t> ? 127.0f : 448.0f;
+/// The magnitude of an 8-bit type that a row's scale maps its largest one to.
+constexpr float largest_value(PackedDType dtype) {
+  return dtype == PackedDType::int8 ? 127.0f : 448.0f;
+}
 
 constexpr float widen_float8(std::uint32_t bits) {
   const std::uint32_t magnitude = bits & 0x7f;

@@ -234,7 +234,7 @@ void find_scales(const Rows& source, PackedDType dtype, float* scales) {
   if (!has_scales(dtype)) {
     throw InvalidDType(message("dtype ", name(dtype), " has no scales; int8 and float8_e4m3 do"));
   }
-  const float largest = dtype == PackedDType::int8 ? 127.0f : 448.0f;
+  const float largest = largest_value(dtype);
   parallel_ranges(source.rows, source.rows_a_task, [&](std::int64_t begin, std::int64_t end) {
     source.for_each(begin, end, [&](std::int64_t row, const RowNonzeros& nonzeros) {
       const float magnitude = largest_modulus(row, nonzeros, dtype);

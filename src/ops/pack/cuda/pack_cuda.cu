@@ -319,7 +319,7 @@ void row_scales(const ArrayView& dense, double threshold, PackedDType dtype, flo
   const DeviceScope scope(stream, "row_scales");
   visit_source(dense, threshold, [&](auto source) {
     if (source.rows == 0) return;
-    const float largest = dtype == PackedDType::int8 ? 127.0f : 448.0f;
+    const float largest = largest_value(dtype);
     find_scales<<<row_blocks(source.rows), 32 * rows_a_block, 0, native(stream)>>>(source, largest,
                                                                                    scales);
     check_launch("row_scales");
