@@ -353,6 +353,38 @@ def test_what_a_graph_walks_stays(before, captured):
     del reused
 
 
+@pytest.mark.parametrize("vectors_captured", [1, 256], ids=["laid out", "packed"])
+@pytest.mark.parametrize("change", ["state", "cast", "values"])
+def test_a_graph_walks_what_a_layer_had_before(change, vectors_captured):
+    from gossamer.nn import PackedLinear
+
+    W = matrix((300, 640), 0.5, torch.float16)
+    other = PackedLinear(gs.compress(matrix((300, 640), 0.2, torch.float16).cuda(), "bitmap"))
+    layer = PackedLinear(gs.compress(W.cuda(), "bitmap"))
+    x = vectors((vectors_captured, 640), torch.float16).cuda()
+    z = x.clone().requires_grad_()
+    tracked, expected = layer(z), layer(x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = layer(x)
+    size = layer.nbytes
+    if change == "state":
+        layer.load_state_dict(other.state_dict())
+    elif change == "cast":
+        layer.float()
+    else:
+        layer.load_state_dict(layer.state_dict(), assign=True)
+    layer(x.to(layer.values.dtype))
+    reused = [torch.full((size,), 0xFF, dtype=torch.uint8, device="cuda") for _ in range(8)]
+    graph.replay()
+    tracked.sum().backward()
+    torch.cuda.synchronize()
+    assert torch.equal(y, expected)
+    row = W.double().sum(0)
+    assert ((z.grad[0].cpu().double() - row).abs() <= 2e-2 * W.double().abs().sum(0)).all()
+    del reused
+
+
 def test_a_layer_in_a_graph_and_compiled():
     from gossamer.nn import PackedLinear
 

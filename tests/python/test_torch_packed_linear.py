@@ -16,6 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from gossamer import nn  # noqa: E402
+from gossamer.arrays.torch import packed as torch_packed  # noqa: E402
 from gossamer.cuda.packed import Parts  # noqa: E402
 from packed_tensors import STORED, linear, operand, weight  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
@@ -75,6 +76,16 @@ def test_a_compiled_layer_pickles():
     assert torch.equal(pickle.loads(pickle.dumps(layer))(x), layer.forward(x))
 
 
+def play_a_gpu(monkeypatch, matrix, product):
+    """Let layers make a matrix and products of this kind where `product_on_a_gpu` is asked for."""
+    monkeypatch.setattr(sys.modules[nn.PackedLinear.__module__], "new_device_matrix", matrix)
+    monkeypatch.setattr(torch_packed, "device_product", product)
+
+
+def product_on_a_gpu(layer, x):
+    return torch_packed.fixed_product(x, layer._on_device(), False, True)
+
+
 def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
     """On a GPU a layer gives its packed arrays up meanwhile; the engine there is stood in for."""
     layer, x = nn.PackedLinear.from_linear(linear(48, 70)), operand(70)
@@ -82,7 +93,7 @@ def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
     together = threading.Barrier(threads, timeout=10)
 
     class Matrix:
-        nbytes = 0
+        nbytes, scales = 0, None
 
         def __init__(self, *parts):
             self.stand_in = Parts(*[part if part is None else part[:0] for part in parts[:4]])
@@ -93,16 +104,14 @@ def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
             time.sleep(0.01)
             return True
 
-    def product(matrix, x, *_, **options):
+    def product(matrix, *_):
         together.wait()
         return matrix
 
-    layers = sys.modules[nn.PackedLinear.__module__]
-    monkeypatch.setattr(layers, "new_device_matrix", Matrix)
-    monkeypatch.setattr(layers, "device_product", product)
+    play_a_gpu(monkeypatch, Matrix, product)
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(2):
-            used = set(pool.map(layer._product_on_device, [x] * threads))
+            used = set(pool.map(lambda x: product_on_a_gpu(layer, x), [x] * threads))
             assert used == set(made[:1]) == {layer._laid_out}
     assert len(made) == 1
 
@@ -115,20 +124,56 @@ def test_on_a_gpu_a_layer_watches_what_its_gradient_reads(monkeypatch, drops, pa
 
     class Matrix:
         def __init__(self, *parts):
-            self.stand_in = Parts(*[part[:0] for part in parts[:3]], parts[3])
+            self.scales = parts[3]
+            self.stand_in = Parts(*[part[:0] for part in parts[:3]], self.scales)
 
         def drop_packed(self):
             return drops
 
-    layers = sys.modules[nn.PackedLinear.__module__]
-    monkeypatch.setattr(layers, "new_device_matrix", Matrix)
-    monkeypatch.setattr(layers, "device_product", lambda matrix, x, *_, **options: x[:48].clone())
+    play_a_gpu(monkeypatch, Matrix, lambda matrix, x, *_: x[:48].clone())
     layer = nn.PackedLinear.from_linear(linear(48, 70), dtype="int8")
-    y = layer._product_on_device(operand(70).requires_grad_())
+    y = product_on_a_gpu(layer, operand(70).requires_grad_())
     assert (layer._laid_out is not None) == drops
     getattr(layer, part).mul_(2)
     with pytest.raises(RuntimeError, match="written to after a product"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("change", ["another state", "the same state", "a cast", "other values"])
+def test_on_a_gpu_a_layer_keeps_what_a_graph_walks(monkeypatch, captured, change):
+    """The engine there is stood in for."""
+
+    class Matrix:
+        is_captured, nbytes, scales = captured, 0, None
+
+        def __init__(self, *parts):
+            self.stand_in = Parts(*[part[:0] for part in parts[:3]], None)
+
+        def drop_packed(self):
+            return False
+
+    play_a_gpu(monkeypatch, Matrix, lambda matrix, x, *_: x[:48].clone())
+    layer = nn.PackedLinear.from_linear(linear(48, 70), "bitmap")
+    product_on_a_gpu(layer, operand(70))
+    before = [weakref.ref(layer._matrix[0].matrix), weakref.ref(layer.positions)]
+    if change == "another state":
+        other = torch.nn.Linear(70, 48)
+        prune.l1_unstructured(other, "weight", 0.8)
+        other = nn.PackedLinear(gossamer.compress(other.weight.detach(), "bitmap"), other.bias)
+        layer.load_state_dict(other.state_dict())
+    elif change == "the same state":
+        layer.load_state_dict(layer.state_dict())
+    elif change == "a cast":
+        layer.half()
+    else:
+        layer.values = 2 * layer.values
+        product_on_a_gpu(layer, operand(70))
+    gc.collect()
+    assert (before[0]() is not None) == captured
+    if captured:
+        assert before[1]() is not None
+    assert not copy.deepcopy(layer)._captured
 
 
 def test_casts_leave_scales_and_bytes_alone():

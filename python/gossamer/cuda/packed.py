@@ -180,8 +180,12 @@ class DeviceMatrix:
         slots = _slots(memory, parts)
         self._packed = handle(memory, format, dtype, shape, parts, slots)
         self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
-        self._density = slots / max(1, self.rows * self.cols)
+        size = self.rows * self.cols
+        density = slots / max(1, size)
+        # Vectors up to which products walk delta rows, without tiles and where those are fit.
+        self._few = delta_rows_vectors(density, False, size)
         self._fits_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
+        self._few_beside_tiles = delta_rows_vectors(density, self._fits_tiles, size)
         # What graphs may read: arrangements, and "packed" for the packed arrays.
         self._captured: set[str] = set()
         # Products in turn that tiles would have made faster, had they been there.
@@ -269,16 +273,18 @@ class DeviceMatrix:
         None: where that pays. More than ``lays_out_for`` vectors walk bitmap tiles only if these
         are there already.
         """
-        memory, shape = self.memory, x.shape
+        memory = self.memory
         inputs, outputs = (self.rows, self.cols) if transpose else (self.cols, self.rows)
-        vectors, result = 1, (outputs,)
         if columns:
-            vectors = math.prod(shape[:-2]) * shape[-1]
-            result = *shape[:-2], outputs, shape[-1]
-        elif len(shape) > 1:
-            vectors, result = math.prod(shape[:-1]), (*shape[:-1], outputs)
+            *batch, _, vectors = x.shape
+            result = *batch, outputs, vectors
+            vectors *= math.prod(batch)
+        else:
+            *batch, _ = x.shape
+            result = *batch, outputs
+            vectors = math.prod(batch)
         with self._lock:
-            if transpose and self.scales is None and vectors <= self._few(tiles=False):
+            if transpose and self.scales is None and vectors <= self._few:
                 return self._transposed().matmul(x, False, columns, bias, overlap)
             stream = memory.stream(self.device)
             capture = engine().capture_id(stream)
@@ -294,8 +300,8 @@ class DeviceMatrix:
             if capture:
                 self._hold(kind)
             x, out = x if columns else memory.contiguous(x), y
-            if len(shape) > 3:
-                x, out = (z.reshape(math.prod(shape[:-2]), *z.shape[-2:]) for z in (x, y))
+            if x.ndim > 3:
+                x, out = (z.reshape(math.prod(z.shape[:-2]), *z.shape[-2:]) for z in (x, y))
             kept = copies = None
             if columns:
                 nbytes = vectors * (inputs + outputs) * x.itemsize
@@ -321,18 +327,13 @@ class DeviceMatrix:
         self._waited += not captured
         if self._waited > PATIENCE and not captured:
             return kind
-        return "delta_rows" if vectors <= self._few(tiles=False) else None
+        return "delta_rows" if vectors <= self._few else None
 
     def _best_kind(self, vectors: int, dtype: str, limit: int) -> str | None:
         """What is fastest to walk for a product, tiles up to a limit; None: a dense copy."""
-        tiles = self._fits_tiles and vectors <= limit and dtype == self.dtype
-        if vectors <= self._few(tiles):
-            return "delta_rows"
-        return "bitmap_tiles" if tiles else None
-
-    def _few(self, tiles: bool) -> int:
-        """Vectors up to which products walk delta rows."""
-        return delta_rows_vectors(self._density, tiles, self.rows * self.cols)
+        if self._fits_tiles and vectors <= limit and dtype == self.dtype:
+            return "delta_rows" if vectors <= self._few_beside_tiles else "bitmap_tiles"
+        return "delta_rows" if vectors <= self._few else None
 
     def _hold(self, kind: str) -> None:
         """Keep what a graph that is being captured reads, or let the graph's owner do."""

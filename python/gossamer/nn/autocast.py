@@ -23,7 +23,7 @@ def autocast_dtype(
         raise TypeError(f"{layer}: x is a {type(x).__qualname__}; use torch.as_tensor(x)")
     if x.dtype not in NAMES:
         raise TypeError(f"{layer}: x has dtype {x.dtype}; convert it, as with x.to(torch.float32)")
-    device = "cpu" if x.is_cpu else x.device.type
+    device = "cpu" if x.is_cpu else "cuda" if x.is_cuda else x.device.type
     is_cast = device != "meta" and torch.is_autocast_enabled(device)
     if not is_cast or x.dtype in _KEPT or (values is not None and values.dtype in _KEPT):
         return None

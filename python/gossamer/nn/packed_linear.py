@@ -7,26 +7,27 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from threading import RLock
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import nn
 
 from ..arrays.torch import adapter
-from ..arrays.torch.cuda import device_product, new_device_matrix
+from ..arrays.torch.cuda import new_device_matrix
 from ..arrays.torch.library import has_gradient, runs_eagerly
 from ..arrays.torch.packed import (
     DENSE_TYPES,
     VALUE_TYPES,
+    DeviceProducts,
+    FixedMatrix,
     TensorStorage,
     as_bytes,
-    device_matmul,
     fixed_product,
     packed_matmul,
     plus_bias,
     typed,
 )
 from ..cuda.packed import DeviceMatrix
-from ..cuda.tuning import PROMPT_VECTORS
 from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
@@ -96,6 +97,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         self._buffers |= _as_buffers(weight._storage.parts())
         # What products need of the buffers, and the values that it was made of.
         self._matrix: tuple[Any, torch.Tensor] | None = None
+        # Of buffers before, which graphs may still walk.
+        self._captured: list[Any] = []
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
     @classmethod
@@ -141,7 +144,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         offsets = self._buffers["row_offsets"]
         if self._matrix is None or offsets is None or offsets.numel():
             return None
-        matrix: DeviceMatrix = self._matrix[0]
+        matrix: DeviceMatrix = self._matrix[0].matrix
         return matrix
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -173,10 +176,10 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         is_fixed = not has_gradient((values, scales, self.bias))
         if self.format == "dense" or not (values.is_cuda and values.is_contiguous() and is_fixed):
             return
-        matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
-        matrix.lay_out(vectors, VALUE_TYPES[values.dtype if dtype is None else dtype])
+        products = self._on_device()
+        products.matrix.lay_out(vectors, VALUE_TYPES[values.dtype if dtype is None else dtype])
         with _exchange:
-            self._give_up_packed(matrix)
+            self._give_up_packed(products)
 
     def _product(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Return x Wᵀ + b of a checked x."""
@@ -185,20 +188,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return plus_bias(y, bias)
         if not torch.compiler.is_compiling():
             # The registered operation would come to the same, in several times the time.
-            values, scales = self._buffers["values"], self._buffers["scales"]
-            made = self._matrix
-            # What a matrix was made of was looked at then.
-            fixed = (bias,) if made is not None and made[1] is values else (values, scales, bias)
-            is_direct = x.dtype in DENSE_TYPES and values.is_contiguous()
-            fits = bias is None or (bias.ndim == 1 and len(bias) == self.out_features)
-            fits = fits and x.device == values.device and not has_gradient((values, scales, bias))
-            if is_direct and fits and runs_eagerly((x, *fixed)):
-                if x.is_cuda:
-                    return self._product_on_device(x, bias)
-                if x.is_cpu:
-                    host: TensorStorage = self._matrix_of(_host_storage)
-                    reads = host.reads
-                    return fixed_product(x, host.product, host.matmul, reads, False, True, bias)
+            fixed = self._fixed(x, bias)
+            if fixed is not None:
+                return fixed_product(x, fixed, False, True, bias)
         y = packed_matmul(
             self.values,
             self.positions,
@@ -221,37 +213,50 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 buffers, made = self._buffers, self._matrix
                 values = buffers["values"]
                 if made is None or made[1] is not values:
+                    self._forget_matrix()
                     shape = self.out_features, self.in_features
                     made = self._matrix = kind(*buffers.values(), self.format, *shape), values
         return made[0]
 
-    def _product_on_device(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """Product on a GPU, after which the packed arrays are given up if they can be."""
-        matrix: DeviceMatrix = self._matrix_of(new_device_matrix)
+    def _fixed(self, x: torch.Tensor, bias: torch.Tensor | None) -> FixedMatrix | None:
+        """The weight as what multiplies x quickest, or None where PyTorch is to look at more."""
+        buffers, made = self._buffers, self._matrix
+        values, scales = buffers["values"], buffers["scales"]
+        if x.device != values.device or x.dtype not in DENSE_TYPES:
+            return None
+        if has_gradient((values, scales, bias)):
+            return None
+        if bias is not None and (bias.ndim != 1 or len(bias) != self.out_features):
+            return None
+        if made is not None and made[1] is values:  # which was looked at when that was made
+            found: FixedMatrix = made[0]
+            return found if runs_eagerly((x, bias)) else None
+        if not (values.is_contiguous() and runs_eagerly((x, values, scales, bias))):
+            return None
+        if x.is_cuda:
+            return self._on_device()
+        host: TensorStorage | None = self._matrix_of(_host_storage) if x.is_cpu else None
+        return host
 
-        def multiply(x: torch.Tensor, transpose: bool, swapped: bool, bias: Any) -> torch.Tensor:
-            most = PROMPT_VECTORS
-            y = device_product(matrix, x, transpose, swapped, bias, lays_out_for=most)
-            if self._buffers["row_offsets"].numel():
-                with _exchange:
-                    self._give_up_packed(matrix)
-            return y
+    def _on_device(self) -> DeviceProducts:
+        made: DeviceProducts = self._matrix_of(partial(_FirstProducts, ref(self)))
+        return made
 
-        again = partial(device_matmul, matrix, self._reads)
-        return fixed_product(x, multiply, again, self._reads, False, True, bias)
-
-    def _reads(self) -> list[torch.Tensor]:
-        """Buffers that products read; where packed arrays were given up these are empty."""
-        return [part for part in self._buffers.values() if part is not None]
-
-    def _give_up_packed(self, matrix: DeviceMatrix) -> None:
+    def _give_up_packed(self, products: DeviceProducts) -> None:
         """Let a laid out matrix stand for the buffers that it was made of, if it can."""
         buffers, made = self._buffers, self._matrix
-        if made is None or made[0] is not matrix or made[1] is not buffers["values"]:
+        if made is None or made[0] is not products or made[1] is not buffers["values"]:
             return
-        if buffers["row_offsets"].numel() and matrix.drop_packed():
-            self._matrix = matrix, matrix.stand_in.values
+        if buffers["row_offsets"].numel() and products.drop_packed():
+            matrix = products.matrix
+            self._matrix = DeviceProducts(matrix, matrix.scales), matrix.stand_in.values
             self._buffers = matrix.stand_in._asdict()
+
+    def _forget_matrix(self) -> None:
+        """Do without what products needed, but keep what captured graphs walk."""
+        made, self._matrix = self._matrix, None
+        if made is not None and made[0].is_captured:
+            self._captured.append(made[0])
 
     def _packed_buffers(self) -> dict[str, Any]:
         """The buffers with all packed arrays in them, made anew where they were given up."""
@@ -273,7 +278,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         try:
             super()._apply(fn, recurse)
             if moved is not kept:
-                self._matrix = None  # which may keep the arrays before alive
+                self._forget_matrix()
             kept = moved
         finally:
             self._buffers = kept
@@ -309,7 +314,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: the packed arrays."""
         state: dict[str, Any] = super().__getstate__()
-        return state | {"_buffers": self._packed_buffers(), "_matrix": None}
+        return state | {"_buffers": self._packed_buffers(), "_matrix": None, "_captured": []}
 
     def _load_from_state_dict(
         self,
@@ -340,7 +345,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}: {error}")
                 return
-            self._matrix = None
+            self._forget_matrix()
             for name, part in parts.items():
                 current = self._buffers[name]
                 if part.shape != current.shape or part.dtype != current.dtype:
@@ -354,6 +359,35 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             unexpected_keys,
             error_msgs,
         )
+
+
+class _FirstProducts(DeviceProducts):
+    """Products of a layer on a GPU that has its packed arrays, and gives them up if it can."""
+
+    __slots__ = ("_layer",)
+
+    def __init__(
+        self,
+        layer: ref[PackedLinear],
+        values: torch.Tensor,
+        positions: torch.Tensor,
+        row_offsets: torch.Tensor,
+        scales: torch.Tensor | None,
+        *kind: Any,
+    ) -> None:
+        parts = values, positions, row_offsets, scales
+        super().__init__(new_device_matrix(*parts, *kind), *parts)
+        self._layer = layer  # not kept: it keeps this
+
+    def product(
+        self, x: torch.Tensor, transpose: bool, swapped: bool, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        y = super().product(x, transpose, swapped, bias)
+        layer = self._layer()
+        if layer is not None:
+            with _exchange:
+                layer._give_up_packed(self)
+        return y
 
 
 def _host_storage(

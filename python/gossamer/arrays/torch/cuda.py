@@ -14,6 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from ...cuda.library import engine
 from ...cuda.memory import Memory
 from ...cuda.packed import DeviceMatrix, Parts
+from ...cuda.tuning import BITMAP_TILES_VECTORS
 from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from .host import DTYPES, to_numpy, to_tensor
@@ -149,7 +150,7 @@ def device_matrix(
         if matrix is None:
             raise RuntimeError(
                 "these are no packed arrays, but what stands for them in a PackedLinear on a GPU; "
-                "take them from its weight or its state_dict()"
+                "take them from its weight or its state_dict(), and before it loads another state"
             )
         return matrix
     key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
@@ -193,11 +194,12 @@ def device_product(
     transpose: bool,
     swapped: bool,
     bias: torch.Tensor | None = None,
-    **options: Any,
+    lays_out_for: int = BITMAP_TILES_VECTORS,
 ) -> torch.Tensor:
     """P X or Pᵀ X, x on the matrix's GPU and without a gradient; swapped, X and Y transposed.
 
-    A bias is added along Y's last axis. Options are those of `DeviceMatrix.matmul`.
+    A bias is added along Y's last axis. For how many vectors the matrix may be laid out is said in
+    `DeviceMatrix.matmul`.
     """
     dtype = _product_dtype(matrix.dtype, x.dtype)
     if x.dtype is not dtype:
@@ -205,5 +207,5 @@ def device_product(
     if bias is not None:
         bias = (bias if bias.dtype is dtype else bias.to(dtype)).contiguous()
     columns = not swapped and x.ndim > 1
-    y: torch.Tensor = matrix.matmul(x, transpose, columns, bias, **options)
+    y: torch.Tensor = matrix.matmul(x, transpose, columns, bias, None, lays_out_for)
     return y

@@ -95,10 +95,10 @@ def apply_untransformed(function: Any) -> Any:
 
 def has_gradient(tensors: Sequence[torch.Tensor | None]) -> bool:
     """Whether somebody may ask for a gradient of what is computed from these tensors now."""
-    if torch.is_grad_enabled():
-        for x in tensors:
-            if x is not None and x.requires_grad:
-                return True
+    for x in tensors:
+        if x is not None and x.requires_grad:
+            enabled: bool = torch.is_grad_enabled()
+            return enabled
     return False
 
 
@@ -249,7 +249,8 @@ class Operation:
         """Keep the arguments for the gradient, and the structures among them."""
         ctx.save_for_backward(*tensors)
         ctx.static = static
-        ctx.alive = (*map(structure_of, static[: self._structures]),)
+        if self._structures:
+            ctx.alive = (*map(structure_of, static[: self._structures]),)
 
     def _backward(self, ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         needed = ctx.needs_input_grad[: self.tensors]

@@ -8,9 +8,9 @@ registered beside this one under that device's dispatch key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache, partial
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -18,6 +18,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from ... import _engine, gradients
 from ...cuda import sparse
 from ...cuda.packed import DeviceMatrix
+from ...cuda.tuning import PROMPT_VECTORS
 from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from ...packed.foreign import tracked_csr, tracked_dense
@@ -44,13 +45,6 @@ VALUE_TYPES = {
     torch.uint8: "float8_e4m3",
 }
 
-
-#: A product with x; then whether the matrix is transposed, and whether x and the result are; and,
-#: of a plain tensor, a bias of the result's last axis.
-Product = Callable[..., torch.Tensor]
-
-#: The arrays that a product reads.
-Reads = Callable[[], Iterable[torch.Tensor]]
 
 #: Types of the dense operand.
 DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -212,31 +206,49 @@ _packed_sddmm = Operation(
 _packed_sddmm.register_kernel("cuda", _sddmm_cuda)
 
 
+class FixedMatrix(Protocol):
+    """A packed matrix that is fixed, whose products nothing but the reverse mode looks at."""
+
+    def product(
+        self, x: torch.Tensor, transpose: bool, swapped: bool, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """P X or Pᵀ X of a plain tensor, plus a bias of the result's last axis."""
+
+    def matmul(self, x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
+        """P X or Pᵀ X of any tensor, differentiably."""
+
+    def reads(self) -> tuple[torch.Tensor, ...]:
+        """Arrays that the gradient of the product just made reads."""
+
+
 class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
     """The product of a matrix that is fixed: the quickest way to a gradient by x alone."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, product: tuple[Any, ...]) -> torch.Tensor:
-        multiply, matmul, reads, transpose, swapped, bias = product
-        y: torch.Tensor = multiply(x, transpose, swapped, bias)
+    def forward(ctx: Any, x: torch.Tensor, call: tuple[Any, ...]) -> torch.Tensor:
+        matrix, transpose, swapped, bias = call
+        y: torch.Tensor = matrix.product(x, transpose, swapped, bias)
         # The product may be what gives arrays up, so only now is it known which are read again.
-        read = tuple(reads())
-        ctx.product = matmul, x.dtype, not transpose, swapped, read, _versions(read)
+        read = matrix.reads()
+        ctx.call = matrix, x.dtype, not transpose, swapped, read, _versions(read)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        matmul, dtype, transpose, swapped, read, versions = ctx.product
+        matrix, dtype, transpose, swapped, read, versions = ctx.call
         if _versions(read) != versions:
             raise RuntimeError(
                 "the arrays of a packed matrix were written to after a product whose gradient is "
                 "asked for; call backward() before"
             )
-        return matmul(gradient, transpose, swapped).to(dtype), None
+        return matrix.matmul(gradient, transpose, swapped).to(dtype), None
 
 
-def _versions(parts: tuple[torch.Tensor, ...]) -> tuple[int, ...]:
-    return tuple([version_of(part) for part in parts])
+def _versions(parts: tuple[torch.Tensor, ...]) -> list[int]:
+    try:
+        return [part._version for part in parts]
+    except RuntimeError:  # tensors made in inference mode have none
+        return [version_of(part) for part in parts]
 
 
 _fixed_product = apply_untransformed(_FixedProduct)
@@ -244,29 +256,20 @@ _fixed_product = apply_untransformed(_FixedProduct)
 
 def fixed_product(
     x: torch.Tensor,
-    multiply: Product,
-    matmul: Product,
-    reads: Reads,
+    matrix: FixedMatrix,
     transpose: bool,
     swapped: bool,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Product of a fixed matrix with x, which nothing but the reverse mode looks at, plus a bias.
+    """Product with x, which `runs_eagerly`, plus a bias that nobody differentiates by.
 
-    Parameters
-    ----------
-    multiply, matmul
-        Called with x and the flags, the first with the bias too: compute it of a plain tensor, and
-        of every other one.
-    reads
-        Called after the product: the arrays that its gradient reads, so that `backward` fails if
-        one was written to meanwhile.
+    Its gradient raises RuntimeError if an array that it reads was written to meanwhile.
     """
     y: torch.Tensor
     if x.requires_grad and torch.is_grad_enabled():
-        y = _fixed_product(x, (multiply, matmul, reads, transpose, swapped, bias))
+        y = _fixed_product(x, (matrix, transpose, swapped, bias))
     else:
-        y = multiply(x, transpose, swapped, bias)
+        y = matrix.product(x, transpose, swapped, bias)
     return y
 
 
@@ -275,16 +278,45 @@ def plus_bias(y: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     return y if bias is None else y + (bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
-def device_matmul(
-    matrix: DeviceMatrix, reads: Reads, x: torch.Tensor, transpose: bool, swapped: bool
-) -> torch.Tensor:
-    """P X or Pᵀ X on a GPU, differentiable by x whatever looks at that."""
-    if runs_eagerly((x,)):
-        multiply, again = partial(device_product, matrix), partial(device_matmul, matrix, reads)
-        return fixed_product(x, multiply, again, reads, transpose, swapped)
-    return packed_matmul(
-        *matrix.stand_in, x, matrix.format, matrix.rows, matrix.cols, transpose, swapped
-    )
+class DeviceProducts:
+    """A fixed matrix on a GPU and the packed arrays that it was made of, until it drops them.
+
+    Whoever has it may go on to multiply, whatever becomes of the owner of the arrays.
+    """
+
+    __slots__ = ("_read", "matrix")
+
+    def __init__(self, matrix: DeviceMatrix, *parts: torch.Tensor | None) -> None:
+        self.matrix = matrix
+        self._read = tuple(part for part in parts if part is not None)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether a graph may read what it has, other than graphs that keep that themselves."""
+        return self.matrix.is_captured
+
+    def drop_packed(self) -> bool:
+        """Do without all packed arrays but the scales, if the matrix was laid out; tell if so."""
+        if not self.matrix.drop_packed():
+            return False
+        scales = self.matrix.scales
+        self._read = () if scales is None else (scales,)
+        return True
+
+    def product(
+        self, x: torch.Tensor, transpose: bool, swapped: bool, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return device_product(self.matrix, x, transpose, swapped, bias, PROMPT_VECTORS)
+
+    def matmul(self, x: torch.Tensor, transpose: bool, swapped: bool) -> torch.Tensor:
+        if runs_eagerly((x,)):
+            return fixed_product(x, self, transpose, swapped)
+        matrix = self.matrix
+        size = matrix.format, matrix.rows, matrix.cols
+        return packed_matmul(*matrix.stand_in, x, *size, transpose, swapped)
+
+    def reads(self) -> tuple[torch.Tensor, ...]:
+        return self._read
 
 
 def _places(
@@ -362,9 +394,14 @@ class TensorStorage(Storage):
             self._host = places, host
         return self._host[1]
 
-    def reads(self) -> Iterable[torch.Tensor]:
-        """Arrays that products read."""
-        return self.parts().values()
+    def reads(self) -> tuple[torch.Tensor, ...]:
+        parts = self.values, self.positions, self.row_offsets
+        return parts if self.scales is None else (*parts, self.scales)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether a graph may read what is kept for products on a GPU."""
+        return bool(self._captured) or (self._device is not None and self._device[1].is_captured)
 
     def parts(self) -> dict[str, Any]:
         return packed_parts(self)
@@ -406,7 +443,7 @@ class TensorStorage(Storage):
         values, scales = self.values, self.scales
         is_eager = (x.is_cpu or x.is_cuda) and runs_eagerly((x, values))
         if is_eager and not values.requires_grad and (scales is None or not scales.requires_grad):
-            return fixed_product(x, self.product, self.matmul, self.reads, transpose, swapped)
+            return fixed_product(x, self, transpose, swapped)
         parts = values, self.positions, self.row_offsets, scales
         flags = transpose, swapped
         arguments = *parts, x, self.format, self.rows, self.cols, *flags
