@@ -373,7 +373,8 @@ def test_a_graph_walks_what_a_layer_had_before(change, vectors_captured):
     elif change == "cast":
         layer.float()
     else:
-        layer.load_state_dict(layer.state_dict(), assign=True)
+        state = {name: part.cuda() for name, part in other.state_dict().items()}
+        layer.load_state_dict(state, assign=True)
     layer(x.to(layer.values.dtype))
     reused = [torch.full((size,), 0xFF, dtype=torch.uint8, device="cuda") for _ in range(8)]
     graph.replay()

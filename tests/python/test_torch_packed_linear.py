@@ -19,7 +19,7 @@ from gossamer import nn  # noqa: E402
 from gossamer.arrays.torch import packed as torch_packed  # noqa: E402
 from gossamer.cuda.packed import Parts  # noqa: E402
 from packed_tensors import STORED, linear, operand, weight  # noqa: E402
-from torch.nn.utils import prune  # noqa: E402
+from torch.nn.utils import parametrize, prune  # noqa: E402
 
 
 def reloaded(packed, dtype):
@@ -303,8 +303,22 @@ def test_pack_linears_names_the_layer_with_wrong_values():
     model = torch.nn.Sequential(linear(48, 48), linear(48, 48))
     with torch.no_grad():
         model[1].weight[3, 4] = float("nan")
-    with pytest.raises(ValueError, match=r"pack_linears: 1: "):
-        nn.pack_linears(model, dtype="int8")
+    for dtype in ("int8", torch.int8, "float8_e4m3", torch.float8_e4m3fn):
+        with pytest.raises(ValueError, match=r"pack_linears: 1\.weight holds an infinite or NaN"):
+            nn.pack_linears(model, dtype=dtype)
+        assert all(type(layer) is torch.nn.Linear for layer in model)
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_pack_linears_refuses_weights_that_a_parametrization_computes(part):
+    model = torch.nn.Sequential(linear(48, 48), linear(48, 48))
+    parametrize.register_parametrization(model[1], part, torch.nn.Identity())
+    with pytest.raises(ValueError, match=rf"1\.{part} is computed by a p.*remove_parametrizations"):
+        nn.pack_linears(model)
+    assert type(model[0]) is torch.nn.Linear
+    assert nn.pack_linears(model, skip=lambda name, layer: name == "1") == ["0"]
+    parametrize.remove_parametrizations(model[1], part)
+    assert nn.pack_linears(model) == ["1"]
 
 
 def test_pack_linears_replaces_a_layer_under_all_its_names():

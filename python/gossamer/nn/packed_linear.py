@@ -252,11 +252,13 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             self._matrix = DeviceProducts(matrix, matrix.scales), matrix.stand_in.values
             self._buffers = matrix.stand_in._asdict()
 
-    def _forget_matrix(self) -> None:
-        """Do without what products needed, but keep what captured graphs walk."""
+    def _forget_matrix(self) -> bool:
+        """Do without what products needed, but keep what captured graphs walk; tell if any do."""
         made, self._matrix = self._matrix, None
-        if made is not None and made[0].is_captured:
+        is_captured = made is not None and made[0].is_captured
+        if made is not None and is_captured:
             self._captured.append(made[0])
+        return is_captured
 
     def _packed_buffers(self) -> dict[str, Any]:
         """The buffers with all packed arrays in them, made anew where they were given up."""
@@ -345,10 +347,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}: {error}")
                 return
-            self._forget_matrix()
+            is_captured = self._forget_matrix()
             for name, part in parts.items():
                 current = self._buffers[name]
-                if part.shape != current.shape or part.dtype != current.dtype:
+                fits = part.shape == current.shape and part.dtype == current.dtype
+                if is_captured or not fits:
                     self._buffers[name] = torch.empty_like(part, device=current.device)
         super()._load_from_state_dict(
             state_dict,

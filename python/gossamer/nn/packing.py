@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ..arrays.torch.host import NAMES
-from ..packed.dtypes import check_dense_dtype
+from ..packed.dtypes import check_dense_dtype, dtype_name, has_scales
 from .packed_linear import PackedLinear
 
 
@@ -51,9 +52,9 @@ def pack_linears(
         If the model is no module or itself a linear layer, or a weight has a dtype that cannot be
         packed.
     ValueError
-        If a hook computes a weight, as ``torch.nn.utils.prune`` has it, or a weight is on the meta
-        device; or as of `gossamer.compress` for what a weight holds, after the layers before were
-        packed. The message names the layer.
+        If a hook computes a weight, as ``torch.nn.utils.prune`` has it, or a parametrization does;
+        if a weight is on the meta device, or not finite where the dtype takes finite values only.
+        Nothing is packed then, and the message names the layer.
     """
     check_module("pack_linears", model)
     if type(model) is nn.Linear:
@@ -66,8 +67,18 @@ def pack_linears(
         for name, layer in unshared_linears(model).items()
         if skip is None or not skip(name, layer)
     }
+    for name, module in model.named_modules():
+        is_computed = isinstance(module, nn.Linear) and parametrize.is_parametrized(module)
+        if is_computed and (skip is None or not skip(name, module)):
+            raise _computed(name, next(iter(module.parametrizations)), "a parametrization")
+    is_finite = dtype is not None and has_scales(dtype_name(dtype).removesuffix("fn"))
     for name, layer in linears.items():
         _check_packable(name, layer)
+        if is_finite and not layer.weight.isfinite().all():
+            raise ValueError(
+                f"pack_linears: {name}.weight holds an infinite or NaN element; {dtype} takes "
+                f"finite values only"
+            )
     packed = []
     for name in list(linears):
         layer = linears.pop(name)  # the dense weight goes as the packed one comes
@@ -109,15 +120,25 @@ def _check_packable(name: str, layer: nn.Linear) -> None:
     for part in ("weight", "bias"):
         # What a hook before forward computes is left behind as a plain attribute.
         if getattr(layer, part) is not None and layer._parameters.get(part) is None:
-            raise ValueError(
-                f"pack_linears: {name}.{part} is computed by a hook, which a packed layer has not; "
-                f"make it a parameter first, by torch.nn.utils.prune.remove(layer, {part!r}), or "
-                f"torch.nn.utils.remove_weight_norm or remove_spectral_norm, or skip the layer"
-            )
+            raise _computed(name, part, "a hook")
     weight = layer.weight
     if weight.is_meta:
         raise ValueError(f"pack_linears: {name}.weight is on the meta device, without elements")
     check_dense_dtype(NAMES.get(weight.dtype, str(weight.dtype)), f"pack_linears: {name}.weight")
+
+
+def _computed(name: str, part: str, by: str) -> ValueError:
+    """Error for a weight or bias that is no parameter, with the ways to make it one."""
+    ways = (
+        f"torch.nn.utils.prune.remove(layer, {part!r}), or torch.nn.utils.remove_weight_norm or "
+        f"remove_spectral_norm"
+    )
+    if by == "a parametrization":
+        ways = f"torch.nn.utils.parametrize.remove_parametrizations(layer, {part!r})"
+    return ValueError(
+        f"pack_linears: {name}.{part} is computed by {by}, which a packed layer has not; make it a "
+        f"parameter first, by {ways}, or skip the layer"
+    )
 
 
 def replace_module(model: nn.Module, module: nn.Module, replacement: nn.Module) -> None:

@@ -189,26 +189,26 @@ class Operation:
         if kernel is None or not is_plain(tensors):
             return self.overload(*arguments)
         # The dispatcher would come to the same, in twice the time.
-        return self.by(kernel, *arguments)
+        return self.by(kernel, tensors, arguments[self.tensors :])
 
     def by(
         self,
         kernel: Callable[..., torch.Tensor],
-        *arguments: Any,
+        tensors: tuple[torch.Tensor | None, ...],
+        static: tuple[Any, ...],
         bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Compute the result of tensors that `runs_eagerly` by a kernel, differentiably.
 
         A kernel that takes a bias as its last argument adds it along the result's last axis.
         """
-        tensors = arguments[: self.tensors]
-        if has_gradient(tensors) or (bias is not None and has_gradient((bias,))):
-            return self._tracked((kernel, *arguments[self.tensors :]), bias, *tensors)
-        return kernel(*arguments) if bias is None else kernel(*arguments, bias)
+        if has_gradient((bias, *tensors)):
+            return self._tracked((kernel, static), bias, *tensors)
+        return kernel(*tensors, *static) if bias is None else kernel(*tensors, *static, bias)
 
-    def plus(self, bias: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    def plus(self, bias: torch.Tensor, tensors: tuple[Any, ...], *static: Any) -> torch.Tensor:
         """Compute the result plus a bias, all of tensors of one device that `runs_eagerly`."""
-        return self.by(self._kernels["cpu" if bias.is_cpu else "cuda"], *arguments, bias=bias)
+        return self.by(self._kernels["cpu" if bias.is_cpu else "cuda"], tensors, static, bias)
 
     def register_kernel(self, device: str, kernel: Callable[..., torch.Tensor]) -> None:
         """Compute it by a kernel where the tensors are on "cpu" or "cuda"."""
@@ -301,7 +301,7 @@ class Operation:
                 bias: torch.Tensor | None,
                 *tensors: torch.Tensor | None,
             ) -> torch.Tensor:
-                kernel, static = call[0], call[1:]
+                kernel, static = call
                 operation._keep(ctx, tensors, static)
                 if bias is None:
                     return kernel(*tensors, *static)

@@ -34,12 +34,11 @@ def linear(
     values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, pattern: Pattern
 ) -> torch.Tensor:
     """Y = x Aᵀ + b, all of one dtype: x is (n,) or (..., n), and b is (m,) or None."""
-    arguments = values, x, pattern.number, False, True
     if bias is None:
-        return MATMUL(*arguments)
+        return MATMUL(values, x, pattern.number, False, True)
     if (x.is_cpu or x.is_cuda) and runs_eagerly((values, x, bias)):
-        return MATMUL.plus(bias, *arguments)
-    return MATMUL(*arguments) + bias
+        return MATMUL.plus(bias, (values, x), pattern.number, False, True)
+    return MATMUL(values, x, pattern.number, False, True) + bias
 
 
 def sddmm(u: torch.Tensor, v: torch.Tensor, pattern: Pattern) -> torch.Tensor:

@@ -444,15 +444,15 @@ class TensorStorage(Storage):
         is_eager = (x.is_cpu or x.is_cuda) and runs_eagerly((x, values))
         if is_eager and not values.requires_grad and (scales is None or not scales.requires_grad):
             return fixed_product(x, self, transpose, swapped)
-        parts = values, self.positions, self.row_offsets, scales
-        flags = transpose, swapped
-        arguments = *parts, x, self.format, self.rows, self.cols, *flags
-        return packed_matmul.by(self._kernel, *arguments) if is_eager else packed_matmul(*arguments)
+        tensors = values, self.positions, self.row_offsets, scales, x
+        static = self.format, self.rows, self.cols, transpose, swapped
+        if is_eager:
+            return packed_matmul.by(self._kernel, tensors, static)
+        return packed_matmul(*tensors, *static)
 
     def _kernel(self, *arguments: Any) -> torch.Tensor:
         """Compute the registered operation of this very matrix, by what is kept for it."""
-        x, *_, transpose, swapped = arguments[4:]
-        return self.product(x, transpose, swapped)
+        return self.product(arguments[4], *arguments[-2:])
 
     def product(
         self,
