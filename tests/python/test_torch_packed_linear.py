@@ -303,7 +303,7 @@ def test_pack_linears_names_the_layer_with_wrong_values():
     model = torch.nn.Sequential(linear(48, 48), linear(48, 48))
     with torch.no_grad():
         model[1].weight[3, 4] = float("nan")
-    for dtype in ("int8", torch.int8, "float8_e4m3", torch.float8_e4m3fn):
+    for dtype in ("int8", torch.int8, "fp8", torch.float8_e4m3fn):
         with pytest.raises(ValueError, match=r"pack_linears: 1\.weight holds an infinite or NaN"):
             nn.pack_linears(model, dtype=dtype)
         assert all(type(layer) is torch.nn.Linear for layer in model)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from ..arrays.torch.host import NAMES
-from ..packed.dtypes import check_dense_dtype, dtype_name, has_scales
+from ..packed.dtypes import check_dense_dtype, has_scales, packed_dtype_name
 from .packed_linear import PackedLinear
 
 
@@ -71,7 +71,7 @@ def pack_linears(
         is_computed = isinstance(module, nn.Linear) and parametrize.is_parametrized(module)
         if is_computed and (skip is None or not skip(name, module)):
             raise _computed(name, next(iter(module.parametrizations)), "a parametrization")
-    is_finite = dtype is not None and has_scales(dtype_name(dtype).removesuffix("fn"))
+    is_finite = dtype is not None and has_scales(packed_dtype_name(dtype, "dtype"))
     for name, layer in linears.items():
         _check_packable(name, layer)
         if is_finite and not layer.weight.isfinite().all():
