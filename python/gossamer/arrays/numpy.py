@@ -103,6 +103,11 @@ class NumPyAdapter(Adapter):
             return x.real**2 + x.imag**2
         return np.square(self.astype(x, accumulator(_name(x.dtype))))
 
+    def outer(self, x: Array, y: Array) -> Array:
+        products = np.empty(len(x) * len(y), x.dtype)  # no view, which would never be frozen
+        np.multiply.outer(x, y, out=products.reshape(len(x), len(y)))
+        return products
+
     def sqrt(self, x: Array) -> Array:
         return np.sqrt(x)
 
