@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What type checkers tell users: names that are not there are errors, and nothing is unreachable."""
+"""What type checkers tell users: wrong names are errors, and nothing is unreachable."""
 
 import pytest
 
