@@ -31,15 +31,16 @@ inline constexpr std::int64_t matmul_piece_cost = 65'536;
 /// Rows that are multiplied by one block of columns before the next block.
 inline constexpr std::int64_t matmul_row_group = 8;
 
-/// Positions of a row beyond which two sums of four hide each other's latency where elements are
-/// loaded one by one; on shorter rows another loop costs more.
-inline constexpr std::int64_t matmul_two_sums = 64;
-
 /// Bytes that values and indices of a single-vector product are asked for ahead of their use. On a
 /// Xeon of the Emerald Rapids kind, one thread, matrices beyond the cache: 5 diagonals float32 28.0
 /// ms without, 22.1 ms with 1 KiB, 20.9 ms with 4 KiB; float64 41.5, 34.2, 32.6 ms; 1e6×1e6 with 20
 /// a row, float32 62.3, 40.9, 44.6 ms.
 inline constexpr int matmul_stream_ahead = 2048;
+
+/// The same where elements of x are loaded one by one. On a Zen 5, one thread, ns a product with 1,
+/// 2 and 4 KiB: 21 spins float32 0.71, 0.45, 0.44, float64 0.64, 0.57, 0.51; rows of 750 float32
+/// 0.48, 0.41, 0.39, float64 0.60, 0.51, 0.47.
+inline constexpr int matmul_loads_ahead = 4096;
 
 /// The same bytes ahead where rows are taken a vector of them at a time: 21 diagonals float32, one
 /// thread, 50.4 ms without, 36.6 ms with 2 KiB, 35.1 ms with 4 KiB; 5 diagonals 34.0, 25.5, 22.7
