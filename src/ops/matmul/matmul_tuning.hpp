@@ -5,10 +5,10 @@
 
 namespace gossamer::tuning {
 
-/// Multiply-adds below which a product stays on the calling thread. Several columns are fewer
-/// instructions for as many: 64 rows of 32 times 8 columns took 10.4 µs alone, 13.8 µs on two
-/// threads.
-inline constexpr std::int64_t matmul_serial_work = 32'768;
+/// Multiply-adds below which a product stays on the calling thread. 256 rows of 9 times 16 columns
+/// take 6.4 (float32) and 8.2 µs (float64) alone, 7.0 and 9.2 on two threads of an Emerald Rapids;
+/// 3.8 and 4.7, 5.7 and 6.0 on a Zen 5.
+inline constexpr std::int64_t matmul_serial_work = 65'536;
 
 /// The same for one vector: 4000 rows of 4 take 17.0 (float32) and 19.9 µs (float64) alone, 14.2
 /// and 16.1 on two threads.
@@ -52,6 +52,18 @@ inline constexpr int matmul_run_ahead = 4096;
 /// without, 16.2 ms with 4, 15.5 ms with 16; 16 columns 6.7 ms without, 4.5 ms with 8, 4.4 ms
 /// with 32.
 inline constexpr int matmul_blocks_ahead = 16;
+
+/// Bytes of X up to which its blocks are not asked for ahead, where the processor hides the latency
+/// of its L2 cache. Zen 5, one thread, µs with and without: spin chain of 12 times 16 columns
+/// float32 (X of 256 KiB) 46 and 33, 500 rows of 50 float32 17 and 13; 2000 rows of 20 in 20,000
+/// columns float64 (X of 2.5 MB) 72 and 85.
+inline constexpr std::int64_t matmul_near_x = 1 << 20;
+
+/// Vectors of a block from which rows of X that straddle cache lines are always read line by line,
+/// and not just where X is near. Zen 5, one thread, µs: spin chain of 12 times 64 columns float64
+/// 238 and 151 so, five-point stencil of 1024 rows 25 and 14; but that of 250,000 rows times 16
+/// columns (two vectors) 3700 and 4600.
+inline constexpr int matmul_shifted_vectors = 4;
 
 /// Bytes of a result that is written past the caches where its rows are whole cache lines. Written
 /// by two threads, 64 MiB that were written before: 0.072 ns a byte through the caches, 0.024 past
