@@ -30,11 +30,17 @@ from .scipy_interop import from_scipy
 from .threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
+    from . import hf as hf
+    from . import io, macko
+    from . import nn as nn
+    from . import prune as prune
     from .io import load_safetensors, save_safetensors
     from .jax_interop import from_jax
     from .packed import PackedArray, compress, multiply
     from .stacking import hstack, kron, vstack
     from .torch_interop import from_torch
+
+    __version__: str
 
 __all__ = [
     "COOArray",
@@ -115,19 +121,21 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *_MODULES, *(n for n in globals() if n.startswith("__"))})
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        try:
-            return import_module(f"gossamer.{name}")
-        except ModuleNotFoundError as error:
-            raise AttributeError(error.msg) from error
-    if name in _DEFINED_IN:
-        value = globals()[name] = getattr(import_module(f"gossamer.{_DEFINED_IN[name]}"), name)
-        return value
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # type checkers know all names
 
-        return version("gossamer")
-    from .scipy_names import function_advice
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            try:
+                return import_module(f"gossamer.{name}")
+            except ModuleNotFoundError as error:
+                raise AttributeError(error.msg) from error
+        if name in _DEFINED_IN:
+            value = globals()[name] = getattr(import_module(f"gossamer.{_DEFINED_IN[name]}"), name)
+            return value
+        if name == "__version__":
+            from importlib.metadata import version
 
-    raise AttributeError(function_advice(name, __dir__()))
+            return version("gossamer")
+        from .scipy_names import function_advice
+
+        raise AttributeError(function_advice(name, __dir__()))

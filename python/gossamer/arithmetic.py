@@ -59,6 +59,11 @@ def multiply(a: SparseArray, other: Any) -> SparseArray:
     if b is not None:
         return _multiply_sparse(a, b)
     dense = dense_operand(a, other, "B")
+    if dense is None and not isinstance(other, Number):
+        raise TypeError(
+            f"A.multiply(B): B is {type(other).__name__}, expected a sparse or dense array, or a "
+            f"scalar"
+        )
     if dense is None or dense.ndim == 0:
         return scale(a, other, divide=False)
     return _multiply_dense(a, dense)

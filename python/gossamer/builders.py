@@ -21,12 +21,20 @@ from .structure import integer
 def eye(
     m: int, n: int | None = None, k: int = 0, dtype: Any = float, format: str = "csr"
 ) -> SparseArray:
-    """Matrix of shape (m, n) with ones on the diagonal (i, i + k); n is m unless given."""
+    """Matrix of shape (m, n) with ones on the diagonal (i, i + k); n is m unless given.
+
+    Raises
+    ------
+    TypeError
+        For a dtype that is not supported, and a k that is no integer.
+    ValueError
+        For a wrong shape, or another format than "csr", "csc" and "coo".
+    """
     return _eye("eye", (m, m if n is None else n), k, dtype, format)
 
 
 def identity(n: int, dtype: Any = float, format: str = "csr") -> SparseArray:
-    """Identity matrix of shape (n, n)."""
+    """Identity matrix of shape (n, n); errors as of `eye`."""
     return _eye("identity", (n, n), 0, dtype, format)
 
 
@@ -142,8 +150,11 @@ def random_array(
 
     Raises
     ------
+    TypeError
+        For a dtype that is not supported.
     ValueError
-        For a density out of range, or more than 2**63 - 1 positions.
+        For a density out of range, more than 2**63 - 1 positions, another format, or a
+        data_sampler that returns other than that many values.
     """
     check_format("random_array", format)
     rows, cols = check_shape("random_array", shape)
@@ -163,6 +174,10 @@ def random_array(
     row, col = np.divmod(position, max(cols, 1))
     data = rng.random(nnz) if data_sampler is None else data_sampler(nnz)
     data = np.asarray(data).astype(_value_dtype("random_array", dtype))
+    if data.shape != (nnz,):
+        raise ValueError(
+            f"random_array: data_sampler returned shape {data.shape}, expected {(nnz,)}"
+        )
     return coo_array((data, _coords(row, col, (rows, cols))), (rows, cols), copy=False).asformat(
         format
     )

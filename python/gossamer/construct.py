@@ -153,7 +153,15 @@ def fromdense(dense: Any, threshold: float = 0.0, format: str = "csr") -> Sparse
 
 
 def asarray(x: Any) -> SparseArray:
-    """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it."""
+    """Return x as a container: itself, or what `from_scipy` or `fromdense` makes of it.
+
+    Raises
+    ------
+    TypeError
+        For a dtype that is not supported, and what holds no numbers.
+    ValueError
+        For another rank than 2.
+    """
     return _as_container("asarray: x", x)
 
 

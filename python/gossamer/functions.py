@@ -15,29 +15,72 @@ _Product = Callable[[Any, Any], Any]
 
 
 def _matvec(A: SparseArray, x: Array) -> Array:
-    """Product A @ x; x has shape (columns,), the result (rows,)."""
-    return A @ _dense(A, x, "x", at_least=1, at_most=1)
+    """Product A @ x; x has shape (columns,), the result (rows,), in the dtype that both meet in.
+
+    Raises
+    ------
+    TypeError
+        For an A of another container, and an operand of another framework or unsupported dtype.
+    ValueError
+        For an operand of another shape.
+    """
+    return A @ _dense(A, x, "matvec: x", at_least=1, at_most=1)
 
 
 def _matmul(A: SparseArray, X: Array) -> Array:
-    """Product A @ X; X has shape (columns, k) or (..., columns, k), the result (..., rows, k)."""
-    return A @ _dense(A, X, "X", at_least=2)
+    """Product A @ X; X has shape (columns, k) or (..., columns, k), the result (..., rows, k).
+
+    Raises
+    ------
+    TypeError
+        For an A of another container, and an operand of another framework or unsupported dtype.
+    ValueError
+        For an operand of another shape.
+    """
+    return A @ _dense(A, X, "matmul: X", at_least=2)
 
 
 def _batched_matvec(A: SparseArray, X: Array) -> Array:
-    """Product A @ x for every vector of X; X has shape (..., columns), the result (..., rows)."""
-    return A.T.__rmatmul__(_dense(A, X, "X", at_least=2))  # MLX refuses X @ A
+    """Product A @ x for every vector of X; X has shape (..., columns), the result (..., rows).
+
+    Raises
+    ------
+    TypeError
+        For an A of another container, and an operand of another framework or unsupported dtype.
+    ValueError
+        For an operand of another shape.
+    """
+    return A.T.__rmatmul__(_dense(A, X, "batched_matvec: X", at_least=2))  # MLX refuses X @ A
 
 
 def _batched_matmul(A: SparseArray, X: Array) -> Array:
-    """Product A @ X_i for every matrix of X; X has shape (..., columns, k)."""
-    return A @ _dense(A, X, "X", at_least=3)
+    """Product A @ X_i for every matrix of X, of shape (..., columns, k); it has (..., rows, k).
+
+    Raises
+    ------
+    TypeError
+        For an A of another container, and an operand of another framework or unsupported dtype.
+    ValueError
+        For an operand of another shape.
+    """
+    return A @ _dense(A, X, "batched_matmul: X", at_least=3)
 
 
 def _matmat(A: SparseArray, B: SparseArray) -> SparseArray:
-    """Sparse product A @ B, canonical, in A's format; B is sparse, of any format."""
-    if sparse_operand(B, "matmat: B") is None:
-        raise TypeError(f"matmat: B is {type(B).__name__}, expected a sparse array")
+    """Sparse product A @ B, canonical, in A's format; B is sparse, of any format.
+
+    Of shape (m, n) for shapes (m, k) and (k, n), by rows as Gustavson has it (1978).
+
+    Raises
+    ------
+    TypeError
+        For an A of another container, and a B that is not sparse or of another framework.
+    ValueError
+        For shapes that do not fit.
+    """
+    argument = f"{A.format}_matmat: B"
+    if sparse_operand(B, argument) is None:
+        raise TypeError(f"{argument} is {type(B).__name__}, expected a sparse array")
     product: SparseArray = A.matmat(B)
     return product
 
@@ -58,6 +101,13 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
     -------
     SparseArray
         In A's format, duplicates kept.
+
+    Raises
+    ------
+    TypeError
+        For an A that is no container, and U or V of another framework or unsupported dtype.
+    ValueError
+        For shapes that do not fit.
     """
     if not isinstance(A, SparseArray):
         raise TypeError(f"sddmm: A is {type(A).__name__}, expected a sparse array")
@@ -70,10 +120,11 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
 
 
 def _dense(A: SparseArray, x: Array, argument: str, at_least: int, at_most: int = 1 << 30) -> Array:
+    argument = f"{A.format}_{argument}"
     dense = A._arrays.dense_operand(x, A.data, argument)
     if not at_least <= dense.ndim <= at_most:
-        expected = f"{at_least}" if at_least == at_most else f"{at_least} or more"
-        raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected {expected} axes")
+        expected = "one axis" if at_most == 1 else f"{at_least} or more axes"
+        raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected {expected}")
     return dense
 
 

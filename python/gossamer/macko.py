@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -163,4 +163,5 @@ def _keep(
     _validated[key] = copies, kept
 
 
-__getattr__ = suggests(__name__, ("compress", "multiply", "parts", "to_packed"))
+if not TYPE_CHECKING:  # type checkers know all names
+    __getattr__ = suggests(__name__, ("compress", "multiply", "parts", "to_packed"))

@@ -70,7 +70,7 @@ def spgemm(a: SparseArray, b: SparseArray) -> SparseArray:
     """Sparse product of two containers, canonical, in a's format.
 
     Every element is summed in the order of a's row. Scratch: O(columns) a thread; with NumPy also a
-    column and a sum for each product, where these take at most 32 MiB.
+    column and a sum for each product, where these take at most 128 MiB.
     """
     if a.shape[1] != b.shape[0]:
         raise ValueError(

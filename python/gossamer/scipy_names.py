@@ -22,12 +22,14 @@ _METHODS = {
     **dict.fromkeys(("sinh", "sqrt", "tan", "tanh", "trunc"), _VALUES),
     **dict.fromkeys(("sort_indices", "sorted_indices", "sum_duplicates"), _CANONICAL),
     "A": "A.todense()",
-    "check_format": "nothing: containers are checked when they are made",
+    "check_format": "A as it is: containers are checked when they are made",
     "col": "A.tocoo().col",
     "coords": "A.tocoo().coords",
     "conjugate": "A.conj()",
     "count_nonzero": "A.nnz, which counts stored zeros too",
     "getcol": "A[:, j:j + 1]",
+    "get_shape": "A.shape",
+    "getH": "A.H",
     "getformat": "A.format",
     "getnnz": "A.nnz",
     "getrow": "A[i]",
@@ -67,18 +69,54 @@ _TENSORS = {
     "values": "A.data",
 }
 
+_NOT_ZERO = "numpy.{name}(A.todense()), since what is not stored would not stay zero"
+
+#: Of NumPy's and PyTorch's dense arrays.
+_DENSE = {
+    **dict.fromkeys(("bmm", "matmul", "mm", "mv"), "A @ x"),
+    **dict.fromkeys(("cos", "cosh", "exp", "log", "log2", "log10"), _NOT_ZERO),
+    **dict.fromkeys(("flat", "flatten", "ravel", "tolist"), "A.todense().{name}"),
+    "abs": "abs(A)",
+    "add": "A + B",
+    "any": "A.data.any()",
+    "density": "A.nnz / (A.shape[0] * A.shape[1])",
+    "is_coalesced": "A.has_canonical_format",
+    "layout": "A.format",
+    "mul": "A.multiply(B)",
+    "numpy": "A.to('numpy'), or A.todense() for a dense array",
+    "permute": "A.T",
+    "requires_grad_": "A.data.requires_grad_()",
+    "sort": _CANONICAL,
+    "sub": "A - B",
+    "swapaxes": "A.T",
+}
+
 _OF_SCIPY = "scipy.sparse.{name} of what A.to_scipy() gives, and gossamer.from_scipy of its result"
 
+_SOLVER = "scipy.sparse.linalg.{name}, which takes containers as operators"
 _MADE = "scipy.sparse.{name}, and gossamer.from_scipy of it"
 _NEVER = "A.format, which is 'csr', 'csc' or 'coo'"
 
 _FUNCTIONS = {
-    **dict.fromkeys(("block_array", "block_diag", "bmat", "find", "kronsum"), _OF_SCIPY),
+    **dict.fromkeys(("block_array", "block_diag", "bmat", "kronsum"), _OF_SCIPY),
     **dict.fromkeys(("tril", "triu"), _OF_SCIPY),
     **{f"{kind}_{f}": _MADE for f in ("array", "matrix") for kind in ("bsr", "dia", "dok", "lil")},
     **{f"isspmatrix_{f}": f"A.format == {f!r}" for f in ("csr", "csc", "coo")},
     **dict.fromkeys([f"isspmatrix_{f}" for f in ("bsr", "dia", "dok", "lil")], _NEVER),
+    **dict.fromkeys(("max", "mean", "min", "sum"), "A.{name}(axis)"),
+    **dict.fromkeys(("concat", "concatenate", "stack"), "gossamer.vstack or gossamer.hstack"),
+    **dict.fromkeys(("dot", "matmul"), "A @ x"),
+    **dict.fromkeys(("permute_dims", "swapaxes"), "A.T"),
+    **dict.fromkeys(("bicgstab", "cg", "eigsh", "gmres", "svds"), _SOLVER),
+    **dict.fromkeys(("sparray", "spmatrix"), "gossamer.SparseArray"),
+    **dict.fromkeys(("toarray", "todense", "to_scipy"), "A.{name}()"),
+    "csgraph": "scipy.sparse.csgraph, whose functions take A.to_scipy()",
     "eye_array": "gossamer.eye",
+    "find": "scipy.sparse.find(A.to_scipy())",
+    "sparse_coo_tensor": "gossamer.coo_array, of tensors",
+    "sparse_csr_tensor": "gossamer.csr_array, of tensors",
+    "spsolve": "scipy.sparse.linalg.spsolve(A.to_scipy(), b)",
+    "version": "gossamer.__version__",
     "decompress": "P.decompress()",
     "diags_array": "gossamer.diags",
     "linalg": "scipy.sparse.linalg, whose solvers take containers as operators",
@@ -124,7 +162,7 @@ _PACKED = {
 
 def method_advice(owner: type, name: str) -> str:
     """Message for an attribute that a container has not."""
-    return _advice(f"{owner.__name__!r} object", name, _METHODS | _TENSORS, dir(owner))
+    return _advice(f"{owner.__name__!r} object", name, _METHODS | _TENSORS | _DENSE, dir(owner))
 
 
 def function_advice(name: str, names: Iterable[str]) -> str:
@@ -160,4 +198,4 @@ def _advice(owner: str, name: str, known: dict[str, str], names: Iterable[str]) 
         return message
     if close[0] in public:
         return f"{message}; did you mean {close[0]!r}?"
-    return f"{message}; use {known[close[0]].format(name=close[0])}"
+    return f"{message}; for {close[0]!r} use {known[close[0]].format(name=close[0])}"

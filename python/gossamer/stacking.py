@@ -168,12 +168,12 @@ def _kron(a: SparseArray, b: SparseArray) -> SparseArray:
     arrays, left, right = a._arrays, a.tocoo(), b.tocoo()
     p, q = left._pattern.on_host(), right._pattern.on_host()
     x, y = promoted(arrays, left.data, right.data)
-    values = arrays.gather(x, np.repeat(np.arange(p.nnz), q.nnz)) * arrays.gather(
-        y, np.tile(np.arange(q.nnz), p.nnz)
-    )
-    row = np.add.outer(p.row * np.int64(q.rows), q.row).ravel()
-    col = np.add.outer(p.col * np.int64(q.cols), q.col).ravel()
-    return _placed(a, values, (p.rows * q.rows, p.cols * q.cols), row, col)
+    shape = p.rows * q.rows, p.cols * q.cols
+    dtype = index_dtype(*shape, p.nnz * q.nnz, at_least=a.index_dtype).type
+    row, col = np.empty(p.nnz * q.nnz, dtype), np.empty(p.nnz * q.nnz, dtype)
+    np.add.outer(p.row * dtype(q.rows), q.row, out=row.reshape(p.nnz, q.nnz))
+    np.add.outer(p.col * dtype(q.cols), q.col, out=col.reshape(p.nnz, q.nnz))
+    return _placed(a, arrays.outer(x, y), shape, row, col)
 
 
 def _placed(
@@ -186,5 +186,7 @@ def _placed(
 ) -> COOArray:
     """COO matrix of values that an operation made, its positions where those of another are."""
     dtype = index_dtype(*shape, len(row), at_least=beside.index_dtype)
-    pattern = CooPattern(*shape, row.astype(dtype), col.astype(dtype), *flags)
+    pattern = CooPattern(
+        *shape, row.astype(dtype, copy=False), col.astype(dtype, copy=False), *flags
+    )
     return COOArray(pattern, beside._arrays.freeze(data), beside._arrays)

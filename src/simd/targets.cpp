@@ -132,6 +132,11 @@ simd::Target simd::current_target() { return chosen_target().load(std::memory_or
 
 bool simd::has_fast_gather() { return fast_gather().load(std::memory_order_relaxed); }
 
+bool simd::hides_cache_latency() {
+  static const bool hides = !is_intel();
+  return hides;
+}
+
 void simd::set_fast_gather(bool fast) { fast_gather().store(fast); }
 
 std::vector<std::string> supported_simd_targets() {

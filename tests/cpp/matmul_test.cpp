@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <random>
+#include <utility>
 
 #include "battery.hpp"
 #include "core/visit.hpp"
@@ -137,6 +140,65 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
     check_product<float, std::int32_t>(matrix, Layout::columns, Layout::rows, 150);
     check_product<double, std::int32_t>(matrix, Layout::rows, Layout::columns, 150);
   }
+}
+
+TEST_CASE("matmul gives the same bits wherever the rows of X and Y begin") {
+  const auto check = [&]<class T>(T) {
+    constexpr std::int64_t line = 64 / sizeof(T);
+    for (const BatteryMatrix& matrix : battery()) {
+      if (matrix.row.size() > 5'000) continue;
+      const OwnedCsr<T, std::int32_t> a(matrix);
+      for (std::int64_t columns : {2 * line, 4 * line, 13 * line}) {
+        const std::int64_t stride = columns + line;
+        const auto room = [&](std::int64_t rows) {
+          return std::vector<T>(static_cast<std::size_t>((rows + 2) * stride), T{7});
+        };
+        std::vector<T> x = room(a.cols), y = room(a.rows), expected;
+        // Element `shift` past the first cache line of the memory.
+        const auto placed = [&](std::vector<T>& data, std::int64_t rows, std::int64_t shift) {
+          const auto past = reinterpret_cast<std::uintptr_t>(data.data()) % 64 / sizeof(T);
+          ArrayView view =
+              ArrayView::contiguous(data.data() + line - static_cast<std::int64_t>(past) + shift,
+                                    dtype_v<T>, {rows, columns});
+          view.strides[0] = stride;
+          return view;
+        };
+        for_each_target([&] {
+          expected.clear();
+          for (std::int64_t shift = 0; shift < line; ++shift) {
+            // What lies around X must not be read into the sums.
+            std::ranges::fill(x, std::numeric_limits<T>::quiet_NaN());
+            const ArrayView x_view = placed(x, a.cols, shift);
+            std::mt19937 random(4);
+            for_each_column<T>(x_view, [&](void* column, std::int64_t step) {
+              for (std::int64_t i = 0; i < a.cols; ++i) {
+                static_cast<T*>(column)[i * step] = static_cast<T>(random() % 1000) / 999;
+              }
+            });
+            std::ranges::fill(y, T{7});
+            const ArrayView y_view = placed(y, a.rows, (3 * shift) % line);
+            matmul(a.view(), x_view, y_view);
+            std::vector<T> product;
+            for_each_column<T>(y_view, [&](void* column, std::int64_t step) {
+              for (std::int64_t i = 0; i < a.rows; ++i) {
+                T& element = static_cast<T*>(column)[i * step];
+                product.push_back(std::exchange(element, T{7}));
+              }
+            });
+            if (shift == 0) expected = product;
+            INFO("matrix " << matrix.name << ", columns " << columns << ", shift " << shift
+                           << ", target " << simd_target());
+            const bool same = product.empty() || std::memcmp(product.data(), expected.data(),
+                                                             product.size() * sizeof(T)) == 0;
+            CHECK(same);
+            CHECK(std::ranges::count(y, T{7}) == static_cast<std::ptrdiff_t>(y.size()));
+          }
+        });
+      }
+    }
+  };
+  check(float{});
+  check(double{});
 }
 
 TEST_CASE("matmul_transposed is within the error bound for any number of threads") {

@@ -19,8 +19,8 @@ from gossamer.hf.memory import drop_workspaces  # noqa: E402
 from gossamer.prune import plan_pruning, prune_model  # noqa: E402
 from language_models import text, tiny_tokenizer, tiny_windows  # noqa: E402
 
-#: What a step may take, from nothing on.
-STEP, MOST = 4 << 20, 400 << 20
+#: What PyTorch may take in turn, bytes.
+LIMITS = [0, *(int(4e6 * 1.35**i) for i in range(16))]
 PROMPT = tiny_windows(1, 6)[0]
 
 
@@ -59,7 +59,10 @@ def folders(tmp_path_factory):
     gossamer.hf.pack_model(model)
     gossamer.hf.save_checkpoint(folder / "packed", model, tiny_tokenizer())
     (folder / "text.txt").write_text(text(2000))
-    return folder
+    gc.collect()
+    gc.freeze()  # what is there now, of which transformers has a lot, is not looked at again
+    yield folder
+    gc.unfreeze()
 
 
 def load(folder):
@@ -77,7 +80,7 @@ def attempts(call):
     Once the caller has let go what there is, all that it took is free.
     """
     before = free_memory()
-    for nbytes in range(0, MOST, STEP):
+    for nbytes in LIMITS:
         said = None
         with no_more_than(nbytes):
             try:
@@ -89,15 +92,15 @@ def attempts(call):
         if said is None:
             return
         check_freed(before)
-    pytest.fail(f"{MOST} bytes are not enough")
+    pytest.fail(f"{LIMITS[-1]} bytes are not enough")
 
 
 def check_freed(before):
     """Raise unless no more is allocated than before, what layers are laid out as apart."""
-    for _ in range(50):  # threads of transformers go on with the tensor that they have begun
+    for _ in range(10):  # threads of transformers go on with the tensor that they have begun
         if free_memory() <= before + (1 << 19):
             return
-        time.sleep(0.02)
+        time.sleep(0.1)
     pytest.fail(f"{free_memory()} bytes are allocated, {before} before")
 
 
@@ -179,17 +182,15 @@ def test_pruning_goes_on(folders, method, tmp_path):
 )
 def test_commands_fail_with_a_line(folders, command, monkeypatch):
     monkeypatch.chdir(folders)
-    before, lines = free_memory(), []
-    for nbytes in range(0, MOST, STEP):
+    lines = []
+    for nbytes in LIMITS:
         with no_more_than(nbytes):
             result = invoke(*command, "--device", "cuda")
         if result.exit_code == 0:
             break
         lines.append(refusal(result).splitlines()[-1])
-        del result  # which has the error, and it its frames
-        check_freed(before)
     assert lines
-    assert nbytes < MOST - STEP
+    assert result.exit_code == 0
     for line in lines:
         assert "out of memory while " in line
         assert " take" in line or " does without" in line

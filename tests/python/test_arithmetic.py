@@ -2,6 +2,7 @@
 """Sums, scalars, and sparse products."""
 
 import itertools
+from unittest import mock
 
 import gossamer
 import numpy as np
@@ -228,12 +229,19 @@ def test_spgemm_in_one_phase_and_in_two_are_the_same(dtype, monkeypatch):
         _engine.SpgemmAtOnce, "count", lambda self: counted.append(0) or count(self)
     )
     at_once = A @ B.T
-    assert not counted
     monkeypatch.setattr(arrays.numpy, "_LARGEST_BLOCK_KEPT", 0)
+    in_memory_of_large_results = A @ B.T
+    assert not counted
+    with monkeypatch.context() as short_of_memory:
+        short_of_memory.setattr(arrays.numpy, "_result", mock.Mock(side_effect=MemoryError))
+        without_workspace = A @ B.T
+    assert len(counted) == 1
+    monkeypatch.setattr(arrays.numpy, "_LARGEST_WORKSPACE", 0)
     counted_first = A @ B.T
-    assert counted
-    for part in ("indptr", "indices", "data"):
-        np.testing.assert_array_equal(getattr(at_once, part), getattr(counted_first, part))
+    assert len(counted) == 2
+    for product in (in_memory_of_large_results, without_workspace, counted_first):
+        for part in ("indptr", "indices", "data"):
+            np.testing.assert_array_equal(getattr(at_once, part), getattr(product, part))
 
 
 def test_spgemm_at_once_refuses_arrays_that_do_not_fit():

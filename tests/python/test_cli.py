@@ -516,7 +516,7 @@ def test_results_say_which_processor_mkl_sees():
     assert re.match(r"\d+\.\d+ for .*processors", libraries[-1].version)
 
 
-def case_of(operation, matrix="m", threads=2, scipy=1.0, mkl=1.0, fraction=None):
+def case_of(operation, matrix="m", threads=2, fraction=None, **speedup):
     return {
         "operation": operation,
         "matrix": matrix,
@@ -525,7 +525,7 @@ def case_of(operation, matrix="m", threads=2, scipy=1.0, mkl=1.0, fraction=None)
         "beyond_cache": fraction is not None,
         "streams": True,
         "bandwidth_fraction": fraction,
-        "speedup": {"scipy": scipy, "mkl": mkl},
+        "speedup": {"scipy": 1.0, "mkl": 1.0, **speedup},
     }
 
 
@@ -545,7 +545,7 @@ def test_bars_pass_and_fail():
     cases = [
         case_of("spmv", "large", scipy=3.0, mkl=1.2, fraction=0.7),
         case_of("spmv", "slow", scipy=3.0, mkl=0.85, fraction=0.5),
-        case_of("spgemm", scipy=2.5, mkl=1.0),
+        case_of("spgemm", scipy=2.5, mkl=1.0, mkl_ordered=0.8),
     ]
     bars = {bar["bar"]: bar for bar in evaluate_bars(cases, STARTUP)}
     assert bars["SpMV beyond the cache: geometric mean over scipy, 2 threads"]["passed"] is True
@@ -556,6 +556,7 @@ def test_bars_pass_and_fail():
     assert (share["measured"], share["passed"]) == (0.5, False)
     assert bars["SpMM, 16 columns: lowest over mkl, 2 threads"]["passed"] is None
     assert bars["SpGEMM: geometric mean over scipy, 2 threads"]["passed"] is True
+    assert bars["SpGEMM: lowest over mkl_ordered, 2 threads"]["passed"] is False
 
 
 def test_import_bar_fails_where_a_framework_was_loaded():

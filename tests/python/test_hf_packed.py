@@ -123,6 +123,17 @@ def test_device_map(device_map, tmp_path):
     assert difference(logits(loaded), logits(model)) < TOLERANCE["float32"]
 
 
+def test_packed_layers_stay_in_memory_where_a_device_map_puts_them_on_the_disk(tmp_path):
+    pytest.importorskip("accelerate", reason="device_map needs accelerate")
+    model = packed_model()
+    model.save_pretrained(tmp_path)
+    rest = ("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head")
+    device_map = {"model.layers": "disk", **dict.fromkeys(rest, "cpu")}
+    loaded = load(tmp_path, device_map=device_map, offload_folder=tmp_path / "offload")
+    assert loaded.model.layers[0].mlp.up_proj.values.device.type == "cpu"
+    assert difference(logits(loaded), logits(model)) < TOLERANCE["float32"]
+
+
 def test_values_keep_their_type_whatever_the_model_is_loaded_in(tmp_path):
     packed_model(dtype="int8").save_pretrained(tmp_path)
     loaded = load(tmp_path, dtype=torch.bfloat16)
@@ -274,6 +285,8 @@ LAYER = "model.layers.0.mlp.up_proj"
     ("change", "message"),
     [
         (lambda q: q.update(version=2), "layout version 2, and this Gossamer reads version 1"),
+        (lambda q: q.update(version="1"), "layout version '1', and this Gossamer reads version 1"),
+        (lambda q: q.update(version=True), "layout version True, and this Gossamer reads"),
         (lambda q: q["layers"].update({LAYER: 3}), f"'{LAYER}' is malformed"),
         (lambda q: q["layers"][LAYER].update(format="gap5"), "malformed"),
         (lambda q: q["layers"][LAYER].update(dtype="int4"), "malformed"),

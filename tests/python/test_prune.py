@@ -220,6 +220,14 @@ def test_interrupted_runs_go_on(method, tmp_path):
         prune_model(model, plan_pruning(model, 0.6), method, windows, unfinished=tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b""])
+def test_damaged_settings_of_a_run_are_named(content, tmp_path):
+    (tmp_path / "settings.json").write_bytes(content)
+    model = tiny_model()
+    with pytest.raises(ValueError, match=r"settings\.json is damaged; remove .* to begin anew$"):
+        prune_model(model, plan_pruning(model, 0.5), "wanda", tiny_windows(), unfinished=tmp_path)
+
+
 def test_wrong_input():
     model = tiny_model()
     plan = plan_pruning(model, 0.5)

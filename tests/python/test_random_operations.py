@@ -96,6 +96,24 @@ def test_reading(pair, rows, cols, data):
         np.testing.assert_array_equal(A[i].todense()[0], D[i])
 
 
+def numbers(length):
+    return st.lists(st.integers(-length, length - 1), max_size=12) if length else st.just([])
+
+
+@given(containers(), st.data())
+def test_rows_and_columns_by_number(pair, data):
+    A, S = pair
+    rows, cols = (data.draw(numbers(length)) for length in A.shape)
+    if data.draw(st.booleans()):
+        cols.sort()
+    B = A[rows][:, cols]
+    np.testing.assert_array_equal(B.todense(), S.toarray()[np.ix_(*map(np.int64, (rows, cols)))])
+    # The constructor refuses what it is told of the order where that is wrong.
+    told = {"sorted_indices": B.has_sorted_indices, "canonical": B.has_canonical_format}
+    make = getattr(gossamer, f"{B.format}_array")
+    make((B.data, *((B.coords,) if B.format == "coo" else (B.indices, B.indptr))), B.shape, **told)
+
+
 @given(containers(), st.sampled_from(FORMATS), st.booleans())
 def test_conversions(pair, format, canonical):
     A, S = pair

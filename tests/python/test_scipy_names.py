@@ -271,15 +271,24 @@ def test_what_is_not_there(attempt, error, message):
         attempt(gossamer.eye(3))
 
 
-def advised(name, of, arguments=""):
+def advised(name, of, arguments="", matrix=None):
     """What the advice for a name evaluates to, with the arguments for its ellipsis."""
     with pytest.raises(AttributeError) as caught:
         getattr(of, name)
     advice = str(caught.value).partition("; use ")[2].replace("...", arguments)
-    *statements, expression = re.split(r", (?=and |A canonical|a new |or |which )", advice)[
+    *statements, expression = re.split(r", (?=and |A canonical|a new |or |since |which )", advice)[
         0
     ].split("; ")
-    scope = {"A": of, "gossamer": gossamer, "numpy": np, "scipy": scipy, "i": 1, "j": 2, "n": 2}
+    scope = {
+        "A": of if matrix is None else matrix,
+        "gossamer": gossamer,
+        "numpy": np,
+        "scipy": scipy,
+        "i": 1,
+        "j": 2,
+        "n": 2,
+    }
+    scope |= {"B": of, "axis": 0, "b": np.ones(3), "x": np.ones(3)}
     exec("; ".join(statements), scope)
     return eval(expression, scope)
 
@@ -302,7 +311,7 @@ MADE = {
     "reshape": "(7, 5)",
     "getcol": "2",
     "getrow": "1",
-    "getformat": "",
+    **dict.fromkeys(("get_shape", "getH", "getformat"), ""),
 }
 ATTRIBUTES = ("A", "col", "coords", "imag", "indices", "indptr", "real", "row", "size")
 
@@ -327,7 +336,7 @@ def as_dense(x):
 def test_what_replaces_scipys_names(name):
     """The advice is right: each of its expressions does what SciPy's method does."""
     dense = scipy.sparse.random_array((5, 7), density=0.4, rng=np.random.default_rng(0)).toarray()
-    old = name in ("getcol", "getformat", "getrow", "getnnz")
+    old = name in ("get_shape", "getH", "getcol", "getformat", "getrow", "getnnz")
     S = (scipy.sparse.csr_matrix if old else scipy.sparse.csr_array)(dense)
     if name == "eliminate_zeros":
         S.data[::2] = 0
@@ -364,6 +373,68 @@ def test_what_replaces_pytorchs_names(name):
         found, expected = found.todense(), expected.to_dense()
     expected = torch.as_tensor(expected)
     np.testing.assert_array_equal(torch.as_tensor(found).float(), expected.float())
+
+
+@pytest.mark.parametrize("name", sorted({*scipy_names._DENSE} - {"requires_grad_"}))
+def test_what_replaces_names_of_dense_arrays(name):
+    A = gossamer.fromdense([[0.0, -2.0, 1.5], [1.0, 0.0, 3.0], [0.5, 0.0, 0.0]])
+    D = A.todense()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = advised(name, A)
+        expected = {
+            **dict.fromkeys(("bmm", "matmul", "mm", "mv"), D @ np.ones(3)),
+            **dict.fromkeys(("permute", "swapaxes"), D.T),
+            "add": D + D,
+            "density": 5 / 9,
+            "flat": list(D.flat),
+            "is_coalesced": True,
+            "layout": "csr",
+            "mul": D * D,
+            "numpy": D,
+            "sort": D,
+            "sub": D - D,
+        }.get(name)
+        if expected is None:
+            of_array = getattr(np, name, None) or getattr(D, name)()
+            expected = of_array(D) if callable(of_array) else of_array
+        found = found() if callable(found) else list(found) if name == "flat" else found
+    found = found.todense() if gossamer.issparse(found) else found
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sum", lambda S: S.sum(0)),
+        ("matmul", lambda S: S @ np.ones(3)),
+        ("todense", lambda S: S.todense()),
+        ("spsolve", lambda S: scipy.sparse.linalg.spsolve(S, np.ones(3))),
+        ("find", lambda S: scipy.sparse.find(S)),
+        ("cg", lambda S: scipy.sparse.linalg.cg),
+        ("spmatrix", lambda S: gossamer.SparseArray),
+        ("version", lambda S: gossamer.__version__),
+    ],
+)
+def test_what_replaces_functions(name, expected):
+    A = gossamer.fromdense([[2.0, -2.0, 1.5], [1.0, 0.0, 3.0], [0.5, 0.0, 0.0]])
+    found = advised(name, gossamer, matrix=A)
+    wanted = expected(A.to_scipy().tocsc())
+    if callable(wanted):
+        assert found is wanted
+    else:
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tolil_", "'tolil_'; for 'tolil' use A.to_scipy"),
+        ("exp2", r"'exp2'; for 'exp' use numpy.exp\(A.todense\(\)\)"),
+    ],
+)
+def test_advice_for_a_similar_name_says_which(name, message):
+    with pytest.raises(AttributeError, match=message):
+        getattr(gossamer.eye(2), name)
 
 
 @pytest.mark.parametrize("kind", ["bsr", "dia", "dok", "lil"])

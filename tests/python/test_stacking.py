@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from battery.battery import matrices
 from cases import FORMATS, build, every_format, every_index_dtype, named
+from gossamer.structure.indices import is_frozen
 
 SMALL = [m for m in matrices() if m.rows * m.cols <= 1024]
 every_small = pytest.mark.parametrize("matrix", SMALL, ids=lambda m: m.name)
@@ -41,6 +42,12 @@ def test_kronecker_products(matrix, format):
                 continue
             expected = np.kron(left.todense(), right.todense())
             np.testing.assert_allclose(product.todense(), expected, rtol=1e-14)
+
+
+def test_nobody_can_write_to_a_product():
+    """So what is derived from it may be kept."""
+    A = gossamer.kron(gossamer.eye(3, format="coo"), gossamer.eye(2, 3))
+    assert all(is_frozen(array) for array in (A.data, A.row, A.col))
 
 
 @every_index_dtype

@@ -142,6 +142,10 @@ class Adapter(ABC):
     def sqrt(self, x: Array) -> Array:
         """Square root."""
 
+    def outer(self, x: Array, y: Array) -> Array:
+        """Return the products of x's elements with all of y's, of rank 1; both have one dtype."""
+        return (x[:, None] * y[None, :]).reshape(x.shape[0] * y.shape[0])
+
     @abstractmethod
     def sum(self, x: Array) -> Array:
         """Sum of all elements as a scalar of x's dtype; 16-bit dtypes sum in float32."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import gossamer
+from gossamer.cli.console import console_of, table_of
 from gossamer.cli.options import JsonFlag, input_file
 from gossamer.io import compressed_tensors, macko_checkpoint, packed_checkpoint, safetensors
 from gossamer.io.tensor_file import TensorFile, open_tensors
@@ -100,9 +100,7 @@ def info(
         records = [_record(file, entry) for file in entries for entry in entries[file]]
         typer.echo(json.dumps(records, indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 1000  # as wide as the table is
+    console = console_of(width=1000)  # more than the table takes
     for file in entries:
         console.print(_table(file, entries[file]))
     if len(entries) > 1:
@@ -203,12 +201,10 @@ def _record(file: Path, entry: Entry) -> dict[str, Any]:
 
 
 def _table(path: Path, entries: list[Entry]) -> Table:
-    table = Table(title=f"{path.name}, {size_text(path.stat().st_size)}", title_justify="left")
-    table.add_column("name", overflow="fold")
-    for heading in ("format", "shape", "dtype"):
-        table.add_column(heading)
-    for heading in ("density", "memory", "as dense", "bits a nonzero", "entropy floor"):
-        table.add_column(heading, justify="right")
+    numbers = "density", "memory", "as dense", "bits a nonzero", "entropy floor"
+    title = f"{path.name}, {size_text(path.stat().st_size)}"
+    table = table_of(("name", "format", "shape", "dtype"), numbers, title)
+    table.columns[0].overflow = "fold"
     for entry in entries:
         table.add_row(
             entry.name,

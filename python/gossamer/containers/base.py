@@ -87,7 +87,9 @@ class SparseArray(TorchOperators, SparseFormat):
         """Where the values are."""
         return self._arrays.device(self._data)
 
-    def __getattr__(self, name: str) -> NoReturn:
+    # Any, not NoReturn: what a format has, as A.indptr, is read of a SparseArray too, and type
+    # checkers take what follows a NoReturn for unreachable.
+    def __getattr__(self, name: str) -> Any:
         from ..scipy_names import method_advice
 
         raise AttributeError(method_advice(type(self), name))

@@ -98,7 +98,7 @@ def compress_checkpoint(
     check_keeps(folder, output)
     if gguf is not None:
         raise ValueError(f"{gguf} is no safetensors file; gossamer prune writes such of GGUF files")
-    with reading(folder):
+    with reading(folder), memory_for(f"opening {source}", _LESS):
         config = transformers.AutoConfig.from_pretrained(folder)
         files = _tensor_files(folder)
         settings = _file(folder, "generation_config.json")
@@ -116,7 +116,7 @@ def compress_checkpoint(
             f"with pack_model and write it with save_checkpoint"
         )
     reports, layouts = [], {}
-    with writing(output) as beside:
+    with writing(output) as beside, memory_for(f"writing {output}", _LESS):
         load_tokenizer(folder).save_pretrained(beside)
         shards = _Shards(beside, max_shard_bytes)
         for done, (tensor_name, file) in enumerate(files.items()):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files: safetensors and its checkpoint layouts, MatrixMarket, SciPy's ``.npz``."""
 
+from typing import TYPE_CHECKING
+
 from ..scipy_names import suggests
 from .compressed_tensors import read_compressed_tensors, write_compressed_tensors
 from .macko_checkpoint import read_macko_checkpoint
@@ -20,4 +22,5 @@ __all__ = [
     "write_matrix_market",
 ]
 
-__getattr__ = suggests(__name__, __all__)
+if not TYPE_CHECKING:  # type checkers know all names
+    __getattr__ = suggests(__name__, __all__)

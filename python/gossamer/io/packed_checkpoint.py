@@ -115,9 +115,9 @@ def read_layouts(layers: Any, version: Any) -> dict[str, PackedLayout]:
     ValueError
         For another version, or a malformed layout.
     """
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise ValueError(
-            f"this checkpoint has layout version {version}, and this Gossamer reads version "
+            f"this checkpoint has layout version {version!r}, and this Gossamer reads version "
             f"{VERSION}; a newer one may read it"
         )
     if not isinstance(layers, Mapping):

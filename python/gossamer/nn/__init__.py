@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers of PyTorch over sparse and packed weights."""
 
+from typing import TYPE_CHECKING
+
 from ..optional import needed_by
 from ..scipy_names import suggests
 
@@ -11,4 +13,5 @@ with needed_by("gossamer.nn"):
 
 __all__ = ["PackedLinear", "SparseLinear", "pack_linears"]
 
-__getattr__ = suggests(__name__, __all__)
+if not TYPE_CHECKING:  # type checkers know all names
+    __getattr__ = suggests(__name__, __all__)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..arrays import FRAMEWORKS, adapter_of, named_adapter, of_another_framework
 from ..arrays.operators import TorchOperators
@@ -255,8 +255,10 @@ class PackedArray(TorchOperators):
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(f"a PackedArray does not become a NumPy array by itself: {self._instead}")
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(packed_advice(type(self), name))
+    if not TYPE_CHECKING:  # type checkers know all names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(packed_advice(type(self), name))
 
     def __copy__(self) -> PackedArray:
         return self

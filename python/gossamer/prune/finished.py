@@ -42,7 +42,7 @@ class FinishedBlocks:
             with replacing(file) as beside:
                 beside.write_text(json.dumps(settings, indent=1))
             return
-        begun = json.loads(file.read_text())
+        begun = _read_settings(file)
         changed = [name for name in settings if begun.get(name) != settings[name]]
         if changed:
             raise ValueError(
@@ -74,6 +74,15 @@ class FinishedBlocks:
 
     def _file(self, index: int) -> Path:
         return self._folder / _BLOCK.format(f"{index:05}")
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    settings = None
+    with suppress(ValueError):  # also of bytes that are no text
+        settings = json.loads(file.read_bytes())
+    if not isinstance(settings, dict):
+        raise ValueError(f"{file} is damaged; remove {file.parent} to begin anew")
+    return settings
 
 
 def remove_finished(folder: Path) -> None:

@@ -20,8 +20,8 @@ _FEWEST_WITH_RUNS = 4096
 
 # Columns for each stored or wanted position from which picked ones are looked up: an array of all
 # would outgrow the matrix. A Zen 5, 1000 of 10⁶ positions' columns, ms by array and looked up: 4.5
-# columns a position 19 and 42, 16 37 and 42, 32 60 and 47, 64 102 and 42.
-_COLUMNS_PER_POSITION = 32
+# columns a position 14 and 48, 16 31 and 44, 32 53 and 44, 64 95 and 45.
+_COLUMNS_PER_POSITION = 24
 
 # Positions a row from which adding up rows is faster than a product with the kept transpose. Two
 # threads of a Xeon, float32, microseconds by rows and by the transpose: 20,000 rows with 2 each 147

@@ -13,11 +13,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "ops/matmul/lanes-inl.hpp"
 #include "ops/matmul/matmul.hpp"
 #include "ops/matmul/matmul_tuning.hpp"
 #include "ops/matmul/run_rows-inl.hpp"
+#include "simd/targets.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
@@ -51,23 +53,24 @@ bool streams_result(const MatmulOperands& op, const T* y) {
          reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
 }
 
-/// One row of A times a block of columns.
-template <class D, int Vectors, bool Partial, class T, class I>
-HWY_INLINE void real_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
-                         const I* HWY_RESTRICT indices, std::int64_t n, std::int64_t known,
-                         const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
+/// One row of A times a block of columns; AsksAhead: blocks of coming positions are asked for.
+template <bool AsksAhead, class Columns, class T, class I>
+HWY_INLINE void real_row(Columns block, const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices,
+                         std::int64_t n, std::int64_t known, const T* HWY_RESTRICT x,
+                         std::int64_t x_stride, T* HWY_RESTRICT y) {
+  using D = typename Columns::Tag;
   const D d;
   // Few vectors: several sums each, to hide the latency of the multiply-add.
-  constexpr int Chains = Vectors == 1 ? 4 : Vectors == 2 ? 2 : 1;
-  hn::Vec<D> sums[Chains][Vectors];
+  constexpr int Chains = Columns::vectors == 1 ? 4 : Columns::vectors == 2 ? 2 : 1;
+  hn::Vec<D> sums[Chains][Columns::loads];
   for (int chain = 0; chain < Chains; ++chain) {
-    for (int v = 0; v < Vectors; ++v) sums[chain][v] = hn::Zero(d);
+    for (int v = 0; v < Columns::loads; ++v) sums[chain][v] = hn::Zero(d);
   }
   const auto add = [&](std::int64_t p, int chain) HWY_ATTR {
-    prefetch_block<block.bytes>(indices, p, known, x, x_stride);
+    if constexpr (AsksAhead) prefetch_block<Columns::bytes>(indices, p, known, x, x_stride);
     const auto a = hn::Set(d, widen(values[p]));
     const T* row = x + static_cast<std::int64_t>(indices[p]) * x_stride;
-    for (int v = 0; v < Vectors; ++v) {
+    for (int v = 0; v < Columns::loads; ++v) {
       sums[chain][v] = hn::MulAdd(a, block.load_vector(row, v), sums[chain][v]);
     }
   };
@@ -76,11 +79,12 @@ HWY_INLINE void real_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT
     for (int chain = 0; chain < Chains; ++chain) add(p + chain, chain);
   }
   for (; p < n; ++p) add(p, 0);
-  for (int v = 0; v < Vectors; ++v) {
-    auto sum = sums[0][v];
-    for (int chain = 1; chain < Chains; ++chain) sum = hn::Add(sum, sums[chain][v]);
-    block.store_vector(sum, y, v);
+  for (int v = 0; v < Columns::loads; ++v) {
+    for (int chain = 1; chain < Chains; ++chain) {
+      sums[0][v] = hn::Add(sums[0][v], sums[chain][v]);
+    }
   }
+  block.store_vectors(sums[0], y);
 }
 
 /// The same for complex values: x as interleaved reals, the real and imaginary factors summed
@@ -113,6 +117,31 @@ HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTR
   }
 }
 
+/// Whether rows of X are far enough to be asked for ahead.
+template <class T>
+bool asks_ahead(const MatmulOperands& op) {
+  const std::int64_t bytes = op.a.pattern.cols * op.cols * static_cast<std::int64_t>(sizeof(T));
+  return bytes > tuning::matmul_near_x || !simd::hides_cache_latency();
+}
+
+/// Calls body(block, shift) for a block of columns of X, shifted where its rows straddle cache
+/// lines and that pays.
+template <class D, int Vectors, bool Partial, class T, class Body>
+HWY_INLINE void with_block(const T* x, std::int64_t x_stride, std::int64_t tail, bool streams,
+                           bool far, Body body) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  if constexpr (HWY_TARGET <= HWY_AVX3 && Vectors > 1 && !Partial &&
+                std::is_same_v<T, hn::TFromD<D>> && hn::MaxLanes(D()) == line) {
+    const std::int64_t shift =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(x) % 64 / sizeof(T));
+    const bool pays = Vectors >= tuning::matmul_shifted_vectors || !far;
+    if (shift != 0 && pays && x_stride % line == 0 && !streams) {
+      return body(ShiftedBlock<D, Vectors>(shift), shift);
+    }
+  }
+  body(Block<D, Vectors, Partial>{tail, streams}, std::int64_t{0});
+}
+
 /// Rows [begin, end) times the block of columns that begins at real column c.
 template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
 void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, std::int64_t tail,
@@ -123,18 +152,37 @@ void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, st
   const std::int64_t column = is_complex<T> ? c / 2 : c;
   const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + column;
   T* y = static_cast<T*>(op.y) + op.y_batch[member] + column;
-  const Block<D, Vectors, Partial> block{tail, streams_result(op, y - column)};
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t first = indptr[i];
-    const std::int64_t n = indptr[i + 1] - first;
-    const std::int64_t known = op.a.pattern.nnz - first;
-    if constexpr (is_complex<T>) {
-      complex_row<Conjugate>(block, values + first, indices + first, n, known, x, op.x_row_stride,
-                             y + i * op.y_row_stride);
-    } else {
-      real_row(block, values + first, indices + first, n, known, x, op.x_row_stride,
-               y + i * op.y_row_stride);
+  const bool streams = streams_result(op, y - column);
+  const bool far = asks_ahead<T>(op);
+  const auto for_rows = [&](auto row) HWY_ATTR {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t first = indptr[i];
+      row(values + first, indices + first, indptr[i + 1] - first, op.a.pattern.nnz - first,
+          i * op.y_row_stride);
     }
+  };
+  if constexpr (is_complex<T>) {
+    const Block<D, Vectors, Partial> block{tail, streams};
+    for_rows([&](const T* a, const I* j, std::int64_t n, std::int64_t known, std::int64_t to)
+                 HWY_ATTR {
+                   complex_row<Conjugate>(block, a, j, n, known, x, op.x_row_stride, y + to);
+                 });
+  } else {
+    with_block<D, Vectors, Partial>(
+        x, op.x_row_stride, tail, streams, far, [&](auto block, std::int64_t shift) HWY_ATTR {
+          const auto rows = [&, x = x - shift, y = y - shift]<bool AsksAhead>() HWY_ATTR {
+            for_rows([&](const T* a, const I* j, std::int64_t n, std::int64_t known,
+                         std::int64_t to) HWY_ATTR {
+              real_row<AsksAhead>(block, a, j, n, known, x, op.x_row_stride, y + to);
+            });
+          };
+          // One line a position: its latency is hidden from any cache.
+          if (far && (decltype(block)::loads > 1 || !simd::hides_cache_latency())) {
+            rows.template operator()<true>();
+          } else {
+            rows.template operator()<false>();
+          }
+        });
   }
 }
 
@@ -189,18 +237,22 @@ template <bool Conjugate, class T, class I>
 void column_rows(const MatmulOperands& op, std::size_t member, std::int64_t begin,
                  std::int64_t end) {
   constexpr bool narrow_target = HWY_TARGET == HWY_AVX2;  // 16 registers
-  const auto groups = [](std::int64_t first, std::int64_t last, auto body) HWY_ATTR {
-    for (std::int64_t i = first; i < last; i += tuning::matmul_row_group) {
-      body(i, std::min(last, i + tuning::matmul_row_group));
-    }
+  constexpr int widest = is_complex<T> ? 4 : 8;
+  // One block of columns needs no groups.
+  const std::int64_t width = op.cols * (is_complex<T> ? 2 : 1);
+  std::int64_t blocks = 0;
+  for_each_block<Real<T>, widest>(
+      width, [&]<class, int, bool>(std::int64_t, std::int64_t) HWY_ATTR { ++blocks; });
+  const std::int64_t group = blocks == 1 ? op.a.pattern.rows : tuning::matmul_row_group;
+  const auto groups = [&](std::int64_t first, std::int64_t last, auto body) HWY_ATTR {
+    for (std::int64_t i = first; i < last; i += group) body(i, std::min(last, i + group));
   };
   const auto alone = [&](std::int64_t first, std::int64_t last) HWY_ATTR {
     groups(first, last, [&](std::int64_t i, std::int64_t until) HWY_ATTR {
-      for_each_block<Real<T>, narrow_target && !is_complex<T> ? 8 : 4>(
-          op.cols * (is_complex<T> ? 2 : 1),
-          [&]<class D, int Vectors, bool Partial>(std::int64_t c, std::int64_t tail) HWY_ATTR {
-            block_rows<Conjugate, D, Vectors, Partial, T, I>(op, member, c, tail, i, until);
-          });
+      for_each_block<Real<T>, widest>(width, [&]<class D, int Vectors, bool Partial>(
+                                                 std::int64_t c, std::int64_t tail) HWY_ATTR {
+        block_rows<Conjugate, D, Vectors, Partial, T, I>(op, member, c, tail, i, until);
+      });
     });
   };
   if constexpr (!is_complex<T>) {

@@ -44,6 +44,8 @@ HWY_INLINE void store(hn::Vec<D> sum, D d, T* y, std::int64_t count) {
 /// A block of columns: `Vectors` vectors of D's lanes, of which the last holds `tail` when Partial.
 template <class D, int Vectors, bool Partial>
 struct Block {
+  using Tag = D;
+  static constexpr int vectors = Vectors, loads = Vectors;
   static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
   static constexpr std::size_t bytes = Vectors * hn::MaxLanes(D()) * sizeof(hn::TFromD<D>);
   std::int64_t tail;
@@ -63,6 +65,41 @@ struct Block {
       if (streams) return hn::Stream(sum, D(), row + v * lanes);
     }
     store(sum, D(), row + v * lanes, width(v));
+  }
+
+  template <class T>
+  HWY_INLINE void store_vectors(const hn::Vec<D> (&sums)[loads], T* row) const {
+    for (int v = 0; v < Vectors; ++v) store_vector(sums[v], row, v);
+  }
+};
+
+/// Whole vectors of columns whose rows in X all begin `shift` elements past a cache line. Taken are
+/// the lines themselves, one more than there are vectors and under masks at both ends, as a load
+/// that straddles lines costs two; so rows of X and Y begin `shift` elements before the columns.
+template <class D, int Vectors>
+struct ShiftedBlock {
+  using Tag = D;
+  static constexpr int vectors = Vectors, loads = Vectors + 1;
+  static constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+  static constexpr std::size_t bytes = loads * hn::MaxLanes(D()) * sizeof(hn::TFromD<D>);
+  hn::Mask<D> first, last;
+
+  HWY_INLINE explicit ShiftedBlock(std::int64_t shift)
+      : first(hn::Not(hn::FirstN(D(), static_cast<std::size_t>(shift)))),
+        last(hn::FirstN(D(), static_cast<std::size_t>(shift))) {}
+
+  template <class T>
+  HWY_INLINE hn::Vec<D> load_vector(const T* row, int v) const {
+    if (v == 0) return hn::MaskedLoad(first, D(), row);
+    if (v == Vectors) return hn::MaskedLoad(last, D(), row + v * lanes);
+    return hn::LoadU(D(), row + v * lanes);
+  }
+
+  template <class T>
+  HWY_INLINE void store_vectors(const hn::Vec<D> (&sums)[loads], T* row) const {
+    hn::BlendedStore(sums[0], first, D(), row);
+    for (int v = 1; v < Vectors; ++v) hn::StoreU(sums[v], D(), row + v * lanes);
+    hn::BlendedStore(sums[Vectors], last, D(), row + Vectors * lanes);
   }
 };
 

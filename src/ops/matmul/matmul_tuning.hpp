@@ -5,10 +5,10 @@
 
 namespace gossamer::tuning {
 
-/// Multiply-adds below which a product stays on the calling thread. Several columns are fewer
-/// instructions for as many: 64 rows of 32 times 8 columns took 10.4 µs alone, 13.8 µs on two
-/// threads.
-inline constexpr std::int64_t matmul_serial_work = 32'768;
+/// Multiply-adds below which a product stays on the calling thread. 256 rows of 9 times 16 columns
+/// take 6.4 (float32) and 8.2 µs (float64) alone, 7.0 and 9.2 on two threads of an Emerald Rapids;
+/// 3.8 and 4.7, 5.7 and 6.0 on a Zen 5.
+inline constexpr std::int64_t matmul_serial_work = 65'536;
 
 /// The same for one vector: 4000 rows of 4 take 17.0 (float32) and 19.9 µs (float64) alone, 14.2
 /// and 16.1 on two threads.
@@ -31,15 +31,16 @@ inline constexpr std::int64_t matmul_piece_cost = 65'536;
 /// Rows that are multiplied by one block of columns before the next block.
 inline constexpr std::int64_t matmul_row_group = 8;
 
-/// Positions of a row beyond which two sums of four hide each other's latency where elements are
-/// loaded one by one; on shorter rows another loop costs more.
-inline constexpr std::int64_t matmul_two_sums = 64;
-
 /// Bytes that values and indices of a single-vector product are asked for ahead of their use. On a
 /// Xeon of the Emerald Rapids kind, one thread, matrices beyond the cache: 5 diagonals float32 28.0
 /// ms without, 22.1 ms with 1 KiB, 20.9 ms with 4 KiB; float64 41.5, 34.2, 32.6 ms; 1e6×1e6 with 20
 /// a row, float32 62.3, 40.9, 44.6 ms.
 inline constexpr int matmul_stream_ahead = 2048;
+
+/// The same where elements of x are loaded one by one. On a Zen 5, one thread, ns a product with 1,
+/// 2 and 4 KiB: 21 spins float32 0.71, 0.45, 0.44, float64 0.64, 0.57, 0.51; rows of 750 float32
+/// 0.48, 0.41, 0.39, float64 0.60, 0.51, 0.47.
+inline constexpr int matmul_loads_ahead = 4096;
 
 /// The same bytes ahead where rows are taken a vector of them at a time: 21 diagonals float32, one
 /// thread, 50.4 ms without, 36.6 ms with 2 KiB, 35.1 ms with 4 KiB; 5 diagonals 34.0, 25.5, 22.7
@@ -51,6 +52,18 @@ inline constexpr int matmul_run_ahead = 4096;
 /// without, 16.2 ms with 4, 15.5 ms with 16; 16 columns 6.7 ms without, 4.5 ms with 8, 4.4 ms
 /// with 32.
 inline constexpr int matmul_blocks_ahead = 16;
+
+/// Bytes of X up to which its blocks are not asked for ahead, where the processor hides the latency
+/// of its L2 cache. Zen 5, one thread, µs with and without: spin chain of 12 times 16 columns
+/// float32 (X of 256 KiB) 46 and 33, 500 rows of 50 float32 17 and 13; 2000 rows of 20 in 20,000
+/// columns float64 (X of 2.5 MB) 72 and 85.
+inline constexpr std::int64_t matmul_near_x = 1 << 20;
+
+/// Vectors of a block from which rows of X that straddle cache lines are always read line by line,
+/// and not just where X is near. Zen 5, one thread, µs: spin chain of 12 times 64 columns float64
+/// 238 and 151 so, five-point stencil of 1024 rows 25 and 14; but that of 250,000 rows times 16
+/// columns (two vectors) 3700 and 4600.
+inline constexpr int matmul_shifted_vectors = 4;
 
 /// Bytes of a result that is written past the caches where its rows are whole cache lines. Written
 /// by two threads, 64 MiB that were written before: 0.072 ns a byte through the caches, 0.024 past

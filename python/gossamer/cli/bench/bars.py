@@ -15,10 +15,11 @@ BANDWIDTH_FRACTION = 0.65
 IMPORT_SECONDS = 0.05
 
 # Operation: what it is called, and the geometric means required over SciPy and MKL at two threads.
+# MKL leaves the rows of a sparse product unsorted: mkl_ordered does the same work as Gossamer.
 _REQUIRED_MEANS = {
     "spmm-16": ("SpMM, 16 columns", {"scipy": 8.0, "mkl": 1.0}),
     "spmm-64": ("SpMM, 64 columns", {"scipy": 8.0, "mkl": 1.0}),
-    "spgemm": ("SpGEMM", {"scipy": 2.0, "mkl": 0.9}),
+    "spgemm": ("SpGEMM", {"scipy": 2.0, "mkl": 0.9, "mkl_ordered": 0.9}),
     "coo_to_csr": ("COO to CSR", {"scipy": 2.0}),
 }
 
@@ -84,7 +85,8 @@ def evaluate_bars(cases: Sequence[Case], startup: Mapping[str, Any]) -> list[dic
     for operation, (name, means) in _REQUIRED_MEANS.items():
         chosen = having(cases, operation=operation)
         bars += [_mean_speedup(name, chosen, 2, peer, required) for peer, required in means.items()]
-        bars += [_lowest_speedup(name, chosen, 2, peer) for peer in ("scipy", "mkl")]
+        peers = dict.fromkeys(["scipy", "mkl", *means])
+        bars += [_lowest_speedup(name, chosen, 2, peer) for peer in peers]
     smallest = having(cases, operation="spmv", matrix="banded-100")
     bars.append(_mean_speedup("A @ x, 100 x 100", smallest, 1, "scipy", 1.0))
     seconds, loaded = startup["gossamer_seconds_above_numpy"], startup["frameworks_loaded"]

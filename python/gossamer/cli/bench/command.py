@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from gossamer.cli.console import console_of
 from gossamer.cli.extras import require
 from gossamer.io.atomic import replacing
 
@@ -180,9 +181,7 @@ def finish(
     draw: Callable[[dict[str, Any], Path], None] | None = None,
 ) -> None:
     """Print, write and draw the results; leave with exit code 1 if some were wrong."""
-    console = Console(stderr=json_file == "-")
-    if not console.is_terminal:
-        console.width = 140
+    console = console_of(width=140, stderr=json_file == "-")
     report(console, results)
     text = _to_json(results)
     if json_file == "-":

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from gossamer.cli.bench.command import finish, parse_counts, parse_shares, progress, require_gpu
+from gossamer.cli.console import table_of
 from gossamer.cli.figures import save_figure
 from gossamer.cli.models.common import refusals, require_transformers
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile, one_of
@@ -83,14 +83,11 @@ def llm(
 
 def _print(console: Console, results: dict[str, Any]) -> None:
     where = results["machine"].get("gpu", results["machine"]["cpu"])
-    table = Table(title=f"{results['shape']}, {results['dtype']}, {where}", title_justify="left")
-    table.add_column("model")
-    headings = (
+    numbers = (
         "batch", "tokens/s", "over dense", "a step", "linear", "attention", "peak memory",
         "packed in",
     )  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    table = table_of(("model",), numbers, f"{results['shape']}, {results['dtype']}, {where}")
     for case in results["cases"]:
         formats = ", ".join(case["formats"]) or "dense"
         name = f"{case['density'] or 1:.0%}: {formats}"

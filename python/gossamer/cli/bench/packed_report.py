@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from gossamer.cli.bench.report import bar_table
+from gossamer.cli.console import table_of
 from gossamer.quantities import duration_text, size_text
 
 
@@ -36,11 +37,8 @@ def _case_table(cases: Sequence[Mapping[str, Any]]) -> Table:
         "k columns: share of the read bandwidth, speed-up over the fastest dense float32 product "
         "and over others"
     )
-    table = Table(title=title, title_justify="left")
-    for heading in ("matrix", "values", "format"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("k", "threads", "memory", "time", "read", "dense"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    numbers = "k", "threads", "memory", "time", "read", "dense"
+    table = table_of(("matrix", "values", "format"), numbers, title, no_wrap=True)
     table.add_column("by", no_wrap=True)
     for heading in _PEERS.values():
         table.add_column(heading, justify="right")

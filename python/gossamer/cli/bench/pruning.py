@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from gossamer.cli.bench.command import finish, parse_shares, progress
+from gossamer.cli.console import table_of
 from gossamer.cli.figures import save_figure
 from gossamer.cli.models.common import read_text, refusals, require_transformers
 from gossamer.cli.options import FigureFile, JsonFile, ModelDtype, input_file
@@ -99,10 +99,8 @@ def _measure(
 
 
 def _print(console: Console, results: dict[str, Any]) -> None:
-    table = Table(title=f"perplexity of {results['model']}, dense {results['dense']:.2f}")
-    table.add_column("zeros")
-    for method in METHODS:
-        table.add_column(method, justify="right")
+    title = f"perplexity of {results['model']}, dense {results['dense']:.2f}"
+    table = table_of(("zeros",), METHODS, title)
     for sparsity in sorted({case["sparsity"] for case in results["cases"]}):
         cases = [case for case in results["cases"] if case["sparsity"] == sparsity]
         table.add_row(

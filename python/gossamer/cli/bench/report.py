@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from gossamer.cli.console import table_of
+
 
 def print_report(console: Console, results: Mapping[str, Any]) -> None:
     """Print speed-ups, bandwidth, the bars and the notes of a run."""
@@ -22,11 +24,8 @@ def print_report(console: Console, results: Mapping[str, Any]) -> None:
 
 def _speedup_table(results: Mapping[str, Any]) -> Table:
     peers = [name for name in results["versions"] if name not in ("gossamer", "numpy")]
-    table = Table(title="Gossamer's speed-up: geometric mean (lowest)", title_justify="left")
-    for heading in ("operation", "threads", "matrices"):
-        table.add_column(heading)
-    for peer in peers:
-        table.add_column(peer, justify="right")
+    title = "Gossamer's speed-up: geometric mean (lowest)"
+    table = table_of(("operation", "threads", "matrices"), peers, title)
     rows: dict[tuple[str, int, str], dict[str, str]] = {}
     for mean in results["geometric_means"]:
         size = "beyond cache" if mean["beyond_cache"] else "in cache"
@@ -38,11 +37,8 @@ def _speedup_table(results: Mapping[str, Any]) -> Table:
 
 
 def _bandwidth_table(cases: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="SpMV beyond the cache", title_justify="left")
-    for heading in ("matrix", "dtype"):
-        table.add_column(heading)
-    for heading in ("threads", "MB", "ms", "GB/s", "of read bandwidth", "× scipy", "× mkl"):
-        table.add_column(heading, justify="right")
+    numbers = "threads", "MB", "ms", "GB/s", "of read bandwidth", "× scipy", "× mkl"
+    table = table_of(("matrix", "dtype"), numbers, "SpMV beyond the cache")
     for case in cases:
         if case["bandwidth_fraction"] is None:
             continue
@@ -65,9 +61,7 @@ def _bandwidth_table(cases: Sequence[Mapping[str, Any]]) -> Table:
 
 def bar_table(bars: Sequence[Mapping[str, Any]]) -> Table:
     """Requirements and what the run reached."""
-    table = Table(title="Bars", title_justify="left")
-    for heading, justify in (("bar", "left"), ("required", "right"), ("measured", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table = table_of(("bar",), ("required", "measured"), "Bars")
     table.add_column("")
     table.add_column("furthest behind")
     verdicts = {True: "[green]reached[/]", False: "[red]missed[/]", None: "[dim]not measured[/]"}

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 import gossamer
+from gossamer.cli.console import table_of
 from gossamer.cli.machine import source_commit
 from gossamer.nn import SparseLinear
 
@@ -70,9 +70,7 @@ def run_train_benchmark(device: str, say: Callable[[str], None]) -> dict[str, An
 
 def print_train_report(console: Console, results: Mapping[str, Any]) -> None:
     """Print the steps' times and what was wrong."""
-    table = Table(title=results["how"])
-    for heading in ("mode", "sparse us", "dense us", "speed-up"):
-        table.add_column(heading, justify="right")
+    table = table_of(("mode",), ("sparse us", "dense us", "speed-up"), results["how"])
     for case in results["cases"]:
         times = (f"{case[key]:.1f}" for key in ("sparse_us", "dense_us"))
         table.add_row(case["mode"], *times, f"{case['speedup']:.2f}")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
+from gossamer.cli.console import console_of
 from gossamer.cli.extras import require
 from gossamer.cli.options import figure_file, input_file
 
@@ -36,9 +37,7 @@ def demo(
     from gossamer.cli.demo.report import measurement_table, plot_demo
 
     progress = Console(stderr=True)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 140
+    console = console_of(width=140)
     with progress.status("") as status:
         if matrix is None:
             lines, picture = _solve_problems(quick, status)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import gossamer
+from gossamer.cli.console import table_of
 from gossamer.cli.demo.pruned import PrunedLayers
 from gossamer.cli.figures import save_figure
 from gossamer.quantities import duration_text, size_text
@@ -25,11 +26,8 @@ def pruned_table(lines: Sequence[PrunedLayers], source: str) -> Table:
         f"{source}, pruned by magnitude: packed against dense float32 "
         f"(NumPy's BLAS), {gossamer.get_num_threads()} threads"
     )
-    table = Table(title=title, title_justify="left")
-    for heading in ("density", "values", "layers", "format"):
-        table.add_column(heading)
-    for heading in ("dense", "packed", "smaller", "dense", "packed", "faster", "error"):
-        table.add_column(heading, justify="right")
+    numbers = "dense", "packed", "smaller", "dense", "packed", "faster", "error"
+    table = table_of(("density", "values", "layers", "format"), numbers, title)
     for line in lines:
         summed = line.shape is None
         if not (summed or line.dtype == "float32"):

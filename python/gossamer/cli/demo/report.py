@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import gossamer
+from gossamer.cli.console import table_of
 from gossamer.cli.demo.problems import Measurement
 from gossamer.cli.figures import save_figure
 from gossamer.quantities import duration_text, size_text
@@ -23,11 +24,8 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
     """Times, memory and differences from SciPy."""
     threads = gossamer.get_num_threads()
     title = f"Gossamer {gossamer.__version__}, {threads} threads; SciPy's sparse products use one"
-    table = Table(title=title, title_justify="left")
-    table.add_column("problem")
-    table.add_column("operation")
-    for heading in ("SciPy", "Gossamer", "speed-up", "dense", "memory", "as dense", "error"):
-        table.add_column(heading, justify="right")
+    numbers = "SciPy", "Gossamer", "speed-up", "dense", "memory", "as dense", "error"
+    table = table_of(("problem", "operation"), numbers, title)
     table.add_column("")
     problem = None
     for line in measurements:

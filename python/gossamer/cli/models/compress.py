@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from gossamer.cli.console import console_of, table_of
 from gossamer.cli.models.common import bar, check_new, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelFolder, Overwrite, one_of
 from gossamer.io.atomic import check_keeps
@@ -72,9 +72,7 @@ def compress(
     if as_json:
         typer.echo(json.dumps(record, indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120
+    console = console_of(width=120)
     console.print(_table(record))
     console.print(
         f"read, packed and written in {duration_text(record['seconds'])}: the linear layers take "
@@ -108,11 +106,7 @@ def _compress(
 
 def _table(record: dict[str, Any]) -> Table:
     """One line for each kind of layer: the last part of the name, format and type."""
-    table = Table()
-    for heading in ("layers", "format", "dtype"):
-        table.add_column(heading)
-    for heading in ("number", "density", "memory", "as dense"):
-        table.add_column(heading, justify="right")
+    table = table_of(("layers", "format", "dtype"), ("number", "density", "memory", "as dense"))
     kinds: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for layer in record["layers"]:
         last = layer["name"].rpartition(".")[2]

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from gossamer.cli.console import console_of, table_of
 from gossamer.cli.models.common import check_device, load_on, refusals, require_transformers
 from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, Seed
 from gossamer.quantities import duration_text, size_text
@@ -119,18 +119,12 @@ def _print(lines: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(lines, indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 100
-    console.print(_table(lines))
+    console_of(width=100).print(_table(lines))
 
 
 def _table(lines: list[dict[str, Any]]) -> Table:
-    table = Table()
-    table.add_column("model")
-    headings = ("tokens", "tokens/s", "first token", "weights", "peak memory")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    numbers = "tokens", "tokens/s", "first token", "weights", "peak memory"
+    table = table_of(("model",), numbers)
     for line in lines:
         peak, rate = line["peak_bytes"], line["tokens_per_second"]
         table.add_row(

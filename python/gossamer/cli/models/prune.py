@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from gossamer.cli.console import console_of, table_of
 from gossamer.cli.models.common import (
     bar,
     check_new,
@@ -95,9 +95,7 @@ def prune(
     if as_json:
         typer.echo(json.dumps(reports, indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120
+    console = console_of(width=120)
     console.print(_table(reports))
     console.print(f"written: {output}")
 
@@ -158,11 +156,7 @@ def _shares(options: list[str] | None) -> dict[str, float]:
 
 
 def _table(reports: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for heading in ("layer", "shape"):
-        table.add_column(heading)
-    for heading in ("sparsity", "density"):
-        table.add_column(heading, justify="right")
+    table = table_of(("layer", "shape"), ("sparsity", "density"))
     for report in reports:
         rows, cols = report["shape"]
         table.add_row(

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from gossamer.cli.bench.bars import geometric_mean
+from gossamer.cli.console import table_of
 from gossamer.cli.figures import save_figure
 
 Case = Mapping[str, Any]
@@ -40,9 +41,8 @@ def _by_columns(cases: Sequence[Case]) -> dict[int, list[Case]]:
 
 
 def _mean_table(cases: Sequence[Case]) -> Table:
-    table = Table(title="Speed-up: geometric mean (lowest)")
-    for heading in ("columns", "matrices", "products", *(_LABELS[peer] for peer in _PEERS)):
-        table.add_column(heading, justify="right")
+    words = "columns", "matrices", "products"
+    table = table_of(words, _LABELS.values(), "Speed-up: geometric mean (lowest)")
     for columns, group in _by_columns(cases).items():
         for products, field in (("in a chain", "speedup"), ("alone", "speedup_alone")):
             found = [
@@ -54,9 +54,8 @@ def _mean_table(cases: Sequence[Case]) -> Table:
 
 
 def _case_table(cases: Sequence[Case]) -> Table:
-    table = Table(title="Cases: time a launch, and speed-ups")
-    for heading in ("matrix", "nonzeros", "columns", "us", "alone", *_LABELS.values(), "read"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    numbers = "nonzeros", "columns", "us", "alone", *_LABELS.values(), "read"
+    table = table_of(("matrix",), numbers, "Cases: time a launch, and speed-ups", no_wrap=True)
     for case in cases:
         fraction = case["read_fraction"]
         speedups = [case["speedup"].get(peer) for peer in _PEERS]

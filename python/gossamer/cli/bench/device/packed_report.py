@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from gossamer.cli.bench.bars import geometric_mean
+from gossamer.cli.console import table_of
 from gossamer.cli.figures import save_figure
 
 Case = Mapping[str, Any]
@@ -32,9 +33,9 @@ def _groups(cases: Sequence[Case]) -> dict[tuple[Any, ...], list[Case]]:
 
 
 def _mean_table(cases: Sequence[Case]) -> Table:
-    table = Table(title="Geometric means over the shapes: speed-up over the faster dense product")
-    for heading in ("values", "vectors", "density", "shapes", "in a chain", "alone", "lowest"):
-        table.add_column(heading, justify="right")
+    title = "Geometric means over the shapes: speed-up over the faster dense product"
+    numbers = "vectors", "density", "shapes", "in a chain", "alone", "lowest"
+    table = table_of(("values",), numbers, title)
     for (dtype, batch, density), group in _groups(cases).items():
         chained = [case["dense_speedup"] for case in group]
         alone = [case["dense_speedup_alone"] for case in group]
@@ -51,9 +52,9 @@ def _mean_table(cases: Sequence[Case]) -> Table:
 
 
 def _case_table(cases: Sequence[Case]) -> Table:
-    table = Table(title="Cases: time a launch, speed-up over the dense product, share of a read")
-    for heading in ("case", "us", "alone", "dense us", "speed-up", "read", "memory", "CSR"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    title = "Cases: time a launch, speed-up over the dense product, share of a read"
+    numbers = "us", "alone", "dense us", "speed-up", "read", "memory", "CSR"
+    table = table_of(("case",), numbers, title, no_wrap=True)
     for case in cases:
         csr = case["peer_us"].get("csr-cusparse")
         fraction = case["read_fraction"]
