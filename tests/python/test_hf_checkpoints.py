@@ -222,6 +222,26 @@ def test_a_hub_that_does_not_answer_is_asked_once(name, tmp_path, monkeypatch):
         load_model("a name")
 
 
+def test_no_hub_is_asked_for_what_a_cache_has_or_where_only_files_count(tmp_path, monkeypatch):
+    def unreachable(url):
+        raise AssertionError(url)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("gossamer.hf.checkpoints.get_hf_file_metadata", unreachable)
+    kept = tmp_path / "models--org--model"
+    save_tiny(kept / "snapshots" / ("a" * 40))
+    (kept / "refs").mkdir()
+    (kept / "refs/v1").write_text("a" * 40)  # and no revision main
+    options = {"cache_dir": tmp_path, "local_files_only": True}
+    assert load_model("org/model", revision="v1", **options).config.vocab_size == 64
+    with pytest.raises(FileNotFoundError, match="there is no folder org/other; on the hub: "):
+        load_model("org/other", **options)
+    model = tiny_model()
+    loading = transformers.AutoModelForCausalLM
+    monkeypatch.setattr(loading, "from_pretrained", lambda *_, **__: model)
+    assert load_model("org/model", cache_dir=tmp_path, revision="v1") is model
+
+
 def test_an_interrupted_run_says_how_it_goes_on(files, tmp_path, monkeypatch):
     output, whole = tmp_path / "pruned", tmp_path / "whole"
     save = FinishedBlocks.save

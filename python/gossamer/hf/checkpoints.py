@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.file_download import repo_folder_name
 from safetensors import SafetensorError
 
 from ..io.atomic import check_replaceable, replacing_folder
@@ -44,7 +45,7 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     FileNotFoundError
         If there is no such file, folder or package.
     """
-    folder, gguf = locate(source)
+    folder, gguf = locate(source, options.get("cache_dir"), options.get("local_files_only", False))
     if gguf is not None:
         dtype = "float32" if dtype == "auto" else dtype
         options |= {"gguf_file": gguf, **_dequantized()}
@@ -145,8 +146,14 @@ def _is_of_the_machine(error: Exception) -> bool:
     return is_other and not isinstance(error, RecursionError)
 
 
-def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
+def locate(
+    source: str | os.PathLike[str],
+    cache: str | os.PathLike[str] | None = None,
+    only_local: bool = False,
+) -> tuple[str, str | None]:
     """Return folder or name of a model, and the GGUF file in it where it is one.
+
+    ``cache`` is where models of a hub are kept, None for the usual place; ``only_local`` asks none.
 
     Raises
     ------
@@ -170,19 +177,21 @@ def locate(source: str | os.PathLike[str]) -> tuple[str, str | None]:
     if not path.is_dir():
         if is_path:
             raise FileNotFoundError(f"there is no folder {source}")
-        _ask_hub(str(source))
+        _ask_hub(str(source), constants.HF_HUB_CACHE if cache is None else cache, only_local)
     return str(source), None
 
 
-def _ask_hub(name: str) -> None:
+def _ask_hub(name: str, cache: str | os.PathLike[str], only_local: bool) -> None:
     """Raise FileNotFoundError if no hub answers, which transformers would ask again and again.
 
-    Nothing is asked for what is in the cache, or where the user has said that there is no hub.
+    Nothing is asked for a model of which the cache has any revision or file, or where the user has
+    said that there is no hub.
     """
     try:
-        cached = try_to_load_from_cache(name, "config.json")
-        if not isinstance(cached, str) and not constants.HF_HUB_OFFLINE:
-            get_hf_file_metadata(hf_hub_url(name, "config.json"))
+        url = hf_hub_url(name, "config.json")
+        cached = Path(cache, repo_folder_name(repo_id=name, repo_type="model")).is_dir()
+        if not (cached or only_local or constants.HF_HUB_OFFLINE):
+            get_hf_file_metadata(url)
     except HfHubHTTPError:
         return  # it answered: transformers will say what
     except HFValidationError as error:
