@@ -169,7 +169,9 @@ def _kron(a: SparseArray, b: SparseArray) -> SparseArray:
     p, q = left._pattern.on_host(), right._pattern.on_host()
     x, y = promoted(arrays, left.data, right.data)
     shape = p.rows * q.rows, p.cols * q.cols
-    dtype = index_dtype(*shape, p.nnz * q.nnz, at_least=a.index_dtype).type
+    # A matrix without rows or columns makes a small shape of any other one.
+    rows, cols = max(shape[0], q.rows), max(shape[1], q.cols)
+    dtype = index_dtype(rows, cols, p.nnz * q.nnz, at_least=a.index_dtype).type
     row, col = np.empty(p.nnz * q.nnz, dtype), np.empty(p.nnz * q.nnz, dtype)
     np.add.outer(p.row * dtype(q.rows), q.row, out=row.reshape(p.nnz, q.nnz))
     np.add.outer(p.col * dtype(q.cols), q.col, out=col.reshape(p.nnz, q.nnz))

@@ -67,6 +67,15 @@ def test_a_product_too_long_for_int32_has_wide_indices():
     assert product.coords == (2**40 + 2**21, 2**40 + 2**21)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_a_product_with_a_matrix_without_elements(shape):
+    A = gossamer.csr_array(shape)
+    B = gossamer.coo_array(([1.0], ([2**39], [2**39])), (2**40, 2**40))
+    for product in (gossamer.kron(A, B, "coo"), gossamer.kron(B, A, "coo")):
+        assert product.shape == (shape[0] * 2**40, shape[1] * 2**40)
+        assert product.nnz == 0
+
+
 def test_a_stack_too_long_for_int32_has_wide_indices():
     A = gossamer.coo_array((np.ones(1), (np.int32([2**31 - 2]), np.int32([0]))), (2**31 - 1, 1))
     assert A.index_dtype == np.int32
