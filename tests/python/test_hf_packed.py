@@ -202,6 +202,18 @@ def test_a_layer_with_two_names_is_packed_and_unpacked_under_both():
     assert second.up_proj is first.up_proj
 
 
+def test_models_that_share_a_configuration_are_unpacked_one_by_one():
+    first, second = packed_model(), pruned_model()
+    second.config = first.config
+    expected = logits(second)
+    gossamer.hf.pack_model(second)
+    for model in (first, second):
+        gossamer.hf.unpack_model(model)
+        assert torch.equal(logits(model), expected)
+        with pytest.raises(ValueError, match="the model has no packed layers"):
+            gossamer.hf.unpack_model(model)
+
+
 def test_unpacked_layers_take_the_dtype_of_the_model():
     model = packed_model(dtype="float16")
     expected = logits(model)

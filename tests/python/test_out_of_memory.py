@@ -27,14 +27,14 @@ AMOUNT = (
 )
 
 
-def fail_at(monkeypatch, owner, name, call=1):
-    """Let that call of a function, and those after it, find no memory on a GPU."""
+def fail_at(monkeypatch, owner, name, call=1, error=torch.OutOfMemoryError):
+    """Let that call of a function, and those after it, find no memory on a GPU, or raise so."""
     original, calls = getattr(owner, name), []
 
     def failing(*arguments, **options):
         calls.append(name)
         if len(calls) >= call:
-            raise torch.OutOfMemoryError(CUDA)
+            raise error(CUDA)
         return original(*arguments, **options)
 
     monkeypatch.setattr(owner, name, failing)
@@ -102,6 +102,18 @@ def test_what_was_generated_before_memory_ran_out_is_shown(files, monkeypatch):
     assert "out of memory while unpacking model.layers.0" in refusal(result)
     (line,) = json.loads(result.stdout)
     assert line["model"] == "packed"
+
+
+def test_a_model_whose_packing_is_interrupted_is_one_as_any(monkeypatch):
+    model = tiny_model()
+    prune_model(model, plan_pruning(model, 0.6), "magnitude")
+    fail_at(monkeypatch, gossamer.nn.PackedLinear, "from_linear", 4, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        gossamer.hf.pack_model(model)
+    assert len(packed_layers(model)) == 3
+    assert model.is_quantized
+    gossamer.hf.unpack_model(model)
+    assert not packed_layers(model)
 
 
 def test_a_model_that_is_packed_in_part_is_one_as_any(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from ..nn import pack_linears
 from ..nn.packing import check_module, replace_module, unshared_linears
 from ..out_of_memory import memory_for
 from .layout import keeps_dtype, packed_layers
-from .quantizer import GossamerConfig, attach_quantizer
+from .quantizer import GossamerQuantizer, attach_quantizer
 
 
 def pack_model(
@@ -79,7 +79,7 @@ def pack_model(
             packed = pack_linears(
                 model, format, dtype, min_gain=min_gain, skip=lambda name, layer: name not in chosen
             )
-    except Exception:
+    except BaseException:  # an interrupt too
         if packed_layers(model):
             attach_quantizer(model)
         raise
@@ -107,10 +107,10 @@ def unpack_model(model: Any) -> None:
     torch.OutOfMemoryError
         If memory runs out. The layers that are still packed stay so.
     """
-    config = getattr(model.config, "quantization_config", None)
-    if not isinstance(config, GossamerConfig):
+    quantizer, layers = getattr(model, "hf_quantizer", None), packed_layers(model)
+    if not isinstance(quantizer, GossamerQuantizer):
         raise ValueError("unpack_model: the model has no packed layers")
-    layers = packed_layers(model)
+    config = quantizer.quantization_config
     for name in list(layers):
         layer = layers.pop(name)
         with memory_for(f"unpacking {name}", "packed it takes less"):
@@ -124,4 +124,4 @@ def unpack_model(model: Any) -> None:
         linear.train(layer.training)
         replace_module(model, layer, linear)
         config.layers.pop(name, None)
-    model.hf_quantizer.remove_quantization_config(model)
+    quantizer.remove_quantization_config(model)
