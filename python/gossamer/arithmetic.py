@@ -59,7 +59,7 @@ def multiply(a: SparseArray, other: Any) -> SparseArray:
     if b is not None:
         return _multiply_sparse(a, b)
     dense = dense_operand(a, other, "B")
-    if dense is None and not isinstance(other, Number):
+    if dense is None and not _is_scalar(other):
         raise TypeError(
             f"A.multiply(B): B is {type(other).__name__}, expected a sparse or dense array, or a "
             f"scalar"
@@ -131,7 +131,7 @@ def scale(a: S, factor: Any, divide: bool) -> S:
         factor = factor.item()
     elif isinstance(factor, np.generic):
         check_value_dtype(factor.dtype.name, f"{written}: B")
-    if not isinstance(factor, Number) and getattr(factor, "shape", None) != ():
+    if not _is_scalar(factor):
         raise TypeError(
             f"{written}: B is {type(factor).__name__}, expected a scalar; the "
             f"elementwise product is A.multiply(B), the matrix product A @ B"
@@ -139,6 +139,11 @@ def scale(a: S, factor: Any, divide: bool) -> S:
     data = a.data / factor if divide else a.data * factor
     check_value_dtype(a._arrays.dtype_name(data.dtype), f"{written}: the result")
     return a._with_data(a._arrays.freeze(data))
+
+
+def _is_scalar(x: Any) -> bool:
+    # Not all of NumPy's scalars are numbers to Python: those of bfloat16 and bool are not.
+    return isinstance(x, (Number, np.generic)) or getattr(x, "shape", None) == ()
 
 
 def power(a: SparseArray, n: Any) -> SparseArray:

@@ -116,6 +116,10 @@ def test_multiply_by_dense(format, name):
         np.testing.assert_allclose(product.todense(), A.todense() * B, rtol=1e-6)
     np.testing.assert_array_equal(A.multiply(3).data, A.data * 3)
     np.testing.assert_array_equal(A.multiply(np.float32(3)).data, A.data * 3)
+    for scalar in (BFLOAT16.type(3), np.bool_(True), np.array(3, np.float32)):
+        product = A.multiply(scalar)
+        assert product.dtype == (A * scalar).dtype
+        np.testing.assert_array_equal(product.data, A.data * float(scalar))
     transposed = np.asfortranarray(rng.standard_normal((m, n)))
     np.testing.assert_array_equal(
         A.multiply(transposed).data, A.multiply(transposed.copy("C")).data
