@@ -9,7 +9,7 @@ from typing import Any
 
 from .arrays import Array
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
-from .products import sparse_operand
+from .products import read_operand, sparse_operand
 
 _Product = Callable[[Any, Any], Any]
 
@@ -111,17 +111,28 @@ def sddmm(A: SparseArray, U: Array, V: Array) -> SparseArray:
     """
     if not isinstance(A, SparseArray):
         raise TypeError(f"sddmm: A is {type(A).__name__}, expected a sparse array")
+    U, V = read_operand(A, U, "sddmm: U"), read_operand(A, V, "sddmm: V")
+    for name, dense, length in (("U", U, A.shape[0]), ("V", V, A.shape[1])):
+        axis = -1 if dense.ndim == 1 else -2
+        if U.ndim != V.ndim or dense.ndim == 0 or dense.shape[axis] != length:
+            raise ValueError(
+                f"sddmm: {name} has shape {tuple(dense.shape)}, expected ({length},) or "
+                f"(..., {length}, k), of the other's rank"
+            )
     if A.format == "csc":
-        return sddmm(A.T, V, U).T
-    csr, arrays = A._csr(), A._arrays
-    dense = (arrays.dense_operand(x, A.data, name) for x, name in ((U, "U"), (V, "V")))
-    values = arrays.sddmm(csr._pattern, *dense)
+        return _sample(A.T, V, U).T
+    return _sample(A, U, V)
+
+
+def _sample(A: SparseArray, U: Array, V: Array) -> SparseArray:
+    csr = A._csr()
+    values = A._arrays.sddmm(csr._pattern, U, V)
     return csr._made(csr._pattern, values).asformat(A.format)
 
 
 def _dense(A: SparseArray, x: Array, argument: str, at_least: int, at_most: int = 1 << 30) -> Array:
     argument = f"{A.format}_{argument}"
-    dense = A._arrays.dense_operand(x, A.data, argument)
+    dense = read_operand(A, x, argument)
     if not at_least <= dense.ndim <= at_most:
         expected = "one axis" if at_most == 1 else f"{at_least} or more axes"
         raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected {expected}")

@@ -19,10 +19,14 @@ def dense_operand(a: SparseArray, x: Any, argument: str) -> Array | None:
 
     Raises TypeError for an array of another framework or of a dtype that is not supported.
     """
-    adapter = adapter_of(x)
-    if adapter is None and not isinstance(x, list | tuple):
+    if adapter_of(x) is None and not isinstance(x, list | tuple):
         return None
-    if adapter is not None and adapter is not a._arrays:
+    return read_operand(a, x, argument)
+
+
+def read_operand(a: SparseArray, x: Any, argument: str) -> Array:
+    """Return what may be no array as one of a's framework, as that reads it; errors as above."""
+    if adapter_of(x) not in (None, a._arrays):
         raise of_another_framework(argument, x, "A", a.data)
     return a._arrays.dense_operand(x, a.data, argument)
 

@@ -429,8 +429,12 @@ def test_mixed_frameworks_are_refused_with_advice(framework, other):
     A = gossamer.fromdense(framework.array(np.eye(3, dtype=np.float32)))
     P = gossamer.compress(framework.array(np.eye(3, dtype=np.float32)))
     x = foreign(np.ones(3, np.float32))
-    for mixed in (lambda: A @ x, lambda: P @ x, lambda: A.__rmatmul__(x)):
-        with pytest.raises(TypeError, match=r"x is a .* and [AP] holds .*; convert one of them"):
+    for mixed, name in (
+        (lambda: A @ x, "A"), (lambda: P @ x, "P"), (lambda: A.__rmatmul__(x), "A"),
+        (lambda: gossamer.csr_matvec(A, x), "A"), (lambda: gossamer.sddmm(A, A @ A.data, x), "A"),
+    ):  # fmt: skip
+        said = rf"[xV] is a .* and {name} holds .*; convert one of them: [xV] by .*, or {name} by "
+        with pytest.raises(TypeError, match=said):
             mixed()
     with pytest.raises(TypeError) as caught:
         A @ x

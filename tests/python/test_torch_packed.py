@@ -205,7 +205,7 @@ def test_wrong_operands():
     x = operand(70)
     with pytest.raises(TypeError, match=r"x has dtype float64, expected one of float32"):
         P @ x.double()
-    with pytest.raises(TypeError, match=r"x is a numpy.ndarray and P holds torch tensors"):
+    with pytest.raises(TypeError, match=r"x is a numpy.ndarray and P holds torch arrays"):
         P @ x.numpy()
     with pytest.raises(TypeError, match=r"x is a torch.Tensor and P holds numpy arrays"):
         N @ x

@@ -50,10 +50,7 @@ class JAXAdapter(DifferentiableAdapter):
     def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         x = jnp.asarray(x) if isinstance(x, list | tuple) else x
         if not isinstance(x, jax.Array):
-            raise TypeError(
-                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds JAX "
-                f"arrays; convert one of them, as with jax.numpy.asarray(x)"
-            )
+            raise TypeError(f"{argument} is {type(x).__name__}, expected a JAX array")
         check_value_dtype(x.dtype.name, argument, dtypes)
         return x
 

@@ -89,16 +89,6 @@ def sddmm(u: Any, v: Any, pattern: Pattern, out: Any = None) -> Any:
     return out
 
 
-def check_sddmm(pattern: Pattern, u: tuple[int, ...], v: tuple[int, ...]) -> None:
-    """Raise ValueError if the shapes of U and V do not fit."""
-    for name, shape, length in (("U", u, pattern.rows), ("V", v, pattern.cols)):
-        if not shape or shape[-1 if len(shape) == 1 else -2] != length or len(u) != len(v):
-            raise ValueError(
-                f"sddmm: {name} has shape {tuple(shape)}, expected ({length},) or "
-                f"(..., {length}, k), of the other's rank"
-            )
-
-
 def spgemm(
     a_values: Any,
     b_values: Any,

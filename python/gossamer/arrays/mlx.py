@@ -45,10 +45,7 @@ class MLXAdapter(DifferentiableAdapter):
     def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
         x = mx.array(x) if isinstance(x, list | tuple) else x
         if not isinstance(x, mx.array):
-            raise TypeError(
-                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and A holds MLX "
-                f"arrays; convert one of them, as with mx.array(x)"
-            )
+            raise TypeError(f"{argument} is {type(x).__name__}, expected an MLX array")
         check_value_dtype(_name(x.dtype), argument, dtypes)
         return x
 

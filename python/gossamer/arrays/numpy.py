@@ -24,7 +24,6 @@ from ..structure import (
     index_dtype,
     is_frozen,
 )
-from . import adapter_of, of_another_framework
 from .adapter import Adapter, Array, refuse_sparse
 from .operands import check_fits, within_rank
 
@@ -288,8 +287,6 @@ class NumPyAdapter(Adapter):
         if isinstance(x, list | tuple) and np.asarray(x).dtype.kind in "biuf":
             x = np.asarray(x, np.float32)  # Python's numbers have no dtype
         refuse_sparse(x)
-        if adapter_of(x) not in (None, self):
-            raise of_another_framework("x", x, "P", values)
         if isinstance(x, np.ndarray) and x.dtype.kind in "biu":
             # As in dense_operand, but for products in float32.
             narrow = x.itemsize == 1 and _name(values.dtype) in VALUE_DTYPES

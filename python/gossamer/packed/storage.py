@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..arrays import Adapter, adapter_of, host_adapter
+from ..arrays import Adapter, adapter_of, host_adapter, of_another_framework
 from ..arrays.operands import check_fits, within_rank
 from ..dtypes import promote
 from ..structure import Indices, Pattern, Selection, index_dtype
@@ -106,6 +106,8 @@ class Storage(ABC):
 
     def operand(self, x: Any, transpose: bool, swapped: bool) -> Any:
         """Return x as an array that fits; raise TypeError or ValueError naming what is wrong."""
+        if adapter_of(x) not in (None, self.arrays):
+            raise of_another_framework("x", x, "P", self.values)
         x = self.arrays.packed_operand(x, self.values)
         check_dense_dtype(self.arrays.dtype_name(x.dtype), "x")
         size = (self.cols, self.rows) if transpose else (self.rows, self.cols)

@@ -99,10 +99,7 @@ class CuPyAdapter(Adapter):
 
     def packed_operand(self, x: Any, values: Array) -> Array:
         if not isinstance(x, cupy.ndarray):
-            raise TypeError(
-                f"x is a {type(x).__module__}.{type(x).__qualname__} and P holds CuPy arrays; "
-                f"convert one of them, as with cupy.asarray(x)"
-            )
+            raise TypeError(f"x is {type(x).__name__}, expected a CuPy array")
         if x.device != values.device:
             raise ValueError(
                 f"x is on GPU {x.device.id} and P on GPU {values.device.id}; move one of them"

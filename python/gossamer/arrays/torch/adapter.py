@@ -36,15 +36,12 @@ class TorchAdapter(DifferentiableAdapter):
 
     # ---- arrays --------------------------------------------------------------------------------
 
-    def operand(self, x: Any, argument: str, matrix: str) -> torch.Tensor:
-        """Return x as a plain strided tensor of any dtype; a matrix is to take part with it."""
+    def operand(self, x: Any, argument: str) -> torch.Tensor:
+        """Return x as a plain strided tensor of any dtype."""
         if isinstance(x, list | tuple):
             x = torch.tensor(x)
         if not isinstance(x, torch.Tensor):
-            raise TypeError(
-                f"{argument} is a {type(x).__module__}.{type(x).__qualname__} and {matrix} holds "
-                f"torch tensors; convert one of them, as with torch.from_numpy(numpy.asarray(x))"
-            )
+            raise TypeError(f"{argument} is {type(x).__name__}, expected a tensor")
         if x.is_nested:
             raise TypeError(f"{argument} is a nested tensor; multiply x.unbind() one by one")
         if x.layout is not torch.strided:
@@ -59,7 +56,7 @@ class TorchAdapter(DifferentiableAdapter):
     def asarray(
         self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES
     ) -> torch.Tensor:
-        x = self.operand(x, argument, "A")
+        x = self.operand(x, argument)
         if dtypes is not VALUE_DTYPES or x.dtype not in NAMES:
             check_value_dtype(str(x.dtype).removeprefix("torch."), argument, dtypes)
         return x
@@ -137,7 +134,7 @@ class TorchAdapter(DifferentiableAdapter):
     # ---- operations of the engine --------------------------------------------------------------
 
     def _operands(self, values: torch.Tensor, x: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.operand(x, "x", "A")
+        x = self.operand(x, "x")
         if x.dtype is not values.dtype:
             values, x = self._promoted(values, self.asarray(x, "x"))
         check_same_device(x, values, "A")
@@ -173,7 +170,7 @@ class TorchAdapter(DifferentiableAdapter):
     def packed_operand(self, x: Any, values: torch.Tensor) -> torch.Tensor:
         if not isinstance(x, torch.Tensor):
             refuse_sparse(x)
-        x = self.operand(x, "x", "P")
+        x = self.operand(x, "x")
         check_same_device(x, values, "P")
         return x
 
