@@ -28,12 +28,27 @@ PROMPT = tiny_windows(1, 6)[0]
 def no_more_than(nbytes):
     """Let PyTorch take only so much more of the GPU in the body."""
     free_memory()
+    reserved = torch.cuda.memory_reserved()
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + nbytes) / total)
+    torch.cuda.set_per_process_memory_fraction(reserved / total)
+    filling = fill(reserved - torch.cuda.memory_allocated())
+    torch.cuda.set_per_process_memory_fraction((reserved + nbytes) / total)
     try:
         yield
     finally:
+        filling.clear()
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def fill(nbytes):
+    """Return blocks that take what is free in segments that earlier tests still use a part of."""
+    blocks = []
+    while nbytes >= 512:
+        try:
+            blocks.append(torch.empty(nbytes, dtype=torch.uint8, device="cuda"))
+        except torch.OutOfMemoryError:
+            nbytes //= 2
+    return blocks
 
 
 def free_memory():

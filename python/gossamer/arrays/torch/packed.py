@@ -245,10 +245,7 @@ class _FixedProduct(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _versions(parts: tuple[torch.Tensor, ...]) -> list[int]:
-    try:
-        return [part._version for part in parts]
-    except RuntimeError:  # tensors made in inference mode have none
-        return [version_of(part) for part in parts]
+    return [version_of(part) for part in parts]
 
 
 _fixed_product = apply_untransformed(_FixedProduct)
