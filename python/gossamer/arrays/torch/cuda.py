@@ -132,10 +132,12 @@ def new_device_matrix(
 
 def version_of(values: torch.Tensor) -> int:
     """Return a number that another write to the values changes."""
+    version: int
     try:
-        return values._version
+        version = values._version
     except RuntimeError:  # tensors made in inference mode have none
-        return 0
+        version = 0
+    return version
 
 
 def device_matrix(
