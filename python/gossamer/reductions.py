@@ -27,7 +27,7 @@ def check_no_out(function: str, out: Any) -> None:
 
 def check_axis(function: str, axis: Any) -> None:
     """Raise ValueError unless it is one of a matrix, or None for all."""
-    if axis not in (None, 0, 1, -1, -2):
+    if axis is not None and not (isinstance(axis, int | np.integer) and -2 <= axis < 2):
         raise ValueError(f"{function}: axis = {axis!r}, expected None, 0 or 1")
 
 

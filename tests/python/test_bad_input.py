@@ -190,6 +190,7 @@ OPERATIONS = [
     (lambda A: A * np.longdouble(2), TypeError, "A * B: B has dtype float"),
     (lambda A: A / np.longdouble(2), TypeError, "A / B: B has dtype float"),
     (lambda A: A.mean(axis=2), ValueError, "mean: axis = 2, expected None, 0 or 1"),
+    (lambda A: A.mean(axis=1.0), ValueError, "mean: axis = 1.0, expected None, 0 or 1"),
     (lambda A: 1 / A, TypeError, "unsupported operand"),
     (lambda A: A**0, ValueError, "n = 0, expected a positive number"),
     (lambda A: A**A, TypeError, "expected a real number; the matrix product is A @ A"),
