@@ -200,6 +200,13 @@ def test_bench_refuses_bad_options(option, value, message):
     assert message in refusal(invoke("bench", "csr", "--quick", option, value))
 
 
+def test_bench_refuses_a_link_into_a_folder_that_is_not_there(tmp_path):
+    link = tmp_path / "a.json"
+    link.symlink_to(tmp_path / "no/a.json")
+    said = refusal(invoke("bench", "csr", "--quick", "--only", "none", "--json", link))
+    assert f"there is no folder {tmp_path / 'no'} to write to" in said
+
+
 def test_bench_spmm_takes_the_device_that_it_needs(monkeypatch):
     def require_gpu():
         raise typer.BadParameter("asked for a GPU")

@@ -52,14 +52,15 @@ def output_file(path: Path) -> Path:
         If it cannot be written there.
     """
     folder = path.parent
+    if path.is_symlink():
+        folder = Path(os.path.realpath(path)).parent  # beside what it names, to replace that
     if path.is_dir():
         raise typer.BadParameter(f"{path}: is a folder, expected a file to write")
     if path.exists() and not path.is_file():
         raise typer.BadParameter(f"{path}: is no regular file, which could be replaced")
     if not folder.is_dir():
         raise typer.BadParameter(f"{path}: there is no folder {folder} to write to")
-    written_in = Path(os.path.realpath(path)).parent  # beside what a link names, to replace it
-    if not all(os.access(p, os.W_OK) for p in (written_in, path) if p.exists()):
+    if not all(os.access(p, os.W_OK) for p in (folder, path) if p.exists()):
         raise typer.BadParameter(f"{path}: you have no permission to write there")
     return path
 
