@@ -515,6 +515,16 @@ TEST_CASE("selected rows and columns") {
   }
   const CsrPattern few = empty.pattern(1, 1);  // a row, where the pattern has four columns
   CHECK_THROWS_AS(count_picked_columns(pattern, few, got.indptr.data()), InvalidArgument);
+  // 2^16 duplicates in a column that is picked as often: 2^32 positions in one row, which int32
+  // would count as none.
+  Positions<std::int32_t> often(1, 1 << 16);
+  often.indptr = {0, 1 << 16};
+  std::ranges::fill(often.indices, 0);
+  Positions<std::int32_t> numbers = often;
+  std::iota(numbers.indices.begin(), numbers.indices.end(), 0);
+  CHECK_THROWS_WITH_AS(
+      count_picked_columns(often.pattern(1, 1), numbers.pattern(1, 1 << 16), got.indptr.data()),
+      doctest::Contains("4294967296 positions do not fit int32"), InvalidArgument);
 }
 
 TEST_CASE("dense matrices") {

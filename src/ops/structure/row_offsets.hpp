@@ -14,6 +14,15 @@
 
 namespace gossamer {
 
+/// Throws InvalidArgument naming the operation when so many positions do not fit I.
+template <class I>
+void check_positions(std::string_view operation, std::int64_t positions) {
+  if (positions > std::numeric_limits<I>::max()) {
+    throw InvalidArgument(
+        message(operation, ": ", positions, " positions do not fit int32 indices; use int64"));
+  }
+}
+
 /// Writes row offsets from counts that count_rows(first, last, counts) writes for the rows [first,
 /// last); piece_row(piece, pieces) bounds the pieces that are counted side by side. Returns the
 /// total. Throws InvalidArgument naming the operation when the total does not fit I.
@@ -30,10 +39,7 @@ std::int64_t write_row_offsets(std::string_view operation, I* offsets, std::int6
   });
   for (std::size_t piece = 1; piece < before.size(); ++piece) before[piece] += before[piece - 1];
   const std::int64_t total = before.back();
-  if (total > std::numeric_limits<I>::max()) {
-    throw InvalidArgument(
-        message(operation, ": ", total, " positions do not fit int32 indices; use int64"));
-  }
+  check_positions<I>(operation, total);
   offsets[0] = 0;
   parallel_for(pieces, [&](std::int64_t piece) {
     const std::int64_t last = piece_row(piece + 1, pieces);

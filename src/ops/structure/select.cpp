@@ -112,7 +112,8 @@ struct Targets {
 
 std::int64_t pieces_of(std::int64_t work) { return work / tuning::stream_grain + 1; }
 
-/// Writes the row offsets of what is kept, where times(c) is how often column c is.
+/// Writes the row offsets of what is kept, where times(c) is how often column c is, in a type that
+/// holds what a row keeps.
 template <class I, class Times>
 std::int64_t count_kept(const CsrPattern& pattern, void* indptr, Times times) {
   const I* offsets = static_cast<const I*>(pattern.indptr);
@@ -124,9 +125,10 @@ std::int64_t count_kept(const CsrPattern& pattern, void* indptr, Times times) {
       },
       [&](std::int64_t first, std::int64_t last, I* counts) {
         for (std::int64_t i = first; i < last; ++i) {
-          I kept = 0;
+          decltype(times(I())) kept = 0;
           for (I p = offsets[i]; p < offsets[i + 1]; ++p) kept += times(columns[p]);
-          *counts++ = kept;
+          check_positions<I>("select_columns", kept);
+          *counts++ = static_cast<I>(kept);
         }
       });
 }
@@ -199,8 +201,9 @@ std::int64_t count_picked_columns(const CsrPattern& pattern, const CsrPattern& t
   return visit_index(pattern.index_dtype, "indices", [&](auto index) {
     using I = typename decltype(index)::type;
     const I* begin = static_cast<const I*>(targets.indptr);
-    return count_kept<I>(pattern, indptr,
-                         [&](I column) { return begin[column + 1] - begin[column]; });
+    return count_kept<I>(pattern, indptr, [&](I column) -> std::int64_t {
+      return begin[column + 1] - begin[column];
+    });
   });
 }
 
