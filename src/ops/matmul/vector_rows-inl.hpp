@@ -260,7 +260,7 @@ void vector_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end)
       // branch within the one loop they cost all rows a quarter of their time.
       const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
       std::int64_t inner = end;
-      while (inner > begin && indptr[inner] + 4 > op.a.pattern.nnz) --inner;
+      while (inner > begin && op.a.pattern.nnz - indptr[inner] < 4) --inner;
       each_row<T, I>(op, begin, inner,
                      [x](const T* values, const I* indices, std::int64_t n)
                          HWY_ATTR { return dot_loads<true>(values, indices, n, x); });
