@@ -541,6 +541,20 @@ def test_lists_take_the_dtype_of_the_values(framework):
 
 
 @every_framework
+@pytest.mark.parametrize("format", ["bitmap", "dense"])
+def test_packed_products_take_lists_as_float32(framework, format):
+    P = gossamer.compress(framework.array(np.eye(3, dtype=np.float32)), format)
+    for listed in ([1, 2, 3], (1.0, 2.0, 3.0)):
+        for y in (P @ listed, listed @ P):
+            assert framework.numpy(y).dtype == np.float32
+            np.testing.assert_array_equal(framework.numpy(y), [1, 2, 3])
+    with pytest.raises(TypeError, match=r"x is a list, expected numbers"):
+        P @ ["1", "2", "3"]
+    with pytest.raises(TypeError, match=rf"and P holds {framework.name}.* arrays"):
+        P @ np.ones(3, np.float32)
+
+
+@every_framework
 def test_nothing_is_narrowed_on_the_way_to_a_framework(framework):
     A = gossamer.eye(3, dtype="complex128")
     if "complex128" not in framework.dtypes:

@@ -284,8 +284,6 @@ class NumPyAdapter(Adapter):
         return self.asarray(x, argument)
 
     def packed_operand(self, x: Any, values: Array) -> Array:
-        if isinstance(x, list | tuple) and np.asarray(x).dtype.kind in "biuf":
-            x = np.asarray(x, np.float32)  # Python's numbers have no dtype
         refuse_sparse(x)
         if isinstance(x, np.ndarray) and x.dtype.kind in "biu":
             # As in dense_operand, but for products in float32.

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter, of_another_framework
+from ..arrays.numpy import read
 from ..arrays.operands import check_fits, within_rank
 from ..dtypes import promote
 from ..structure import Indices, Pattern, Selection, index_dtype
@@ -107,12 +108,22 @@ class Storage(ABC):
     def operand(self, x: Any, transpose: bool, swapped: bool) -> Any:
         """Return x as an array that fits; raise TypeError or ValueError naming what is wrong."""
         if adapter_of(x) not in (None, self.arrays):
-            raise of_another_framework("x", x, "P", self.values)
+            raise of_another_framework("x", x, "P", self.data)
+        if isinstance(x, list | tuple):
+            x = self._from_list(x)
         x = self.arrays.packed_operand(x, self.values)
         check_dense_dtype(self.arrays.dtype_name(x.dtype), "x")
         size = (self.cols, self.rows) if transpose else (self.rows, self.cols)
         check_fits(x.shape, size, swapped, "P")
         return x
+
+    def _from_list(self, x: Any) -> Any:
+        """Return a list of numbers, which have no dtype, as float32; another kind as it is."""
+        host = host_adapter()
+        if any(adapter_of(part) not in (None, host) for part in x):
+            return x  # of arrays, which the framework stacks
+        numbers = read(x, "x")
+        return self.arrays.fromnumpy(numbers.astype("f4")) if numbers.dtype.kind in "biuf" else x
 
     @abstractmethod
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> Any:
