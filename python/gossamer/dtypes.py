@@ -68,12 +68,14 @@ def requested_dtype(function: str, arrays: Adapter, dtype: Any) -> str:
     return name
 
 
-def check_value_dtype(name: str, argument: str, supported: tuple[str, ...] = VALUE_DTYPES) -> None:
-    """Raise TypeError with advice unless the dtype is supported."""
+def check_value_dtype(
+    name: str, argument: str, supported: tuple[str, ...] = VALUE_DTYPES, how: str | None = None
+) -> None:
+    """Raise TypeError unless the dtype is supported, with advice how to cast."""
     if name in supported:
         return
-    advice = " or ".join(wide for wide in ("float32", "float64") if wide in supported)
+    wide = " or ".join(wide for wide in ("float32", "float64") if wide in supported)
     raise TypeError(
         f"{argument} has dtype {name}, expected one of {', '.join(supported)}; "
-        f"nothing is cast silently: cast it, for instance to {advice}"
+        f"nothing is cast silently: {how or f'cast it, for instance to {wide}'}"
     )

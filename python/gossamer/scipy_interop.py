@@ -18,7 +18,7 @@ def is_scipy_sparse(x: Any) -> bool:
     return sparse is not None and bool(sparse.issparse(x))
 
 
-def from_scipy(matrix: Any, *, copy: bool = True) -> SparseArray:
+def from_scipy(matrix: Any, *, dtype: Any = None, copy: bool = True) -> SparseArray:
     """Take over a SciPy sparse array or matrix.
 
     Parameters
@@ -26,6 +26,8 @@ def from_scipy(matrix: Any, *, copy: bool = True) -> SparseArray:
     matrix
         CSR, CSC and COO keep their format; every other becomes CSR. Values of a supported dtype are
         borrowed.
+    dtype
+        Cast the values to it, integer ones too; unless given, they keep theirs.
     copy
         False: the index arrays are borrowed as well, and the caller promises not to write to them.
 
@@ -40,7 +42,9 @@ def from_scipy(matrix: Any, *, copy: bool = True) -> SparseArray:
         raise TypeError(
             f"from_scipy: matrix is {type(matrix).__name__}, expected a scipy.sparse array"
         )
-    return take_over(matrix, "from_scipy: matrix", copy)
+    if dtype is None:
+        check_value_dtype(matrix.dtype.name, "from_scipy: matrix", how="give dtype=, as 'float32'")
+    return take_over(matrix, "from_scipy: matrix", copy, dtype)
 
 
 def take_over(matrix: Any, argument: str, copy: bool = True, dtype: Any = None) -> SparseArray:

@@ -162,6 +162,16 @@ def test_from_scipy_refuses_others(x):
         gossamer.from_scipy(x)
 
 
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "lil"])
+def test_from_scipy_casts_to_the_dtype_that_is_asked_for(format):
+    S = sparse.eye_array(3, dtype=np.int64, format=format)
+    with pytest.raises(TypeError, match=r"matrix has dtype int64, .*; .* dtype=, as 'float32'"):
+        gossamer.from_scipy(S)
+    A = gossamer.from_scipy(S, dtype="float32")
+    assert (A.dtype, A.format) == (np.float32, "csr" if format == "lil" else format)
+    np.testing.assert_array_equal(A.todense(), np.eye(3))
+
+
 def test_scipy_that_is_not_installed_is_named(monkeypatch):
     A = gossamer.eye(2)
     monkeypatch.setitem(sys.modules, "scipy", None)
