@@ -117,6 +117,17 @@ def test_save_refuses_and_keeps_the_old_file(tmp_path, arrays, metadata, error, 
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_save_says_that_the_path_comes_first_and_who_takes_scipys_over(tmp_path):
+    file = tmp_path / "file.safetensors"
+    for path in (file, str(file)):
+        with pytest.raises(TypeError, match=r"path is a dict .*; the path comes first"):
+            gossamer.save_safetensors({"a": matrix()}, path)
+    S = pytest.importorskip("scipy.sparse").eye_array(3)
+    with pytest.raises(TypeError, match=r"'S' is dia_array, .*; gossamer.from_scipy makes"):
+        gossamer.save_safetensors(file, {"S": S})
+    assert not file.exists()
+
+
 # Damaged and hostile files
 
 

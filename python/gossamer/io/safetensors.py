@@ -18,6 +18,7 @@ from ..packed.construct import packed_array, part_names
 from ..packed.dtypes import PACKED_DTYPES, numpy_dtype
 from ..packed.selection import FORMATS
 from ..packed.storage import to_host
+from ..scipy_interop import is_scipy_sparse
 from .tensor_file import TensorFile, open_tensors, write_tensors
 
 #: Version of the layout, in the metadata under _VERSION_KEY.
@@ -60,6 +61,11 @@ def save_safetensors(
     ImportError
         Without safetensors.
     """
+    if isinstance(arrays, str | os.PathLike):  # as in safetensors' own function
+        raise TypeError(
+            f"save_safetensors: path is a {type(path).__name__} and arrays is {arrays!r}; the path "
+            f"comes first: save_safetensors(path, arrays)"
+        )
     texts = dict(metadata or {})
     reserved = [name for name in texts if name.startswith(_RESERVED)]
     if reserved:
@@ -190,9 +196,10 @@ def _describe(name: str, array: Any) -> tuple[dict[str, Any] | None, dict[str, A
             )
         return None, {name: dense}
     else:
+        advice = "; gossamer.from_scipy makes a container of it" if is_scipy_sparse(array) else ""
         raise TypeError(
             f"save_safetensors: {name!r} is {type(array).__name__}, expected a PackedArray, a "
-            f"sparse container or a dense array"
+            f"sparse container or a dense array{advice}"
         )
     host = {part: to_host(stored) for part, stored in parts.items()}
     if isinstance(array, SparseArray) and host["data"].dtype == np.complex128:
