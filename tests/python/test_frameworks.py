@@ -548,7 +548,7 @@ def test_packed_products_take_lists_as_float32(framework, format):
         for y in (P @ listed, listed @ P):
             assert framework.numpy(y).dtype == np.float32
             np.testing.assert_array_equal(framework.numpy(y), [1, 2, 3])
-    with pytest.raises(TypeError, match=r"x is a list, expected numbers"):
+    with pytest.raises(TypeError, match=r"x is a list that holds '1', expected"):
         P @ ["1", "2", "3"]
     with pytest.raises(TypeError, match=rf"and P holds {framework.name}.* arrays"):
         P @ np.ones(3, np.float32)

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable
 from functools import cache
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -317,7 +318,12 @@ def read(x: Any, argument: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{argument}: {error}") from error
     if array.dtype.kind not in "biufcV" and not isinstance(x, np.ndarray):
-        raise TypeError(f"{argument} is a {type(x).__name__}, expected numbers in an array or list")
+        given = type(x).__name__
+        if isinstance(x, list | tuple):
+            parts = np.asarray(x, object).ravel()
+            part = next((part for part in parts if not isinstance(part, Number)), parts[0])
+            given += f" that holds {part!r:.40}"
+        raise TypeError(f"{argument} is a {given}, expected numbers in an array or list")
     return array
 
 
