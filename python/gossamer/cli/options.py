@@ -30,14 +30,14 @@ def one_of(*choices: str) -> Callable[[Any], Any]:
 
 
 def input_file(path: Path | None) -> Path | None:
-    """Callback of an argument or option that names a file to read.
+    """Callback of an argument or option that names a file, or a pipe, to read.
 
     Raises
     ------
     typer.BadParameter
         If there is none.
     """
-    if path is not None and not path.is_file():
+    if path is not None and (path.is_dir() or not path.exists()):
         found = "is a folder, expected a file" if path.is_dir() else "there is no such file"
         raise typer.BadParameter(f"{path}: {found}")
     return path
