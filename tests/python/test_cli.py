@@ -311,6 +311,7 @@ def test_demo_multiplies_a_matrix_market_file(tmp_path):
 def test_demo_refuses_a_file_that_is_not_there():
     refused = refusal(invoke("demo", "--matrix", "nope.mtx"))
     assert "Invalid value for '--matrix': nope.mtx: there is no such file" in refused
+    assert "is no regular file" in refusal(invoke("demo", "--matrix", os.devnull))
 
 
 def test_demo_refuses_a_file_that_is_no_matrix(tmp_path):

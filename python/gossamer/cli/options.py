@@ -30,13 +30,21 @@ def one_of(*choices: str) -> Callable[[Any], Any]:
 
 
 def input_file(path: Path | None) -> Path | None:
-    """Callback of an argument or option that names a file, or a pipe, to read.
+    """Callback of an argument or option that names a file to read, which may be read twice.
 
     Raises
     ------
     typer.BadParameter
         If there is none.
     """
+    path = text_file(path)
+    if path is not None and not path.is_file():
+        raise typer.BadParameter(f"{path}: is no regular file")
+    return path
+
+
+def text_file(path: Path | None) -> Path | None:
+    """Callback of an option that names a file or pipe to read; raises as `input_file` does."""
     if path is not None and (path.is_dir() or not path.exists()):
         found = "is a folder, expected a file" if path.is_dir() else "there is no such file"
         raise typer.BadParameter(f"{path}: {found}")

@@ -17,7 +17,7 @@ from gossamer.cli.models.common import (
     refusals,
     require_transformers,
 )
-from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, input_file
+from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, text_file
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
         typer.Argument(help="Folder or hub name of a model, packed or not, GGUF file, or smollm2."),
     ],
     text: Annotated[
-        Path, typer.Option(metavar="FILE", callback=input_file, help="Text to predict.")
+        Path, typer.Option(metavar="FILE", callback=text_file, help="Text to predict.")
     ],
     length: Annotated[
         int | None,

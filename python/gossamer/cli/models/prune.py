@@ -26,8 +26,8 @@ from gossamer.cli.options import (
     ModelFolder,
     Overwrite,
     Seed,
-    input_file,
     one_of,
+    text_file,
 )
 from gossamer.io.atomic import check_keeps
 
@@ -61,7 +61,7 @@ def prune(
     text: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", callback=input_file, help="Calibration text, for wanda and sparsegpt."
+            metavar="FILE", callback=text_file, help="Calibration text, for wanda and sparsegpt."
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Windows of the calibration text.")] = 128,
