@@ -67,7 +67,7 @@ def to_scipy(a: SparseArray, copy: bool) -> Any:
     try:
         from scipy import sparse
     except ModuleNotFoundError as error:
-        raise ImportError("to_scipy needs SciPy, which is not installed") from error
+        raise ImportError("to_scipy needs SciPy: pip install 'gossamer[scipy]'") from error
     name = a._arrays.dtype_name(a.dtype)
     if name in ("float16", "bfloat16"):
         raise TypeError(

@@ -69,6 +69,24 @@ def test_a_part_says_what_it_needs(part, missing):
     assert f"ModuleNotFoundError: {advice}" in failed.value.stderr
 
 
+@pytest.mark.parametrize(
+    ("missing", "call", "install"),
+    [
+        ("scipy", "to_scipy()", "pip install 'gossamer[scipy]'"),
+        ("torch", "to('torch')", "pip install torch"),
+        ("jax", "to('jax')", "pip install jax"),
+        ("cupy", "to('cupy')", "pip install cupy-cuda12x"),
+    ],
+)
+def test_conversions_say_how_to_install_what_is_missing(missing, call, install):
+    code = f"import sys; sys.modules[{missing!r}] = None; import gossamer; gossamer.eye(3).{call}"
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        python(code)
+    error = failed.value.stderr.splitlines()[-1]
+    assert error.startswith("ImportError: ")
+    assert install in error
+
+
 def test_threads():
     before = gossamer.get_num_threads()
     with gossamer.set_num_threads(3):

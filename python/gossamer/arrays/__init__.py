@@ -40,6 +40,11 @@ _FROM_NUMPY = {
     "jax": "jax.numpy.asarray({})",
 }
 
+# For CuPy the package depends on CUDA's version.
+_INSTALL = {name: f"pip install {name}" for name in _FROM_NUMPY} | {
+    "cupy": "pip install cupy-cuda12x, of your CUDA's version"
+}
+
 _adapters: dict[type, Adapter] = {}
 
 
@@ -87,7 +92,10 @@ def named_adapter(framework: Any) -> Adapter | None:
             try:
                 adapter: Adapter = import_module(module).adapter
             except ModuleNotFoundError as error:
-                raise ImportError(f"{framework} arrays need {error.name}, not installed") from error
+                missing = (error.name or framework).partition(".")[0]
+                raise ImportError(
+                    f"{framework} arrays need {missing}: {_INSTALL[framework]}"
+                ) from error
             return adapter
     return None
 

@@ -299,7 +299,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         }
         if (cast := buffers["values"].dtype) not in VALUE_TYPES:
             raise TypeError(
-                f"PackedLinear: {cast} values cannot be packed; use float32, float16 or bfloat16"
+                f"PackedLinear: {cast} values cannot be packed; use float32, float16 or bfloat16. "
+                f"This layer stays as it was, of {VALUE_TYPES[values.dtype]}"
             )
         # Casts are for values: a scale of 16 bits would be another weight.
         return buffers | {"scales": None if scales is None else scales.to(buffers["values"].device)}
