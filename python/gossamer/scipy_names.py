@@ -59,6 +59,7 @@ _TENSORS = {
     "is_cuda": "A.data.is_cuda",
     "mT": "A.T",
     "norm": _NORM,
+    "numel": "A.shape[0] * A.shape[1]",
     "requires_grad": "A.data.requires_grad",
     "row_indices": "A.tocsc().indices",
     "t": "A.T",
@@ -71,10 +72,13 @@ _TENSORS = {
 
 _NOT_ZERO = "numpy.{name}(A.todense()), since what is not stored would not stay zero"
 
+_ALL = "numpy.{name}(A.todense()), since what is not stored counts too"
+
 #: Of NumPy's and PyTorch's dense arrays.
 _DENSE = {
     **dict.fromkeys(("bmm", "matmul", "mm", "mv"), "A @ x"),
     **dict.fromkeys(("cos", "cosh", "exp", "log", "log2", "log10"), _NOT_ZERO),
+    **dict.fromkeys(("prod", "std", "var"), _ALL),
     **dict.fromkeys(("flat", "flatten", "ravel", "tolist"), "A.todense().{name}"),
     "abs": "abs(A)",
     "add": "A + B",
@@ -132,9 +136,12 @@ _FUNCTIONS = {
     "from_dense": "gossamer.fromdense",
     "load": "gossamer.io.load_npz, gossamer.io.read_matrix_market or gossamer.load_safetensors",
     "save": "gossamer.io.save_npz, gossamer.io.write_matrix_market or gossamer.save_safetensors",
+    "sparse": "gossamer.csr_array and its kin: the module itself is what scipy.sparse is there",
     "zeros": "gossamer.csr_array(shape), which stores nothing",
     "load_npz": "gossamer.io.load_npz",
     "save_npz": "gossamer.io.save_npz",
+    "mmread": "gossamer.io.read_matrix_market",
+    "mmwrite": "gossamer.io.write_matrix_market",
 }
 
 _PACKED = {
@@ -154,6 +161,7 @@ _PACKED = {
     "float": "gossamer.compress(P.decompress(), dtype='float32')",
     "half": "gossamer.compress(P.decompress(), dtype='float16')",
     "norm": "P.tocsr().row_norms(), or numpy.linalg.norm of P.tocsr().data",
+    "numel": "P.size",
     "t": "P.T",
     "to_dense": "P.decompress()",
     "to_scipy": "P.tocsr().to_scipy()",
@@ -172,9 +180,11 @@ def function_advice(name: str, names: Iterable[str]) -> str:
 
 def suggests(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
     """Return a module's ``__getattr__``, which suggests the one of its names that was meant."""
+    own = f"{module}."
+    known = {name: advice for name, advice in _FUNCTIONS.items() if advice.startswith(own)}
 
     def missing(name: str) -> NoReturn:
-        raise AttributeError(_advice(f"module {module!r}", name, {}, names))
+        raise AttributeError(_advice(f"module {module!r}", name, known, names))
 
     return missing
 

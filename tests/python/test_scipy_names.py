@@ -413,6 +413,8 @@ def test_what_replaces_names_of_dense_arrays(name):
         ("cg", lambda S: scipy.sparse.linalg.cg),
         ("spmatrix", lambda S: gossamer.SparseArray),
         ("version", lambda S: gossamer.__version__),
+        ("mmread", lambda S: gossamer.io.read_matrix_market),
+        ("mmwrite", lambda S: gossamer.io.write_matrix_market),
     ],
 )
 def test_what_replaces_functions(name, expected):
@@ -435,6 +437,15 @@ def test_what_replaces_functions(name, expected):
 def test_advice_for_a_similar_name_says_which(name, message):
     with pytest.raises(AttributeError, match=message):
         getattr(gossamer.eye(2), name)
+
+
+def test_names_of_modules_and_packed_arrays():
+    with pytest.raises(AttributeError, match=r"'mmread'; use gossamer.io.read_matrix_market$"):
+        gossamer.io.mmread  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'sparse'; use gossamer.csr_array and its kin"):
+        gossamer.sparse  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'numel'; use P.size$"):
+        gossamer.compress(np.eye(3, dtype=np.float32)).numel()
 
 
 @pytest.mark.parametrize("kind", ["bsr", "dia", "dok", "lil"])
