@@ -260,8 +260,11 @@ def test_index_dtype_narrows_and_widens(format):
         make(D, index_dtype="int16")
 
 
-@pytest.mark.parametrize("given", ["hello", None, {"a": 1}, [["a"]]])
-def test_what_holds_no_numbers(given):
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [("hello", "str"), (None, "NoneType"), ({"a": 1}, "dict"), ([["a"]], "list that holds 'a'")],
+)
+def test_what_holds_no_numbers(given, kind):
     for make in (gossamer.csr_array, gossamer.asarray, gossamer.fromdense):
-        with pytest.raises(TypeError, match=rf"is a {type(given).__name__}, expected numbers in"):
+        with pytest.raises(TypeError, match=rf"is a {kind}, expected numbers in"):
             make(given)
