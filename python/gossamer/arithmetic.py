@@ -58,14 +58,14 @@ def multiply(a: SparseArray, other: Any) -> SparseArray:
     b = sparse_operand(other, "B")
     if b is not None:
         return _multiply_sparse(a, b)
+    if _is_scalar(other):
+        return scale(a, other, divide=False)
     dense = dense_operand(a, other, "B")
-    if dense is None and not _is_scalar(other):
+    if dense is None:
         raise TypeError(
             f"A.multiply(B): B is {type(other).__name__}, expected a sparse or dense array, or a "
             f"scalar"
         )
-    if dense is None or dense.ndim == 0:
-        return scale(a, other, divide=False)
     return _multiply_dense(a, dense)
 
 

@@ -25,8 +25,9 @@ def getitem(a: SparseArray, key: Any) -> Any:
     if getattr(row_key, "ndim", 0) == 2 and getattr(col_key, "ndim", 0) == 2:  # numpy.ix_
         by_row = getitem(a, (_flat(row_key, 1, "row"), slice(None)))
         return getitem(by_row, (slice(None), _flat(col_key, 0, "column")))
-    rows = _picked(row_key, a.shape[0], "row")
-    cols = _picked(col_key, a.shape[1], "column")
+    traced = a._arrays.is_tracing()
+    rows = _picked(row_key, a.shape[0], "row", traced)
+    cols = _picked(col_key, a.shape[1], "column", traced)
     if isinstance(rows, int) and isinstance(cols, int):
         return _element(a, rows, cols)
     if not isinstance(rows, int | tuple) and not isinstance(cols, int | tuple):
@@ -58,15 +59,18 @@ def _flat(key: Any, axis: int, name: str) -> Any:
     return key.reshape(-1)
 
 
-def _picked(key: Any, length: int, axis: str) -> int | Picked:
-    """Rows or columns that an index, a slice, or an array of integers or booleans names."""
+def _picked(key: Any, length: int, axis: str, traced: bool) -> int | Picked:
+    """Rows or columns that an index, a slice, or an array of integers or booleans names.
+
+    Where a framework records the code, arrays have no elements, NumPy's neither.
+    """
     if isinstance(key, slice):
         picked = range(length)[key]  # what key.indices gives, which PyTorch 2.11 cannot compile
         # A step beyond the axis leaves its first element, as one to its end does.
         return picked.start, picked.stop, max(-length - 1, min(picked.step, length + 1))
     adapter = adapter_of(key)
     if isinstance(key, list | range) or (adapter is not None and key.ndim > 0):
-        if adapter is not None and adapter.is_tracing():
+        if adapter is not None and (traced or adapter.is_tracing()):
             raise RuntimeError(
                 f"A[...]: the {axis} index is an array inside torch.compile, which knows no "
                 f"elements; give a list of numbers, or index outside"

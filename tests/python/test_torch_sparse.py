@@ -274,6 +274,16 @@ def test_what_cannot_be_compiled_says_so():
             torch.compile(make, fullgraph=True, backend="eager")(x)
     with pytest.raises(Exception, match=r"the row index is an array inside torch.compile"):
         torch.compile(lambda i: A[i].data, fullgraph=True, backend="eager")(torch.tensor([0, 1]))
+    picked = np.array([0, 1])
+    for pick, axis in ((lambda x: A[picked].data, "row"), (lambda x: A[:, picked].data, "column")):
+        with pytest.raises(Exception, match=rf"the {axis} index is an array inside torch.compile"):
+            torch.compile(pick, backend="eager")(x)
+
+
+def test_compiled_multiples():
+    A, x = sparse(rows=7), operand(7)
+    compiled = torch.compile(lambda x: A.multiply(np.float32(3)) @ x, backend="eager")
+    assert torch.equal(compiled(x), A.multiply(np.float32(3)) @ x)
 
 
 # ---- PyTorch's sparse tensors --------------------------------------------------------------------

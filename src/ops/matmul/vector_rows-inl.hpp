@@ -168,7 +168,7 @@ HWY_INLINE void prefetch_sixteen(const T* values, const I* indices) {
 
 /// Sum of n products by loads that are put together to vectors of four. Where ReadsOn, the last
 /// vector reads up to four positions beyond the row and adds what is its own, since a branch on the
-/// length costs more.
+/// length costs more; elsewhere from a copy, so that a row's bits do not depend on its place.
 template <bool ReadsOn, class T, class I>
 HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
                        const T* HWY_RESTRICT x) {
@@ -193,14 +193,18 @@ HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indic
     sums = hn::Add(hn::Add(sums, s1), hn::Add(s2, s3));
   }
   for (; p + 4 < n; p += 4) sums = added(p, sums);
+  const auto own = hn::FirstN(d, static_cast<std::size_t>(n - p));
   if constexpr (ReadsOn) {
-    const auto own = hn::FirstN(d, static_cast<std::size_t>(n - p));
-    return hn::GetLane(hn::SumOfLanes(d, hn::IfThenElse(own, added(p, sums), sums)));
-  } else {
-    T sum = hn::GetLane(hn::SumOfLanes(d, sums));
-    for (; p < n; ++p) sum = add_product<false>(values, indices, p, x, sum);
-    return sum;
+    sums = hn::IfThenElse(own, added(p, sums), sums);
+  } else if (n > 0) {
+    T last_values[4] = {};
+    I last_indices[4] = {};
+    std::copy(values + p, values + n, last_values);
+    std::copy(indices + p, indices + n, last_indices);
+    const auto next = hn::MulAdd(hn::LoadU(d, last_values), load_each(x, last_indices), sums);
+    sums = hn::IfThenElse(own, next, sums);
   }
+  return hn::GetLane(hn::SumOfLanes(d, sums));
 }
 #endif
 
