@@ -98,6 +98,10 @@ struct IndexRange {
 void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
                  const void* indptr, void* indices, void* map);
 
+/// The same with the values moved along; values: indptr[count] elements, written.
+void select_rows(const CsrView& a, const std::int64_t* rows, std::int64_t count, const void* indptr,
+                 void* indices, void* values);
+
 /// First phase of selecting a range of columns, as Python's slices name them: counts what it holds.
 /// indptr: rows + 1 elements, written. Returns the number of positions.
 /// Throws InvalidArgument for a step of 0 or a range that leaves the columns.

@@ -201,6 +201,25 @@ void bind_selection(nb::module_& m) {
       nb::arg("pattern"), nb::arg("rows"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map"),
       "Write the columns of some rows, which begin at indptr, and their index map.");
   m.def(
+      "select_rows_values",
+      [](const PyCsrPattern& pattern, const Input& values, const InputArray& rows,
+         const InputArray& indptr, const OutputArray& indices, const OutputArray& out) {
+        const CsrView a = with_values(pattern, values, "values");
+        const DType index_dtype = a.pattern.index_dtype;
+        const std::int64_t count = static_cast<std::int64_t>(rows.size());
+        const std::int64_t nnz = static_cast<std::int64_t>(indices.size());
+        const void* const numbers = vector_data(rows, count, DType::int64, "rows");
+        const void* const offsets = vector_data(indptr, count + 1, index_dtype, "indptr");
+        void* const columns = vector_data(indices, nnz, index_dtype, "indices");
+        void* const moved = vector_data(out, nnz, a.dtype, "out");
+        run_engine(count + nnz, [&] {
+          select_rows(a, static_cast<const std::int64_t*>(numbers), count, offsets, columns, moved);
+        });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("rows"), nb::arg("indptr"), nb::arg("indices"),
+      nb::arg("out"),
+      "Write the columns of some rows, which begin at indptr, and their values into out.");
+  m.def(
       "count_columns",
       [](const PyCsrPattern& pattern, std::int64_t begin, std::int64_t end, std::int64_t step,
          const OutputArray& indptr) {

@@ -107,11 +107,14 @@ def _numbers(key: Any, length: int, axis: str) -> Indices:
                 f"{length} {axis}s"
             )
         return np.flatnonzero(array)
-    outside = np.flatnonzero((array < -length) | (array >= length))
-    if outside.size:
-        raise IndexError(f"A[...]: {axis} {array[outside[0]]} is out of range for {length} {axis}s")
-    numbers = array.astype(np.int64)
-    return np.where(numbers < 0, numbers + length, numbers)
+    if not array.size:
+        return np.empty(0, np.int64)
+    least = array.min()
+    if least < -length or array.max() >= length:
+        first = array[(array < -length) | (array >= length)][0]
+        raise IndexError(f"A[...]: {axis} {first} is out of range for {length} {axis}s")
+    numbers = array.astype(np.int64, copy=False)
+    return np.where(numbers < 0, numbers + length, numbers) if least < 0 else numbers
 
 
 @structural
@@ -144,12 +147,7 @@ def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
     rows = range(*picked) if isinstance(picked, tuple) else picked
     if isinstance(rows, range) and rows == range(csr.shape[0]):
         return csr
-    pattern, stored = csr._pattern.select_rows(rows)
-    if isinstance(stored, slice):
-        data = csr._arrays.take(csr.data, stored)
-    else:
-        data = csr._arrays.gather(csr.data, stored)
-    return type(csr)(pattern, data, csr._arrays)
+    return type(csr)(*csr._arrays.select_rows(csr._pattern, csr.data, rows), csr._arrays)
 
 
 def _columns(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:

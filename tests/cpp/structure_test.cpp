@@ -158,6 +158,24 @@ void check_moved_values(const BatteryMatrix& m) {
   transpose(a.pattern(), with_map.indptr.data(), with_map.indices.data(), with_map.map.data());
   transpose(a.view(), got.indptr.data(), got.indices.data(), moved.data());
   check();
+
+  // The rows from the last to the first.
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(m.rows));
+  std::iota(rows.rbegin(), rows.rend(), std::int64_t{0});
+  with_map = Positions<I>(m.rows, coo.pattern().nnz);
+  with_map.indptr[0] = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t row = static_cast<std::size_t>(rows[i]);
+    with_map.indptr[i + 1] = with_map.indptr[i] + a.indptr[row + 1] - a.indptr[row];
+  }
+  got = with_map;
+  select_rows(a.pattern(), rows.data(), m.rows, with_map.indptr.data(), with_map.indices.data(),
+              with_map.map.data());
+  for_each_setting([&] {
+    moved.assign(nnz, make_value<T>(7, 7));
+    select_rows(a.view(), rows.data(), m.rows, got.indptr.data(), got.indices.data(), moved.data());
+    check();
+  });
 }
 
 template <class I>

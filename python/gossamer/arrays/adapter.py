@@ -186,6 +186,15 @@ class Adapter(ABC):
         pattern, index_map = coo.compress()
         return pattern, values if index_map is None else self.gather(values, index_map)
 
+    def select_rows(
+        self, a: Pattern, values: Array, rows: range | Indices
+    ) -> tuple[Pattern, Array]:
+        """Pattern and values of some rows; those of consecutive ones are A's."""
+        pattern, stored = a.select_rows(rows)
+        if isinstance(stored, slice):
+            return pattern, self.take(values, stored)
+        return pattern, self.gather(values, stored)
+
     @abstractmethod
     def gather(self, values: Array, index_map: Indices) -> Array:
         """Return values[index_map], and zero where the map is -1."""

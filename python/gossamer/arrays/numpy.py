@@ -245,6 +245,14 @@ class NumPyAdapter(Adapter):
         )
         return Pattern(coo.rows, coo.cols, indptr, indices, *flags), moved
 
+    def select_rows(
+        self, a: Pattern, values: Array, rows: range | Indices
+    ) -> tuple[Pattern, Array]:
+        if isinstance(rows, range):
+            return super().select_rows(a, values, rows)
+        pattern, picked = a.pick_rows(bits(values), rows)
+        return pattern, picked.view(values.dtype)
+
     def gather(self, values: Array, index_map: Indices) -> Array:
         out = np.empty(len(index_map), values.dtype)
         _engine.gather(bits(values), index_map, bits(out))

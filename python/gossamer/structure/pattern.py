@@ -244,13 +244,25 @@ class Pattern(Positions):
         return pattern, slice(start, stop)
 
     def _pick_rows(self, rows: Indices) -> tuple[Pattern, Indices]:
-        lengths = np.diff(self.indptr)[rows]
+        source, indptr = self._row_offsets_of(rows)
+        indices, positions = source._empty(indptr[-1]), source._empty(indptr[-1])
+        _engine.select_rows(source.handle, rows, indptr, indices, positions)
+        return Pattern(
+            len(rows), self.cols, indptr, indices, self.sorted, self.canonical
+        ), positions
+
+    def pick_rows(self, values: Any, rows: Indices) -> tuple[Pattern, Any]:
+        """Pattern and values of rows by number; values are NumPy's, as the engine takes them."""
+        source, indptr = self._row_offsets_of(rows)
+        indices, picked = source._empty(indptr[-1]), np.empty(indptr[-1], values.dtype)
+        _engine.select_rows_values(source.handle, values, rows, indptr, indices, picked)
+        return Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical), picked
+
+    def _row_offsets_of(self, rows: Indices) -> tuple[Pattern, Indices]:
+        """Positions in an index dtype that holds those of some rows, and where each row begins."""
+        lengths = self.indptr[1:].take(rows) - self.indptr.take(rows)
         dtype = index_dtype(0, 0, int(lengths.sum(dtype=np.int64)), self.index_dtype)
-        indptr = _offsets(lengths, dtype)
-        indices, positions = np.empty(indptr[-1], dtype), np.empty(indptr[-1], dtype)
-        _engine.select_rows(self.astype(dtype).handle, rows, indptr, indices, positions)
-        pattern = Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical)
-        return pattern, positions
+        return self.astype(dtype), _offsets(lengths, dtype)
 
     def select_columns(self, cols: range | Indices) -> tuple[Pattern, Indices]:
         """Pattern of some columns, and where their values are.

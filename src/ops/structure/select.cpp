@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Some rows or columns of a pattern, in one pass over what is kept.
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <type_traits>
 
 #include "core/message.hpp"
@@ -133,25 +135,51 @@ std::int64_t count_kept(const CsrPattern& pattern, void* indptr, Times times) {
       });
 }
 
+/// Calls body(source, target, length) for some rows: where their positions begin in the pattern and
+/// in the result, and how many they are.
+template <class I, class Body>
+void for_each_picked_row(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
+                         const void* indptr, Body&& body) {
+  const I* from = static_cast<const I*>(pattern.indptr);
+  const I* to = static_cast<const I*>(indptr);
+  for_row_pieces(to, count, pieces_of(count + to[count]), [&](std::int64_t i, std::int64_t end) {
+    for (; i < end; ++i) body(from[rows[i]], to[i], to[i + 1] - to[i]);
+  });
+}
+
+/// Copies items of so many bytes each.
+void copy_items(const void* from, std::int64_t source, void* to, std::int64_t target,
+                std::int64_t count, std::size_t size) {
+  if (count == 0) return;
+  std::memcpy(static_cast<std::byte*>(to) + target * static_cast<std::int64_t>(size),
+              static_cast<const std::byte*>(from) + source * static_cast<std::int64_t>(size),
+              static_cast<std::size_t>(count) * size);
+}
+
 }  // namespace
 
 void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
                  const void* indptr, void* indices, void* map) {
   visit_index(pattern.index_dtype, "indices", [&](auto index) {
     using I = typename decltype(index)::type;
-    const I* from = static_cast<const I*>(pattern.indptr);
-    const I* columns = static_cast<const I*>(pattern.indices);
-    const I* to = static_cast<const I*>(indptr);
-    const std::int64_t pieces = pieces_of(count + to[count]);
-    for_row_pieces(to, count, pieces, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const I first = from[rows[i]];
-        for (I p = to[i]; p < to[i + 1]; ++p) {
-          const I source = static_cast<I>(first + (p - to[i]));
-          static_cast<I*>(indices)[p] = columns[source];
-          static_cast<I*>(map)[p] = source;
-        }
+    for_each_picked_row<I>(pattern, rows, count, indptr, [&](I source, I target, I length) {
+      const I* columns = static_cast<const I*>(pattern.indices);
+      for (I p = 0; p < length; ++p) {
+        static_cast<I*>(indices)[target + p] = columns[source + p];
+        static_cast<I*>(map)[target + p] = source + p;
       }
+    });
+  });
+}
+
+void select_rows(const CsrView& a, const std::int64_t* rows, std::int64_t count, const void* indptr,
+                 void* indices, void* values) {
+  visit_index(a.pattern.index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const std::size_t size = item_size(a.dtype);
+    for_each_picked_row<I>(a.pattern, rows, count, indptr, [&](I source, I target, I length) {
+      copy_items(a.pattern.indices, source, indices, target, length, sizeof(I));
+      copy_items(a.values, source, values, target, length, size);
     });
   });
 }
