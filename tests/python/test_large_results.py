@@ -71,6 +71,24 @@ def test_a_result_beyond_memory_is_a_memory_error():
         _engine.large_result(1 << 62)
 
 
+def refuses_for_its_size(cols):
+    said = rf"allocate {40 * cols} bytes \(.* GiB\) for .* shape \(10, {cols}\) and dtype float32"
+    return pytest.raises(MemoryError, match=said)
+
+
+def test_a_product_beyond_memory_names_its_shape_dtype_and_size():
+    with refuses_for_its_size(10**13):
+        gossamer.eye(10, dtype=np.float32) @ np.broadcast_to(np.float32(1), (10, 10**13))
+
+
+@pytest.mark.parametrize("cols", [10**13, 2**60])
+def test_a_dense_matrix_beyond_memory_names_its_shape_dtype_and_size(cols):
+    one = np.zeros(1, np.int64)
+    A = gossamer.csr_array((np.ones(1, np.float32), one, [0] + [1] * 10), (10, cols))
+    with refuses_for_its_size(cols):
+        A.todense()
+
+
 def scattered(n):
     """A matrix in coordinates whose index arrays and values have more than 32 MiB each."""
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -359,9 +360,15 @@ def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     frozen.
     """
     nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes <= _LARGEST_BLOCK_KEPT or nbytes > sys.maxsize:  # NumPy says why none is that large
+    if nbytes <= _LARGEST_BLOCK_KEPT:
         return np.empty(shape, dtype)
-    return _engine.large_result(nbytes).view(dtype).reshape(shape)
+    if nbytes <= sys.maxsize:
+        with suppress(MemoryError):
+            return _engine.large_result(nbytes).view(dtype).reshape(shape)
+    raise MemoryError(
+        f"unable to allocate {nbytes} bytes ({nbytes / 2**30:.1f} GiB) for a result of shape "
+        f"{shape} and dtype {dtype.name}"
+    )
 
 
 def _workspace(size: int) -> Array | None:
