@@ -74,8 +74,13 @@ def check_value_dtype(
     """Raise TypeError unless the dtype is supported, with advice how to cast."""
     if name in supported:
         return
-    wide = " or ".join(wide for wide in ("float32", "float64") if wide in supported)
+    common = ("complex64", "complex128") if name.startswith("complex") else ("float32", "float64")
+    wide = " or ".join(wide for wide in common if wide in supported)
+    if wide:
+        advice = f"cast it, for instance to {wide}"
+    else:
+        advice = "take real and imaginary part apart; sparse arrays, as CSR, may be complex"
     raise TypeError(
         f"{argument} has dtype {name}, expected one of {', '.join(supported)}; "
-        f"nothing is cast silently: {how or f'cast it, for instance to {wide}'}"
+        f"nothing is cast silently: {how or advice}"
     )
