@@ -225,6 +225,24 @@ def test_parts_of_another_weight_come_together_or_not_at_all(dtype):
     torch.testing.assert_close(packed(x), before + 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [(nn.PackedLinear, "pack_linears"), (nn.SparseLinear, "SparseLinear.from_linear")],
+)
+def test_a_dense_state_is_left_out_with_the_way_to_load_it(kind, advice):
+    dense = torch.nn.Sequential(linear(48, 70))
+    model = torch.nn.Sequential(kind.from_linear(linear(48, 70)))
+    values = model[0].values.clone()
+    said = pytest.warns(UserWarning, match=rf"no dense weight .* dense model, .*{advice}")
+    with said, pytest.raises(RuntimeError, match=r"Unexpected key.*0\.weight"):
+        model.load_state_dict(dense.state_dict())
+    with said:
+        keys = model.load_state_dict(dense.state_dict(), strict=False)
+    assert keys.unexpected_keys == ["0.weight"]
+    assert "0.values" in keys.missing_keys
+    assert torch.equal(model[0].values, values)
+
+
 def test_autocast_gives_its_dtype():
     packed = nn.PackedLinear.from_linear(linear(48, 70))
     with torch.autocast("cpu", torch.bfloat16):

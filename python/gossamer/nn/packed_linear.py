@@ -32,7 +32,7 @@ from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
-from .parameters import quickly
+from .parameters import quickly, warn_of_dense_weight
 
 # Held while a layer's matrix is made or its packed arrays are given up, and to read both together:
 # threads may make its first products at once. One for all layers, since a lock is not pickled.
@@ -330,6 +330,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         error_msgs: list[str],
     ) -> None:
         """Take over parts of any number of nonzeros, after looking at their contents."""
+        way = "pack it, by gossamer.nn.pack_linears or PackedLinear.from_linear"
+        warn_of_dense_weight(self, state_dict, prefix, way)
         names = [name for name, part in self._buffers.items() if part is not None]
         parts = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
         if 0 < len(parts) < len(names):

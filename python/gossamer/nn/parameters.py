@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of a module, as its forward pass takes them."""
+"""Parameters of a module, as its forward pass and its state take them."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from torch import nn
@@ -12,3 +13,16 @@ def quickly(module: nn.Module, name: str) -> Any:
     """Return an attribute, which is looked for among the parameters first: modules do it last."""
     parameters = module._parameters
     return parameters[name] if name in parameters else getattr(module, name)
+
+
+def warn_of_dense_weight(layer: nn.Module, state: dict[str, Any], prefix: str, way: str) -> None:
+    """Say how a layer takes a dense weight, where a state to be loaded holds that.
+
+    A warning: PyTorch names the keys itself, and whether loading is strict it tells no layer.
+    """
+    if prefix + "weight" in state and prefix + "values" not in state:
+        warnings.warn(
+            f"{type(layer).__name__} takes no dense weight from a state; load that into the dense "
+            f"model, and then {way}",
+            stacklevel=2,
+        )

@@ -16,7 +16,7 @@ from ..containers import CSRArray, SparseArray
 from ..dtypes import promote
 from ..structure import Pattern
 from .autocast import autocast_dtype
-from .parameters import quickly
+from .parameters import quickly, warn_of_dense_weight
 
 
 class SparseLinear(nn.Module):  # type: ignore[misc]
@@ -144,6 +144,8 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
     ) -> None:
         """Take over another pattern too, after looking at its indices."""
         error_msgs = arguments[-1]
+        way = "make sparse layers of it by SparseLinear.from_linear"
+        warn_of_dense_weight(self, state_dict, prefix, way)
         names = ("values", "indices", "indptr")
         missing = [name for name in names if prefix + name not in state_dict]
         if 0 < len(missing) < 3 and missing != ["indices", "indptr"]:
