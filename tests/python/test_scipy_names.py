@@ -101,6 +101,11 @@ def test_numpys_functions_say_what_to_write(of):
             call(A)
 
 
+def test_eigenvalues_near_a_number_are_of_scipys_matrix():
+    with pytest.raises(AttributeError, match=r"scipy.sparse.linalg.eigsh.* sigma A\.to_scipy"):
+        gossamer.eigsh  # noqa: B018
+
+
 def test_numpys_operators_find_the_methods():
     A, x, y = symmetric(), np.ones(30), np.ones(30)
     y @= A

@@ -37,7 +37,8 @@ class SparseArray(TorchOperators, SparseFormat):
     ``np.min`` and ``np.transpose``, which call the methods; ``np.asarray(A)`` and ``np.sqrt(A)``
     raise TypeError, since making a sparse matrix dense is to be asked for by name: ``A.todense()``.
     SciPy's iterative solvers take containers as they are; its other functions, and its sparse
-    arrays' operators, ``A.to_scipy()``.
+    arrays' operators, ``A.to_scipy()``. ``eigsh`` with ``sigma`` factorizes that, and would solve
+    by iteration in each of its steps for a container.
 
     A container has two axes: a row ``A[i]`` is a matrix of shape (1, columns), as of SciPy's
     csr_matrix, where its csr_array gives an array of one axis. Dense it is ``A[i].todense()[0]``.
