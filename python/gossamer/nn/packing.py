@@ -70,7 +70,7 @@ def pack_linears(
     for name, module in model.named_modules():
         is_computed = isinstance(module, nn.Linear) and parametrize.is_parametrized(module)
         if is_computed and (skip is None or not skip(name, module)):
-            raise _computed(name, next(iter(module.parametrizations)), "a parametrization")
+            raise _computed(name, next(iter(module.parametrizations)), *_PARAMETRIZATION)
     is_finite = dtype is not None and has_scales(packed_dtype_name(dtype, "dtype"))
     for name, layer in linears.items():
         _check_packable(name, layer)
@@ -120,24 +120,30 @@ def _check_packable(name: str, layer: nn.Linear) -> None:
     for part in ("weight", "bias"):
         # What a hook before forward computes is left behind as a plain attribute.
         if getattr(layer, part) is not None and layer._parameters.get(part) is None:
-            raise _computed(name, part, "a hook")
+            raise _computed(name, part, *_HOOK)
     weight = layer.weight
     if weight.is_meta:
         raise ValueError(f"pack_linears: {name}.weight is on the meta device, without elements")
     check_dense_dtype(NAMES.get(weight.dtype, str(weight.dtype)), f"pack_linears: {name}.weight")
 
 
-def _computed(name: str, part: str, by: str) -> ValueError:
-    """Error for a weight or bias that is no parameter, with the ways to make it one."""
-    ways = (
-        f"torch.nn.utils.prune.remove(layer, {part!r}), or torch.nn.utils.remove_weight_norm or "
-        f"remove_spectral_norm"
-    )
-    if by == "a parametrization":
-        ways = f"torch.nn.utils.parametrize.remove_parametrizations(layer, {part!r})"
+#: What computes weights, and what makes parameters of them.
+_HOOK = (
+    "a hook",
+    "torch.nn.utils.prune.remove(layer, {part!r}), or torch.nn.utils.remove_weight_norm or "
+    "remove_spectral_norm",
+)
+_PARAMETRIZATION = (
+    "a parametrization",
+    "torch.nn.utils.parametrize.remove_parametrizations(layer, {part!r})",
+)
+
+
+def _computed(name: str, part: str, by: str, way: str) -> ValueError:
+    """Error for a weight or bias that is no parameter, with the way to make it one."""
     return ValueError(
         f"pack_linears: {name}.{part} is computed by {by}, which a packed layer has not; make it a "
-        f"parameter first, by {ways}, or skip the layer"
+        f"parameter first, by {way.format(part=part)}, or skip the layer"
     )
 
 
