@@ -6,6 +6,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -82,7 +84,7 @@ def test_prune_prints_a_table(files, tmp_path):
         (["--method", "best"], "'best' is not one of magnitude"),
         (["--skip", "nothing"], "'nothing' matches no layer"),
         (["--sparsity", "2"], "'--sparsity'"),
-        (["--sparsity-of", "*=2"], "is 2.0, expected a share"),
+        (["--sparsity-of", "*=2"], "is 2, expected a share"),
         (["--length", "1000"], "has 400 tokens, fewer than a window of 1000"),
         (["--length", "129"], "windows have the length 129, more than the model's 128 positions"),
         (["--sparsity-of", "0.5x"], "'0.5x' is not of the form"),
@@ -91,6 +93,49 @@ def test_prune_prints_a_table(files, tmp_path):
 def test_prune_refuses(files, tmp_path, options, message):
     assert message in refusal(prune_command(files, tmp_path / "pruned", *options))
     assert not (tmp_path / "pruned").exists()
+
+
+@pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertModel", "T5ForConditionalGeneration"])
+def test_prune_refuses_other_models_than_causal_ones(kind, tmp_path):
+    model = getattr(transformers, kind)
+    config = model.config_class(architectures=[kind])
+    config.save_pretrained(tmp_path)  # without weights, which are not looked at
+    said = refusal(invoke("prune", tmp_path, "-o", tmp_path / "p", "--method", "magnitude"))
+    assert f"{tmp_path} cannot be loaded: {kind} is no causal language model" in said
+
+
+def test_load_model_takes_a_bert_that_was_made_causal(tmp_path):
+    shape = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = transformers.BertConfig(**shape, intermediate_size=48, is_decoder=True)
+    transformers.BertLMHeadModel(config).save_pretrained(tmp_path)
+    assert type(load_model(tmp_path)) is transformers.BertLMHeadModel
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prune", "./nowhere", "-o", "new", "--method", "magnitude"],
+        ["prune", "no.gguf", "-o", "new", "--method", "magnitude"],
+        ["prune", "model", "-o", "model", "--method", "magnitude"],
+        ["prune", "a/b", "-o", "model", "--method", "magnitude"],
+        ["prune", "a/b", "-o", "new", "--method", "magnitude", "--sparsity-of", "*=2"],
+        ["compress", "./nowhere", "-o", "new"],
+        ["compress", "model", "-o", "model"],
+        ["generate", "./nowhere", "--prompt", "word0"],
+        ["eval", "./nowhere", "--text", "model/config.json"],
+    ],
+)
+def test_arguments_are_refused_before_anything_large_is_imported(arguments, files):
+    model, _ = files
+    program = (
+        "import sys; from gossamer.cli.main import app; code = 0\n"
+        f"try: app({arguments})\n"
+        "except SystemExit as exit: code = exit.code\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=model.parent, check=False)
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize("given", [None, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])

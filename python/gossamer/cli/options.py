@@ -13,6 +13,7 @@ import typer
 
 from gossamer.cli.extras import require
 from gossamer.io.atomic import check_replaceable
+from gossamer.io.model_files import locate_here
 
 #: What figures can be written as.
 FIGURE_ENDINGS = (".png", ".svg", ".pdf")
@@ -88,6 +89,15 @@ def _model_folder(folder: Path) -> Path:
     except OSError as error:
         raise typer.BadParameter(f"{error}") from None
     return folder
+
+
+def model_source(name: str) -> str:
+    """Callback of an argument that names a model: BadParameter where no hub needs to be asked."""
+    try:
+        locate_here(name)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from None
+    return name
 
 
 def _torch_device(name: str) -> str:

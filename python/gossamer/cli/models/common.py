@@ -73,6 +73,8 @@ def refusals() -> Iterator[None]:
 
 def _message(error: Exception) -> str:
     """What an error says, and of a lack of memory only what for, how much and where."""
+    if "torch" not in sys.modules:  # nothing was loaded yet
+        return str(error)
     from gossamer.out_of_memory import describe_lack, lack_of_memory
 
     lack = lack_of_memory(error)

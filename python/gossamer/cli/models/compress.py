@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gossamer.cli.console import console_of, table_of
 from gossamer.cli.models.common import bar, check_new, refusals, require_transformers
-from gossamer.cli.options import JsonFlag, ModelFolder, Overwrite, one_of
+from gossamer.cli.options import JsonFlag, ModelFolder, Overwrite, model_source, one_of
 from gossamer.io.atomic import check_keeps
 from gossamer.quantities import duration_text, size_text
 
@@ -31,7 +31,9 @@ def _bytes(size: str) -> int:
 
 
 def compress(
-    model: Annotated[str, typer.Argument(help="Folder or hub name of a pruned model.")],
+    model: Annotated[
+        str, typer.Argument(callback=model_source, help="Folder or hub name of a pruned model.")
+    ],
     output: ModelFolder,
     dtype: Annotated[
         str | None,
@@ -58,10 +60,10 @@ def compress(
     Each layer takes the format that is smallest, or stays dense. After `import gossamer.hf`
     transformers reads the folder like any other.
     """
-    require_transformers()
     with refusals():
         check_keeps(model, output)
         check_new(output, overwrite)
+        require_transformers()
         record = _compress(model, output, dtype, min_gain, skip or [], _bytes(shard))
     if all(layer["format"] == "dense" for layer in record["layers"]):
         typer.echo(

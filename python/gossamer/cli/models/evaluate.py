@@ -17,13 +17,16 @@ from gossamer.cli.models.common import (
     refusals,
     require_transformers,
 )
-from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, text_file
+from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, model_source, text_file
 
 
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(help="Folder or hub name of a model, packed or not, GGUF file, or smollm2."),
+        typer.Argument(
+            callback=model_source,
+            help="Folder or hub name of a model, packed or not, GGUF file, or smollm2.",
+        ),
     ],
     text: Annotated[
         Path, typer.Option(metavar="FILE", callback=text_file, help="Text to predict.")

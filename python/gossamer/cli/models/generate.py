@@ -13,12 +13,15 @@ from rich.table import Table
 
 from gossamer.cli.console import console_of, table_of
 from gossamer.cli.models.common import check_device, load_on, refusals, require_transformers
-from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, Seed
+from gossamer.cli.options import JsonFlag, ModelDevice, ModelDtype, Seed, model_source
 from gossamer.quantities import duration_text, size_text
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="Folder or hub name of a model, packed or not.")],
+    model: Annotated[
+        str,
+        typer.Argument(callback=model_source, help="Folder or hub name of a model, packed or not."),
+    ],
     prompt: Annotated[str, typer.Option(help="Question, or beginning of the text.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 64,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 0.0,

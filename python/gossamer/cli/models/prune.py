@@ -26,6 +26,7 @@ from gossamer.cli.options import (
     ModelFolder,
     Overwrite,
     Seed,
+    model_source,
     one_of,
     text_file,
 )
@@ -39,7 +40,9 @@ CALIBRATED = ("wanda", "sparsegpt")
 def prune(
     model: Annotated[
         str,
-        typer.Argument(help="Folder or hub name of a model, a GGUF file, or smollm2."),
+        typer.Argument(
+            callback=model_source, help="Folder or hub name of a model, a GGUF file, or smollm2."
+        ),
     ],
     output: ModelFolder,
     method: Annotated[
@@ -83,11 +86,11 @@ def prune(
     if method in CALIBRATED and text is None:
         raise typer.BadParameter(f"--method {method} needs a calibration text: --text FILE")
     calibration = read_text(text) if method in CALIBRATED and text else None
-    require_transformers()
     with refusals():
         for read in [model] if calibration is None else [model, str(text)]:
             check_keeps(read, output)
         check_new(output, overwrite)
+        require_transformers()
         reports = _prune(
             model, output, method, sparsity, shares, skip or [], calibration,
             {"samples": samples, "length": length, "seed": seed}, dtype,
@@ -152,6 +155,10 @@ def _shares(options: list[str] | None) -> dict[str, float]:
             raise typer.BadParameter(
                 f"--sparsity-of: {option!r} is not of the form '*.mlp.*=0.6'"
             ) from None
+        if not 0 <= shares[pattern] <= 1:
+            raise typer.BadParameter(
+                f"--sparsity-of: {option!r} is {share}, expected a share from 0 to 1"
+            )
     return shares
 
 
