@@ -305,6 +305,29 @@ TEST_CASE("matmul sums a long row in parts, which do not depend on the threads")
   check(complex64{});
 }
 
+TEST_CASE("matmul multiplies long rows panel by panel, their columns in any order") {
+  BatteryMatrix matrix{"long rows", 90, 25'000, {}, {}, {}, {}};
+  std::mt19937 random(5);
+  std::normal_distribution<double> normal;
+  for (std::int64_t i = 0; i < matrix.rows; ++i) {
+    // Rows end within a vector and within a group of them; some are short, one is much longer.
+    const std::int64_t length = i == 40 ? 6'000 : i % 9 == 4 ? 8 * (i / 9) : 650 + random() % 100;
+    std::vector<std::int64_t> columns;
+    for (std::int64_t p = 0; p < length; ++p) columns.push_back(random() % matrix.cols);
+    if (i % 7 != 0) std::ranges::sort(columns);
+    if (i % 11 == 1) std::ranges::reverse(columns);
+    for (const std::int64_t column : columns) {
+      matrix.row.push_back(i);
+      matrix.col.push_back(column);
+      matrix.real.push_back(normal(random));
+      matrix.imag.push_back(0);
+    }
+  }
+  check_product<float, std::int32_t>(matrix, Layout::vector, 1);
+  check_product<float, std::int64_t>(matrix, Layout::vector, 1);
+  check_product<double, std::int32_t>(matrix, Layout::vector, 1);
+}
+
 TEST_CASE("matmul's reference is within the error bound") {
   for (const BatteryMatrix& matrix : battery()) {
     const OwnedCsr<float, std::int32_t> a(matrix);

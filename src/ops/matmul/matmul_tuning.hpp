@@ -42,6 +42,30 @@ inline constexpr int matmul_stream_ahead = 2048;
 /// 0.48, 0.41, 0.39, float64 0.60, 0.51, 0.47.
 inline constexpr int matmul_loads_ahead = 4096;
 
+/// Bytes of x up to which long rows go panel by panel, of a panel's values and indices (the next
+/// panel has its place in the level-2 cache too), and its rows at most. Zen 5, one thread, ns a
+/// product row by row and so: rows of 750 in 75,000 columns float32 0.40 and 0.35 (0.39 with 96
+/// KiB, 0.38 with 288), of 2000 in 100,000 0.36 and 0.33, in 125,000 0.37 and 0.37; of 1500 in
+/// 75,000 float64 0.47 and 0.49.
+inline constexpr std::int64_t matmul_panel_x = 400'000;
+inline constexpr std::int64_t matmul_panel_bytes = 176 << 10;
+inline constexpr std::int64_t matmul_panel_rows = 64;
+
+/// Bytes of x in a block of columns, and at most where rows would else have less than so many
+/// positions in a block. Rows of 2400 in 24,000 columns float32, 3 to 8 blocks: 0.30, 0.27, 0.27,
+/// 0.27, 0.27; rows of 750 in 75,000, 5 to 10 blocks: 0.39, 0.36, 0.35, 0.35, 0.35, 0.36; rows of
+/// 600 in 48,000 float64, 7 blocks of 55 KB: 0.45 row by row and 0.49.
+inline constexpr std::int64_t matmul_panel_block = 24 << 10;
+inline constexpr std::int64_t matmul_panel_block_most = 40 << 10;
+inline constexpr std::int64_t matmul_panel_piece = 80;
+
+/// Blocks from which that pays: rows of 160 in 16,000 columns float32 0.33, with two blocks 0.36.
+inline constexpr std::int64_t matmul_panel_blocks = 3;
+
+/// Positions a row for each cache line of x up to which it pays: with 2.4 and 3.2 float32 0.29 and
+/// 0.26, 0.26 and 0.27; with 1.6 and 2.4 float64 0.39 and 0.38, 0.36 and 0.40.
+inline constexpr std::int64_t matmul_panel_line = 2;
+
 /// The same bytes ahead where rows are taken a vector of them at a time: 21 diagonals float32, one
 /// thread, 50.4 ms without, 36.6 ms with 2 KiB, 35.1 ms with 4 KiB; 5 diagonals 34.0, 25.5, 22.7
 /// ms.

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "ops/matmul/lanes-inl.hpp"
@@ -148,63 +149,162 @@ HWY_INLINE hn::Vec256<double> load_each(const double* x, const I* indices) {
   return {_mm256_setr_pd(at(0), at(1), at(2), at(3))};
 }
 
-/// Asks for the lines of 16 positions that lie a fixed way ahead; the addresses may lie beyond the
-/// arrays. Past the outer caches, where they would take the place of x. (No lambda: GCC drops the
-/// calls of a function that does nothing but ask.)
-template <class T, class I>
-HWY_INLINE void prefetch_sixteen(const T* values, const I* indices) {
+/// Asks for the lines of 16 positions; the addresses may lie beyond the arrays. (No lambda: GCC
+/// drops the calls of a function that does nothing but ask.)
+template <_mm_hint Hint, class T, class I>
+HWY_INLINE void prefetch_sixteen(const T* values, const I* indices, std::int64_t bytes_ahead = 0) {
   constexpr std::size_t line = 64;
-  const char* const next_values =
-      reinterpret_cast<const char*>(values) + tuning::matmul_loads_ahead;
-  const char* const next_indices =
-      reinterpret_cast<const char*>(indices) + tuning::matmul_loads_ahead;
+  const char* const next_values = reinterpret_cast<const char*>(values) + bytes_ahead;
+  const char* const next_indices = reinterpret_cast<const char*>(indices) + bytes_ahead;
   for (std::size_t at = 0; at < 16 * sizeof(T); at += line) {
-    _mm_prefetch(next_values + at, _MM_HINT_NTA);
+    _mm_prefetch(next_values + at, Hint);
   }
   for (std::size_t at = 0; at < 16 * sizeof(I); at += line) {
-    _mm_prefetch(next_indices + at, _MM_HINT_NTA);
+    _mm_prefetch(next_indices + at, Hint);
   }
 }
 
-/// Sum of n products by loads that are put together to vectors of four. Where ReadsOn, the last
-/// vector reads up to four positions beyond the row and adds what is its own, since a branch on the
-/// length costs more; elsewhere from a copy, so that a row's bits do not depend on its place.
+template <class T>
+using Four = hn::CappedTag<T, 4>;
+
+/// A row's sums over whole groups of 16 positions, which are added up at its end.
+template <class T>
+using FourSums = hn::Vec<Four<T>>[4];
+
+template <class T, class I>
+HWY_INLINE hn::Vec<Four<T>> add_four(const T* values, const I* indices, const T* x,
+                                     hn::Vec<Four<T>> sums) {
+  return hn::MulAdd(hn::LoadU(Four<T>(), values), load_each(x, indices), sums);
+}
+
+template <class T, class I>
+HWY_INLINE void add_sixteen(const T* values, const I* indices, const T* x, FourSums<T>& sums) {
+  for (int j = 0; j < 4; ++j) sums[j] = add_four(values + 4 * j, indices + 4 * j, x, sums[j]);
+}
+
+/// A row's sum: what `sums` has of the positions before p, and the 16 or less from there to n.
+/// Where ReadsOn, the last vector reads up to four positions beyond the row and adds what is its
+/// own, since a branch on the length costs more; elsewhere from a copy, so that a row's bits do not
+/// depend on its place.
 template <bool ReadsOn, class T, class I>
-HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
-                       const T* HWY_RESTRICT x) {
-  const hn::CappedTag<T, 4> d;
-  const auto added = [&](std::int64_t p, hn::Vec<decltype(d)> sums) HWY_ATTR {
-    return hn::MulAdd(hn::LoadU(d, values + p), load_each(x, indices + p), sums);
-  };
-  prefetch_sixteen(values, indices);
-  auto sums = hn::Zero(d);
-  std::int64_t p = 0;
-  if (n > 16) {
-    auto s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-    do {
-      // Every line: where some are left out, the processor's own prefetching goes astray.
-      prefetch_sixteen(values + p + 16, indices + p + 16);
-      sums = added(p, sums);
-      s1 = added(p + 4, s1);
-      s2 = added(p + 8, s2);
-      s3 = added(p + 12, s3);
-      p += 16;
-    } while (p + 16 < n);
-    sums = hn::Add(hn::Add(sums, s1), hn::Add(s2, s3));
-  }
-  for (; p + 4 < n; p += 4) sums = added(p, sums);
+HWY_INLINE T add_last(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t p,
+                      std::int64_t n, const T* HWY_RESTRICT x, hn::Vec<Four<T>> sums) {
+  const Four<T> d;
+  for (; p + 4 < n; p += 4) sums = add_four(values + p, indices + p, x, sums);
   const auto own = hn::FirstN(d, static_cast<std::size_t>(n - p));
   if constexpr (ReadsOn) {
-    sums = hn::IfThenElse(own, added(p, sums), sums);
+    sums = hn::IfThenElse(own, add_four(values + p, indices + p, x, sums), sums);
   } else if (n > 0) {
     T last_values[4] = {};
     I last_indices[4] = {};
     std::copy(values + p, values + n, last_values);
     std::copy(indices + p, indices + n, last_indices);
-    const auto next = hn::MulAdd(hn::LoadU(d, last_values), load_each(x, last_indices), sums);
-    sums = hn::IfThenElse(own, next, sums);
+    sums = hn::IfThenElse(own, add_four(last_values, last_indices, x, sums), sums);
   }
   return hn::GetLane(hn::SumOfLanes(d, sums));
+}
+
+/// Sum of n products by loads that are put together to vectors of four. The lines are asked for
+/// past the outer caches, where they would take the place of x.
+template <bool ReadsOn, class T, class I>
+HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
+                       const T* HWY_RESTRICT x) {
+  constexpr auto hint = _MM_HINT_NTA;
+  prefetch_sixteen<hint>(values, indices, tuning::matmul_loads_ahead);
+  const auto zero = hn::Zero(Four<T>());
+  auto sum = zero;
+  std::int64_t p = 0;
+  if (n > 16) {
+    FourSums<T> sums = {zero, zero, zero, zero};
+    do {
+      // Every line: where some are left out, the processor's own prefetching goes astray.
+      prefetch_sixteen<hint>(values + p + 16, indices + p + 16, tuning::matmul_loads_ahead);
+      add_sixteen(values + p, indices + p, x, sums);
+      p += 16;
+    } while (p + 16 < n);
+    sum = hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]));
+  }
+  return add_last<ReadsOn>(values, indices, p, n, x, sum);
+}
+
+/// Blocks of columns whose elements of x fit the level-1 cache, for panel_rows; 0 where rows one by
+/// one are as fast.
+template <class T, class I>
+std::int64_t panel_blocks(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
+  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
+  const std::int64_t cols = op.a.pattern.cols, nnz = indptr[end] - indptr[begin];
+  const std::int64_t x_bytes = cols * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t bytes = nnz * static_cast<std::int64_t>(sizeof(T) + sizeof(I));
+  if (x_bytes > tuning::matmul_panel_x || bytes < tuning::matmul_panel_bytes) return 0;
+  const std::int64_t length = nnz / (end - begin);
+  const std::int64_t blocks =
+      std::min((x_bytes - 1) / tuning::matmul_panel_block + 1, length / tuning::matmul_panel_piece);
+  // Rows so dense that they find most elements of x in a line that they just read, or so long that
+  // too few of them share a block.
+  const bool dense = length * 64 > tuning::matmul_panel_line * x_bytes;
+  const bool few = bytes / (end - begin) > tuning::matmul_panel_bytes / 4;
+  const bool fits = x_bytes <= blocks * tuning::matmul_panel_block_most;
+  return blocks >= tuning::matmul_panel_blocks && fits && !dense && !few ? blocks : 0;
+}
+
+/// Rows of A, a panel of them at a time by one block of columns after the other: an element of x is
+/// then read from the level-2 cache once a panel and not once a row. A row's groups of 16 positions
+/// are what they are in dot_loads, and so are its bits; a group belongs to the block of its first
+/// column, and columns in any order may be left to the last block.
+template <class T, class I>
+HWY_NOINLINE void panel_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end,
+                             std::int64_t blocks) {
+  constexpr std::int64_t most = tuning::matmul_panel_rows;
+  constexpr std::int64_t most_positions =
+      tuning::matmul_panel_bytes / static_cast<std::int64_t>(sizeof(T) + sizeof(I));
+  const Four<T> d;
+  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
+  const I* indices = static_cast<const I*>(op.a.pattern.indices);
+  const T* values = static_cast<const T*>(op.a.values);
+  const T* x = static_cast<const T*>(op.x) + op.x_batch[0];
+  T* y = static_cast<T*>(op.y) + op.y_batch[0];
+  HWY_ALIGN T panel_sums[most][16];
+  std::int64_t positions[most];
+  for (std::int64_t first = begin, last; first < end; first = last) {
+    last = first + 1;
+    while (last < std::min(end, first + most) &&
+           indptr[last + 1] - indptr[first] <= most_positions) {
+      ++last;
+    }
+    const std::int64_t rows = last - first;
+    std::fill(panel_sums[0], panel_sums[rows], T{});
+    std::copy(indptr + first, indptr + last, positions);
+    // While a panel is worked on, the next one comes into the level-2 cache in order, and the next
+    // row's piece from there into the level-1 cache.
+    std::int64_t next = indptr[last];
+    for (std::int64_t block = 1; block <= blocks; ++block) {
+      const I stop = block < blocks ? static_cast<I>(op.a.pattern.cols * block / blocks)
+                                    : std::numeric_limits<I>::max();
+      for (std::int64_t r = 0; r < rows; ++r) {
+        FourSums<T> sums;
+        for (int j = 0; j < 4; ++j) sums[j] = hn::Load(d, panel_sums[r] + 4 * j);
+        const std::int64_t row_end = indptr[first + r + 1];
+        std::int64_t p = positions[r], near = positions[r + 1 < rows ? r + 1 : 0];
+        for (; p + 16 < row_end && indices[p] < stop; p += 16, next += 16, near += 16) {
+          prefetch_sixteen<_MM_HINT_T0>(values + next, indices + next);
+          prefetch_sixteen<_MM_HINT_T0>(values + near, indices + near);
+          add_sixteen(values + p, indices + p, x, sums);
+        }
+        for (int j = 0; j < 4; ++j) hn::Store(sums[j], d, panel_sums[r] + 4 * j);
+        positions[r] = p;
+      }
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const T* sums = panel_sums[r];
+      const auto sum = hn::Add(hn::Add(hn::Load(d, sums), hn::Load(d, sums + 4)),
+                               hn::Add(hn::Load(d, sums + 8), hn::Load(d, sums + 12)));
+      const std::int64_t p = positions[r];
+      prefetch_sixteen<_MM_HINT_T0>(values + next, indices + next);
+      next += indptr[first + r + 1] - p;
+      y[(first + r) * op.y_row_stride] =
+          add_last<true>(values + p, indices + p, 0, indptr[first + r + 1] - p, x, sum);
+    }
+  }
 }
 #endif
 
@@ -265,9 +365,14 @@ void vector_rows(const MatmulOperands& op, std::int64_t begin, std::int64_t end)
       const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
       std::int64_t inner = end;
       while (inner > begin && op.a.pattern.nnz - indptr[inner] < 4) --inner;
-      each_row<T, I>(op, begin, inner,
-                     [x](const T* values, const I* indices, std::int64_t n)
-                         HWY_ATTR { return dot_loads<true>(values, indices, n, x); });
+      const std::int64_t blocks = inner > begin ? panel_blocks<T, I>(op, begin, inner) : 0;
+      if (blocks > 0) {
+        panel_rows<T, I>(op, begin, inner, blocks);
+      } else {
+        each_row<T, I>(op, begin, inner,
+                       [x](const T* values, const I* indices, std::int64_t n)
+                           HWY_ATTR { return dot_loads<true>(values, indices, n, x); });
+      }
       each_row<T, I>(op, inner, end,
                      [x](const T* values, const I* indices, std::int64_t n)
                          HWY_ATTR { return dot_loads<false>(values, indices, n, x); });
