@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def installing(extra: str) -> str:
+    """Return the command that installs what an extra names: no index has Gossamer yet."""
+    return f"pip install '.[{extra}]' in a clone of Gossamer"
+
+
 @contextmanager
 def needed_by(part: str) -> Iterator[None]:
     """Let the body import what a part needs.
@@ -23,6 +28,6 @@ def needed_by(part: str) -> Iterator[None]:
         if missing in ("", "gossamer"):
             raise
         raise ModuleNotFoundError(
-            f"{part} needs {missing}, which is not installed; pip install 'gossamer[llm]'",
+            f"{part} needs {missing}, which is not installed; {installing('llm')}",
             name=error.name,
         ) from error

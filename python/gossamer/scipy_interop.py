@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .dtypes import check_value_dtype
+from .optional import installing
 
 if TYPE_CHECKING:
     from .containers import SparseArray
@@ -67,7 +68,7 @@ def to_scipy(a: SparseArray, copy: bool) -> Any:
     try:
         from scipy import sparse
     except ModuleNotFoundError as error:
-        raise ImportError("to_scipy needs SciPy: pip install 'gossamer[scipy]'") from error
+        raise ImportError(f"to_scipy needs SciPy: {installing('scipy')}") from error
     name = a._arrays.dtype_name(a.dtype)
     if name in ("float16", "bfloat16"):
         raise TypeError(

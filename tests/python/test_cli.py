@@ -56,7 +56,7 @@ def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = invoke("demo")
     assert result.exit_code == 2
-    assert "pip install 'gossamer[demo]'" in result.stderr
+    assert "pip install '.[demo]' in a clone" in result.stderr
 
 
 # gossamer bench csr
@@ -280,7 +280,7 @@ def test_models_commands_refuse_bad_arguments_first(monkeypatch, tmp_path, argum
 def test_models_commands_name_the_missing_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused = refusal(invoke("generate", "m", "--prompt", "a"))
-    assert "missing: torch, transformers, safetensors; pip install 'gossamer[llm]'" in refused
+    assert "missing: torch, transformers, safetensors; pip install '.[llm]' in a clone" in refused
 
 
 # gossamer demo

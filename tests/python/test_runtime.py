@@ -65,14 +65,16 @@ def test_a_part_says_what_it_needs(part, missing):
     code = f"import sys; sys.modules['{missing}'] = None; import gossamer.{part}"
     with pytest.raises(subprocess.CalledProcessError) as failed:
         python(code)
-    advice = f"gossamer.{part} needs {missing}, which is not installed; pip install 'gossamer[llm]'"
+    advice = (
+        f"gossamer.{part} needs {missing}, which is not installed; pip install '.[llm]' in a clone"
+    )
     assert f"ModuleNotFoundError: {advice}" in failed.value.stderr
 
 
 @pytest.mark.parametrize(
     ("missing", "call", "install"),
     [
-        ("scipy", "to_scipy()", "pip install 'gossamer[scipy]'"),
+        ("scipy", "to_scipy()", "pip install '.[scipy]' in a clone"),
         ("torch", "to('torch')", "pip install torch"),
         ("jax", "to('jax')", "pip install jax"),
         ("cupy", "to('cupy')", "pip install cupy-cuda12x"),

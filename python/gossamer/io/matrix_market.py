@@ -12,6 +12,7 @@ import numpy as np
 
 from ..construct import coo_array
 from ..containers import COOArray, SparseArray
+from ..optional import installing
 from ..threads import get_num_threads
 from .atomic import replacing
 
@@ -134,6 +135,6 @@ def _fast_matrix_market() -> Any:
         import fast_matrix_market
     except ImportError as error:
         raise ImportError(
-            "MatrixMarket files need fast_matrix_market: pip install 'gossamer[io]'"
+            f"MatrixMarket files need fast_matrix_market: {installing('io')}"
         ) from error
     return fast_matrix_market

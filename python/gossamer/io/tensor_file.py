@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..optional import installing
 from .atomic import replacing
 
 
@@ -104,5 +105,5 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError("these files need safetensors: pip install 'gossamer[io]'") from error
+        raise ImportError(f"these files need safetensors: {installing('io')}") from error
     return safetensors
