@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import reduce
 from numbers import Number
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="SparseArray")
 
 
-def add(a: SparseArray, other: Any, sign: int, written: str) -> Any:
+def add(a: S, other: Any, sign: int, written: str) -> S:
     """A + B or A - B, canonical, in A's format; zeros that come out stay stored.
 
     ``written`` is how errors show the operation, for instance as "B - A".
@@ -40,8 +40,9 @@ def add(a: SparseArray, other: Any, sign: int, written: str) -> Any:
         raise ValueError(f"{written}: A has shape {a.shape} and B {b.shape}")
     check_same_framework(a, b)
     if a.format == "csc":
-        return add(a.T, b.T, sign, written).T
-    return _add(a.tocsr(canonical=True), b.tocsr(canonical=True), sign).asformat(a.format)
+        return cast(S, add(a.T, b.T, sign, written).T)
+    total = _add(a.tocsr(canonical=True), b.tocsr(canonical=True), sign)
+    return cast(S, total.asformat(a.format))
 
 
 @structural

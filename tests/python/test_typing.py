@@ -18,6 +18,10 @@ indptr = gs.eye(3).indptr
 reveal_type(gs.__version__)
 reveal_type(A.T)
 reveal_type(gs.io.save_npz)
+x = np.ones(2)
+reveal_type([A + A, A - A, A @ A.T, A * 2, -A])
+reveal_type([A @ x, x @ A, P @ x, A @ np.ones((2, 2), np.float32)])
+reveal_type(A @ [1.0, 2.0])
 1 + "reached"
 """
 
@@ -28,7 +32,10 @@ EXPECTED = [
     '10: note: Revealed type is "str"',
     '11: note: Revealed type is "gossamer.containers.csc.CSCArray"',
     '12: note: Revealed type is "def (path:',
-    "13: error: Unsupported operand types for +",
+    '14: note: Revealed type is "list[gossamer.containers.csr.CSRArray]"',
+    '15: note: Revealed type is "list[numpy.ndarray[',
+    '16: note: Revealed type is "Any"',
+    "17: error: Unsupported operand types for +",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..devices import CPU, Device
 from ..dtypes import VALUE_DTYPES
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 #: A dense array of some framework.
 Array = Any
+
+
+class DenseArray(Protocol):
+    """What type checkers know arrays of all frameworks by, and SciPy's sparse ones not."""
+
+    def __dlpack__(self, *arguments: Any, **options: Any) -> Any: ...
+
+
+#: Of products, which have the class of their dense operand.
+D = TypeVar("D", bound=DenseArray)
 
 
 def refuse_sparse(x: Any) -> None:

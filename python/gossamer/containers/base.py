@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, overload
 
 import numpy as np
 
 from .. import arithmetic, indexing, products, reductions
 from ..arrays import FRAMEWORKS, Adapter, Array, adapter_of, named_adapter
+from ..arrays.adapter import D
 from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import is_complex, requested_dtype
@@ -242,12 +243,25 @@ class SparseArray(TorchOperators, SparseFormat):
 
     # ---- products ------------------------------------------------------------------------------
 
+    # Of NumPy's arrays the class alone: dtypes promote.
+    @overload
+    def __matmul__(self: Self, x: SparseArray) -> Self: ...
+    @overload
+    def __matmul__(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]: ...
+    @overload
+    def __matmul__(self, x: D) -> D: ...
+    @overload
+    def __matmul__(self, x: Any) -> Any: ...
     def __matmul__(self, x: Any) -> Any:
         """A @ x: x dense of shape (n,), (n, k) or (..., n, k), or sparse."""
         if type(x) is self._arrays.array_type:
             return self._arrays.matmul(self, x)
         return products.matmul(self, x)
 
+    @overload
+    def __rmatmul__(self, x: D) -> D: ...
+    @overload
+    def __rmatmul__(self, x: Any) -> Any: ...
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
         if type(x) is self._arrays.array_type:
@@ -278,16 +292,16 @@ class SparseArray(TorchOperators, SparseFormat):
 
     # ---- arithmetic ----------------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self: Self, other: Any) -> Self:
         return arithmetic.add(self, other, 1, "A + B")
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self: Self, other: Any) -> Self:
         return arithmetic.add(self, other, 1, "B + A")
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self: Self, other: Any) -> Self:
         return arithmetic.add(self, other, -1, "A - B")
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self: Self, other: Any) -> Self:
         return arithmetic.add(-self, other, 1, "B - A")
 
     def __mul__(self: Self, factor: Any) -> Self:

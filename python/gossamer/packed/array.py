@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from ..arrays import FRAMEWORKS, adapter_of, named_adapter, of_another_framework
+from ..arrays.adapter import D
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
@@ -14,6 +15,9 @@ from ..scipy_names import packed_advice
 from ..structure import index_dtype
 from .dtypes import DENSE_DTYPES, check_dense_dtype, dtype_name, has_scales
 from .storage import Storage, to_host
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def restore(format: str, dtype: str, shape: Any, parts: dict[str, Any], transposed: bool) -> Any:
@@ -275,6 +279,12 @@ class PackedArray(TorchOperators):
 
     # ---- products ------------------------------------------------------------------------------
 
+    @overload
+    def __matmul__(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]: ...
+    @overload
+    def __matmul__(self, x: D) -> D: ...
+    @overload
+    def __matmul__(self, x: Any) -> Any: ...
     def __matmul__(self, x: Any) -> Any:
         """P @ x: x of shape (n,), (n, k) or (..., n, k), float32, float16 or bfloat16.
 
@@ -286,6 +296,10 @@ class PackedArray(TorchOperators):
         """
         return self._storage.matmul(x, self._transposed)
 
+    @overload
+    def __rmatmul__(self, x: D) -> D: ...
+    @overload
+    def __rmatmul__(self, x: Any) -> Any: ...
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ P: x of shape (m,), (k, m) or (..., k, m)."""
         return self._storage.matmul(x, not self._transposed, swapped=True)
