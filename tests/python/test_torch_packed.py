@@ -310,3 +310,44 @@ def test_what_a_graph_reads_stays_after_a_write_to_the_values(captured, monkeypa
     assert storage._on_device() is not first()
     gc.collect()
     assert (first() is not None) == captured
+
+
+def test_what_operations_keep_of_tensors_goes_with_their_memory():
+    from gossamer.arrays.torch.lifetimes import KeptWithMemory
+
+    class Made:
+        pass
+
+    tensor, kept = torch.ones(8), KeptWithMemory()
+    made = [weakref.ref(kept_by(kept, tensor, "a", Made())) for _ in range(2)]
+    made.append(weakref.ref(kept_by(kept, tensor, "b", Made())))
+    gc.collect()
+    assert [found() is None for found in made] == [True, False, False]
+    assert kept.get(("a",)) is made[1]()
+    view = tensor[2:]
+    del tensor
+    gc.collect()
+    assert len(kept) == 2
+    del view
+    gc.collect()
+    assert not len(kept)
+    assert all(found() is None for found in made)
+
+
+def kept_by(kept, tensor, place, made):
+    kept.keep((place,), tensor.untyped_storage(), made)
+    return made
+
+
+def test_what_a_gradient_by_the_values_needs_goes_with_the_matrix():
+    from gossamer.arrays.torch import packed
+
+    gc.collect()
+    before = len(packed._patterns)
+    P = gossamer.compress(weight(), "gap8")
+    values = P.data.clone().requires_grad_()
+    (P.with_data(values) @ operand(70)).sum().backward()
+    assert len(packed._patterns) == before + 1
+    del P, values
+    gc.collect()
+    assert len(packed._patterns) == before

@@ -9,7 +9,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from ...cuda.library import engine
 from ...cuda.memory import Memory
@@ -19,6 +18,7 @@ from ...dtypes import promote
 from ...packed.dtypes import has_scales
 from .host import DTYPES, to_numpy, to_tensor
 from .library import DESCRIBES_TENSORS
+from .lifetimes import KeptWithMemory
 
 _DTYPES = {
     **DTYPES,
@@ -104,10 +104,8 @@ class TorchMemory(Memory):
 
 memory = TorchMemory()
 
-#: Matrices by the memory of their values, and while that lives: what products need of a packed
-#: matrix is made once, though the registered operation gets plain tensors at every call.
-_matrices: dict[tuple[int, ...], tuple[StorageWeakRef, int, DeviceMatrix]] = {}
-
+#: Versions of packed values, and what products need of the matrices.
+_matrices = KeptWithMemory()
 
 #: Matrices by the storage of the values of their `stand_in`, which they keep: so no other tensor
 #: has its address while they live.
@@ -160,14 +158,12 @@ def device_matrix(
         return matrix
     key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
     version = version_of(values)
-    found = _matrices.get(key)
-    if found is not None and found[1] == version and not found[0].expired():
-        return found[2]
-    for old in [key for key, (owner, *_) in _matrices.items() if owner.expired()]:
-        del _matrices[old]
-    matrix = new_device_matrix(values, positions, row_offsets, scales, format, *shape)
-    _matrices[key] = StorageWeakRef(storage), version, matrix
-    return matrix
+    found: tuple[int, DeviceMatrix] | None = _matrices.get(key)
+    if found is None or found[0] != version:
+        matrix = new_device_matrix(values, positions, row_offsets, scales, format, *shape)
+        found = version, matrix
+        _matrices.keep(key, storage, found)
+    return found[1]
 
 
 def packed_matmul(

@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any, Protocol
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from ... import _engine, gradients
 from ...cuda import sparse
@@ -33,6 +32,7 @@ from .cuda import device_matrix, device_product, memory, version_of
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
 from .library import Operation, apply_untransformed, runs_eagerly
+from .lifetimes import KeptWithMemory
 from .threads import on_threads_of_torch
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
@@ -155,8 +155,7 @@ def _sddmm_adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> tor
     return product.to(u.dtype)
 
 
-# Patterns by the memory of their positions, and while that lives: the operation gets plain tensors.
-_patterns: dict[tuple[Any, ...], tuple[StorageWeakRef, Pattern]] = {}
+_patterns = KeptWithMemory()
 
 
 def _pattern(
@@ -164,13 +163,10 @@ def _pattern(
 ) -> Pattern:
     storage = positions.untyped_storage()
     key = storage._cdata, positions.data_ptr(), row_offsets.data_ptr(), format, rows, cols
-    found = _patterns.get(key)
-    if found is not None and not found[0].expired():
-        return found[1]
-    for old in [key for key, (owner, _) in _patterns.items() if owner.expired()]:
-        del _patterns[old]
-    pattern = slot_pattern(format, rows, cols, to_numpy(positions), to_numpy(row_offsets))
-    _patterns[key] = StorageWeakRef(storage), pattern
+    pattern: Pattern | None = _patterns.get(key)
+    if pattern is None:
+        pattern = slot_pattern(format, rows, cols, to_numpy(positions), to_numpy(row_offsets))
+        _patterns.keep(key, storage, pattern)
     return pattern
 
 
