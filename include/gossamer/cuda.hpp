@@ -54,4 +54,9 @@ const DeviceProperties& device_properties(int device);
 /// Number of the capture into a graph that the stream takes part in; 0 where it takes part in none.
 unsigned long long capture_id(Stream stream);
 
+/// Calls `release(state)` once, when neither the graph that the stream is being captured in nor
+/// anything made of it is left, nor a replay under way; at once if this throws. A thread of CUDA's
+/// may call it, so it must not wait, nor call CUDA. Throws CudaError, also outside of captures.
+void release_with_graph(Stream stream, void (*release)(void*), void* state);
+
 }  // namespace gossamer::cuda

@@ -52,6 +52,25 @@ unsigned long long capture_id(Stream stream) {
   return status == cudaStreamCaptureStatusNone ? 0 : id;
 }
 
+void release_with_graph(Stream stream, void (*release)(void*), void* state) {
+  const char* const operation = "release_with_graph";
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  cudaGraph_t graph = nullptr;
+  cudaUserObject_t object = nullptr;
+  cudaError_t error = cudaStreamGetCaptureInfo(native(stream), &status, nullptr, &graph);
+  if (error == cudaSuccess && graph == nullptr) error = cudaErrorIllegalState;
+  if (error == cudaSuccess) {
+    error = cudaUserObjectCreate(&object, state, release, 1, cudaUserObjectNoDestructorSync);
+  }
+  if (error != cudaSuccess) {
+    release(state);
+    check(error, operation);
+  }
+  error = cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove);
+  if (error != cudaSuccess) cudaUserObjectRelease(object, 1);  // which calls release
+  check(error, operation);
+}
+
 void check_workspace(Workspace workspace, std::size_t bytes, const char* operation) {
   if (workspace.bytes < bytes) {
     throw InvalidArgument(message(operation, ": the workspace has ", workspace.bytes,

@@ -3,6 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "device_memory.hpp"
 #include "gossamer/errors.hpp"
 
@@ -20,6 +24,40 @@ TEST_CASE("a CUDA error names its operation, and the next call succeeds") {
                        cuda::CudaError);
   const DeviceMemory<int> memory(std::vector<int>{1, 2, 3});
   CHECK(memory.host() == std::vector<int>{1, 2, 3});
+}
+
+TEST_CASE("what is kept with a graph is released when its last copy and last replay are gone") {
+  DeviceMemory<int> memory(1 << 20);
+  std::atomic<int> released = 0;
+  const auto release = [](void* state) { ++*static_cast<std::atomic<int>*>(state); };
+  cudaStream_t native = nullptr;
+  require(cudaStreamCreate(&native));
+  const cuda::Stream stream{0, native};
+  CHECK_THROWS_AS(cuda::release_with_graph(stream, release, &released), cuda::CudaError);
+  CHECK(released == 1);  // nothing is captured, so nothing keeps it
+
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t first = nullptr, second = nullptr;
+  require(cudaStreamBeginCapture(native, cudaStreamCaptureModeGlobal));
+  require(cudaMemsetAsync(memory.data(), 1, memory.size() * sizeof(int), native));
+  cuda::release_with_graph(stream, release, &released);
+  require(cudaStreamEndCapture(native, &graph));
+  require(cudaGraphInstantiate(&first, graph, 0));
+  require(cudaGraphInstantiate(&second, graph, 0));
+  require(cudaGraphDestroy(graph));
+  require(cudaGraphLaunch(first, native));
+  require(cudaGraphExecDestroy(first));
+  require(cudaStreamSynchronize(native));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(released == 1);
+  require(cudaGraphLaunch(second, native));
+  require(cudaGraphExecDestroy(second));
+  require(cudaStreamSynchronize(native));
+  for (int turn = 0; turn < 500 && released == 1; ++turn) {  // CUDA says so a little later
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(released == 2);
+  require(cudaStreamDestroy(native));
 }
 
 }  // namespace gossamer::testing

@@ -90,3 +90,34 @@ def test_a_graph_on_the_second_device():
         torch.cuda.synchronize()
         assert torch.equal(y, P @ x)
         assert torch.equal(y, z)
+
+
+def test_graphs_in_turns_on_both_devices():
+    from allocation import allocated
+
+    W = half_empty().half()
+    matrices = [gs.compress(W.to(device)) for device in ("cuda:0", "cuda:1")]
+    operands = [torch.randn(500, device=P._storage.values.device).half() for P in matrices]
+    expected = [P @ x for P, x in zip(matrices, operands, strict=True)]
+    streams = [torch.cuda.Stream(i) for i in range(2)]
+
+    def turn():
+        for i, stream in enumerate(streams):
+            with torch.cuda.device(i):
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, stream=stream):
+                    y = matrices[i] @ operands[i]
+                graph.replay()
+                torch.cuda.synchronize()
+                assert torch.equal(y, expected[i])
+
+    turn()
+    before = []
+    for i in range(2):
+        with torch.cuda.device(i):
+            before.append(allocated())
+    for _ in range(30):
+        turn()
+    for i in range(2):
+        with torch.cuda.device(i):
+            assert allocated(before[i]) <= before[i]

@@ -12,6 +12,7 @@ if not torch.cuda.is_available():
     pytest.skip("PyTorch sees no GPU", allow_module_level=True)
 
 import gossamer.hf  # noqa: E402
+from allocation import allocated  # noqa: E402
 from gossamer.cli.bench.llm_decoding import graphed  # noqa: E402
 from gossamer.hf.generation import Decoder  # noqa: E402
 from gossamer.hf.layout import packed_layers  # noqa: E402
@@ -100,6 +101,26 @@ def test_decoders_of_several_batches_share_a_model():
             assert torch.equal(decoder.step(tokens[batch]), fresh[batch][turn])
     del decoder, decoders
     assert {layer.nbytes for layer in packed_layers(model).values()} == sizes
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+def test_decoding_often_takes_no_more_than_once(batch):
+    model = packed_model(dtype=torch.float16)
+    prompt = tiny_windows(batch, 6).cuda()
+
+    def decode():
+        decoder = Decoder(model, 16, compiled=True)
+        tokens = decoder.read(prompt).argmax(-1, keepdim=True)
+        for _ in range(4):
+            tokens = decoder.step(tokens).argmax(-1, keepdim=True)
+
+    decode()
+    drop_workspaces()
+    before = allocated()
+    for _ in range(5):
+        decode()
+        drop_workspaces()
+        assert allocated(before) <= before
 
 
 def test_graphs_of_benchmarks_keep_what_they_read():

@@ -4,7 +4,6 @@
 import gc
 import time
 from contextlib import contextmanager
-from itertools import chain
 
 import pytest
 
@@ -15,7 +14,6 @@ if not torch.cuda.is_available():
 
 import gossamer.hf  # noqa: E402
 from commands import invoke, refusal  # noqa: E402
-from gossamer.cuda import packed, streams  # noqa: E402
 from gossamer.hf.layout import packed_layers  # noqa: E402
 from gossamer.hf.memory import drop_workspaces  # noqa: E402
 from gossamer.prune import plan_pruning, prune_model  # noqa: E402
@@ -57,16 +55,8 @@ def free_memory():
     gc.collect()
     drop_workspaces()
     torch.cuda.empty_cache()
-    return torch.cuda.memory_allocated() - workspaces()
-
-
-def workspaces():
-    """Bytes that streams and graphs keep for themselves, taken from stocks of 4 MiB."""
-    kept = []
-    for buffers in (packed._buffers, streams._scratch):
-        kept += chain(buffers._kept, *buffers._stock.values())
-    storages = (array.untyped_storage() for array in kept if isinstance(array, torch.Tensor))
-    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    # As they were asked for: what PyTorch rounds them up to depends on what was free before.
+    return torch.cuda.memory_stats()["requested_bytes.all.current"]
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +90,13 @@ def logits(model):
         return model(PROMPT[None].cuda()).logits
 
 
-def attempts(call):
+def attempts(call, kept=0):
     """Call with ever more memory until there is enough; yield what each one says, None at last.
 
-    Once the caller has let go what there is, all that it took is free.
+    Once the caller has let go what there is, all that it took is free, but for as many bytes in all
+    as may be kept.
     """
-    before = free_memory()
+    before = max(free_memory(), kept)
     for nbytes in LIMITS:
         said = None
         with no_more_than(nbytes):
@@ -122,12 +113,14 @@ def attempts(call):
 
 
 def check_freed(before):
-    """Raise unless no more is allocated than before, what layers are laid out as apart."""
-    for _ in range(10):  # threads of transformers go on with the tensor that they have begun
+    """Raise unless no more is in use than before."""
+    # Threads of transformers go on with the tensor that they have begun, and CUDA tells a little
+    # later than it destroys a graph.
+    for _ in range(10):
         if free_memory() <= before + (1 << 19):
             return
         time.sleep(0.1)
-    pytest.fail(f"{free_memory()} bytes are allocated, {before} before")
+    pytest.fail(f"{free_memory()} bytes are in use, {before} before")
 
 
 @pytest.mark.parametrize("name", ["pruned", "packed"])
@@ -140,13 +133,16 @@ def test_loading(folders, name):
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_generating(folders, compiled):
-    expected = gossamer.hf.generate(load(folders / "packed"), PROMPT, 8, compiled=compiled).tokens
     model, found = load(folders / "packed"), []
+    expected = gossamer.hf.generate(model, PROMPT, 8, compiled=compiled).tokens
+    laid_out = free_memory()  # which may take more than packed arrays
+    del model
+    model = load(folders / "packed")
 
     def generate():
         found.append(gossamer.hf.generate(model, PROMPT, 8, compiled=compiled).tokens)
 
-    *said, _ = attempts(generate)
+    *said, _ = attempts(generate, laid_out)
     assert said
     assert all(line.startswith("out of memory while ") for line in said)
     assert found == [expected]

@@ -25,6 +25,7 @@ std::int64_t product(const ArrayView& array, int axes);
 
 void bind_device_arrays(nb::module_& m);
 void bind_cuda_csr(nb::module_& m);
+void bind_cuda_graphs(nb::module_& m);
 void bind_cuda_packed(nb::module_& m);
 void bind_cuda_structure(nb::module_& m);
 

@@ -22,9 +22,7 @@ NB_MODULE(_cuda, m) {
 
   python::bind_device_arrays(m);
   python::bind_cuda_csr(m);
+  python::bind_cuda_graphs(m);
   python::bind_cuda_packed(m);
   python::bind_cuda_structure(m);
-
-  m.def("capture_id", &cuda::capture_id, nb::arg("stream"),
-        "Number of the graph capture that the stream takes part in; 0 for none.");
 }

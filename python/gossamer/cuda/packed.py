@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from threading import RLock
 from typing import Any, NamedTuple
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
@@ -17,28 +15,11 @@ from ..packed.dtypes import has_scales
 from ..packed.selection import PACKED_FORMATS, choose_format, offset_dtype
 from .library import engine
 from .memory import DeviceArray, Memory
-from .streams import StreamBuffers, refuse_capture, scratch_of
+from .streams import CapturedGraph, StreamBuffers, captured_graph, refuse_capture, scratch_of
 from .tuning import BITMAP_TILES_VECTORS, PATIENCE, delta_rows_vectors
 
 #: Zeros that products use between kernels, one buffer a stream.
 _buffers = StreamBuffers()
-
-# Where what captured graphs read goes, if their owner keeps it.
-_keeper: ContextVar[list[Any] | None] = ContextVar("keeper", default=None)
-
-
-@contextmanager
-def keeping(kept: list[Any]) -> Iterator[None]:
-    """Put what graphs captured in the body walk in a list, which lives as long as they do.
-
-    Then a matrix may give it up. It keeps what other graphs walk, since it cannot know when they
-    end.
-    """
-    token = _keeper.set(kept)
-    try:
-        yield
-    finally:
-        _keeper.reset(token)
 
 
 class Parts(NamedTuple):
@@ -148,6 +129,13 @@ def _refuse_capture(stream: Any) -> None:
     )
 
 
+class Arrangement:
+    """A matrix as kernels walk it: what the engine knows of it, its memory, and scales."""
+
+    def __init__(self, made: Any, array: DeviceArray, scales: DeviceArray | None) -> None:
+        self.made, self.array, self.scales = made, array, scales
+
+
 class DeviceMatrix:
     """A packed matrix on a GPU, whose arrays its owner keeps, and what its products need.
 
@@ -159,7 +147,8 @@ class DeviceMatrix:
 
     Once the packed arrays are given up, one of the two is kept, until `lay_out` asks for the other,
     a product with one vector does, or `PATIENCE` products in turn that would be faster by tiles.
-    Nothing is given up that a captured graph reads. Threads may share a matrix.
+    What a captured graph walks lives on with the graph, and the packed arrays are not given up
+    before one that reads them is gone. Threads may share a matrix.
     """
 
     def __init__(
@@ -179,15 +168,18 @@ class DeviceMatrix:
         _refuse_capture(memory.stream(self.device))
         slots = _slots(memory, parts)
         self._packed = handle(memory, format, dtype, shape, parts, slots)
-        self._arranged: dict[str, tuple[Any, DeviceArray]] = {}
+        self._arranged: dict[str, Arrangement] = {}
+        # Those too that were given up and that graphs keep.
+        self._alive: WeakValueDictionary[str, Arrangement] = WeakValueDictionary()
         size = self.rows * self.cols
         density = slots / max(1, size)
         # Vectors up to which products walk delta rows, without tiles and where those are fit.
         self._few = delta_rows_vectors(density, False, size)
         self._fits_tiles: bool = engine().has_bitmap_tiles(self._packed, self.device)
         self._few_beside_tiles = delta_rows_vectors(density, self._fits_tiles, size)
-        # What graphs may read: arrangements, and "packed" for the packed arrays.
-        self._captured: set[str] = set()
+        # Graphs that read what its owner may write to or give up.
+        self._reading_packed: WeakSet[CapturedGraph] = WeakSet()
+        self._reading_scales: WeakSet[CapturedGraph] = WeakSet()
         # Products in turn that tiles would have made faster, had they been there.
         self._waited = 0
         self._transpose: DeviceMatrix | None = None
@@ -198,13 +190,14 @@ class DeviceMatrix:
     def nbytes(self) -> int:
         """Bytes that products keep beside the packed matrix."""
         transpose = 0 if self._transpose is None else self._transpose.nbytes
-        return transpose + sum(int(made.nbytes) for made, _ in self._arranged.values())
+        return transpose + sum(int(kept.made.nbytes) for kept in self._arranged.values())
 
-    @property
-    def is_captured(self) -> bool:
-        """Whether a graph may read what it has, other than graphs that keep that themselves."""
-        transpose = self._transpose
-        return bool(self._captured) or (transpose is not None and transpose.is_captured)
+    def leave_to_graphs(self, owner: Any) -> bool:
+        """Let the graphs that read packed arrays or scales keep their owner; tell if any do."""
+        graphs = {*self._reading_packed, *self._reading_scales}
+        for graph in graphs:
+            graph.reads.append(owner)
+        return bool(graphs)
 
     def drop_packed(self) -> bool:
         """Do without the packed arrays if a product has laid the matrix out; tell whether it does.
@@ -213,7 +206,7 @@ class DeviceMatrix:
         if a product by a dense copy of them was captured in a graph. Waits for the GPU once.
         """
         with self._lock:
-            if self._packed is not None and self._arranged and "packed" not in self._captured:
+            if self._packed is not None and self._arranged and not self._reading_packed:
                 self.memory.synchronize(self.device)  # other streams may be reading them
                 self._packed = None
             return self._packed is None
@@ -227,7 +220,7 @@ class DeviceMatrix:
         with self._lock:
             kind = self._best_kind(vectors, dtype, BITMAP_TILES_VECTORS)
             if kind is not None:
-                self._arrangement(kind)
+                self._arrangement(kind, False)
 
     def packed(self) -> Parts:
         """Make the packed arrays anew, stored zeros left out; waits for the stream."""
@@ -244,11 +237,10 @@ class DeviceMatrix:
         dense = self.memory.empty((self.rows, self.cols), dtype, self.device)
         stream = self.memory.stream(self.device)
         with self._lock:
-            kind = "packed" if self._packed is not None else next(iter(self._arranged))
-            if engine().capture_id(stream):
-                self._hold(kind)
-            if self._packed is None:
-                self._arranged[kind][0].unpack(self.memory.view(dense), stream, scaled)
+            kept = None if self._packed is not None else next(iter(self._arranged.values()))
+            self._keep_with_graph(kept, stream, engine().capture_id(stream))
+            if kept is not None:
+                kept.made.unpack(self.memory.view(dense), stream, scaled)
             else:
                 engine().unpack(self._packed, self.memory.view(dense), stream, scaled)
         return dense
@@ -296,9 +288,8 @@ class DeviceMatrix:
             y = memory.empty_like(x, result)
             if vectors == 0 or outputs == 0:
                 return y
-            arrangement = self._arrangement(kind)
-            if capture:
-                self._hold(kind)
+            arrangement = self._arrangement(kind, bool(capture))
+            self._keep_with_graph(arrangement, stream, capture)
             x, out = x if columns else memory.contiguous(x), y
             if x.ndim > 3:
                 x, out = (z.reshape(math.prod(z.shape[:-2]), *z.shape[-2:]) for z in (x, y))
@@ -308,20 +299,22 @@ class DeviceMatrix:
                 kept, copies = scratch_of(memory, self.device, stream, nbytes)
             added = None if bias is None else memory.operand(bias)
             operands = memory.operand(x), memory.operand(out)
-            workspace = _buffers.workspace(memory, self.device, stream, capture)
-            missing = arrangement.matmul(*operands, workspace, stream, copies, added, overlap)
+            zeros = _buffers.buffer(memory, self.device, stream, capture)
+            rest = stream, copies, added, overlap
+            missing = arrangement.made.matmul(*operands, zeros.workspace, *rest)
             if missing:
-                workspace = _buffers.workspace(memory, self.device, stream, capture, missing)
-                arrangement.matmul(*operands, workspace, stream, copies, added, overlap)
-            del kept
+                zeros = _buffers.buffer(memory, self.device, stream, capture, missing)
+                arrangement.made.matmul(*operands, zeros.workspace, *rest)
+            del kept, zeros
         return y
 
     def _kind(self, vectors: int, dtype: str, lays_out_for: int, captured: bool) -> str | None:
         """What a product walks of what there is or can be made; None: a dense copy."""
-        tiles_at_hand = self._packed is not None or "bitmap_tiles" in self._arranged
-        limit = BITMAP_TILES_VECTORS if "bitmap_tiles" in self._arranged else lays_out_for
+        at_hand = self._alive if captured else self._arranged
+        has_tiles = "bitmap_tiles" in at_hand
+        limit = BITMAP_TILES_VECTORS if has_tiles else lays_out_for
         kind = self._best_kind(vectors, dtype, limit)
-        if kind != "bitmap_tiles" or tiles_at_hand:
+        if kind != "bitmap_tiles" or has_tiles or self._packed is not None:
             self._waited = 0
             return kind
         self._waited += not captured
@@ -335,13 +328,19 @@ class DeviceMatrix:
             return "delta_rows" if vectors <= self._few_beside_tiles else "bitmap_tiles"
         return "delta_rows" if vectors <= self._few else None
 
-    def _hold(self, kind: str) -> None:
-        """Keep what a graph that is being captured reads, or let the graph's owner do."""
-        kept = _keeper.get()
-        if kept is None or kind == "packed":
-            self._captured.add(kind)
-        else:
-            kept.append(self._arranged[kind])
+    def _keep_with_graph(self, walked: Arrangement | None, stream: Any, capture: int) -> None:
+        """Let the graph that the stream is captured in, if any, keep what it walks.
+
+        None: the packed arrays, which their owner keeps meanwhile.
+        """
+        if not capture:
+            return
+        graph = captured_graph(stream, capture)
+        graph.reads.append(self.scales if walked is None else walked)
+        if walked is None:
+            self._reading_packed.add(graph)
+        if self.scales is not None:
+            self._reading_scales.add(graph)
 
     def _transposed(self) -> DeviceMatrix:
         """Return the transpose laid out for few vectors, made by the first call."""
@@ -352,7 +351,7 @@ class DeviceMatrix:
             _, parts = pack(memory, dense.T, self.format, self.dtype, 0, None)
             del dense
             made = DeviceMatrix(memory, self.format, self.dtype, shape, parts)
-            made._arrangement("delta_rows")
+            made._arrangement("delta_rows", False)
             made.drop_packed()
             self._transpose = made
         return self._transpose
@@ -383,20 +382,26 @@ class DeviceMatrix:
             y = memory.contiguous(y.swapaxes(-1, -2))
         return y if bias is None else y + bias
 
-    def _arrangement(self, kind: str) -> Any:
-        if kind not in self._arranged:
-            made = self._arrange(kind)
-            if self._packed is None:
-                self.memory.synchronize(self.device)  # other streams may be reading what goes
-                for other in self._arranged.keys() - self._captured:
-                    del self._arranged[other]
-            self._arranged[kind] = made
-            self._waited = 0
-        return self._arranged[kind][0]
+    def _arrangement(self, kind: str, captured: bool) -> Arrangement:
+        """Return what products walk, made or taken back from a graph where it is not there."""
+        found = self._arranged.get(kind)
+        if found is not None:
+            return found
+        found = self._alive.get(kind)
+        if found is not None and captured:
+            return found
+        _refuse_capture(self.memory.stream(self.device))
+        if found is None:
+            found = self._arrange(kind)
+        if self._packed is None:
+            self.memory.synchronize(self.device)  # other streams may be reading what goes
+            self._arranged.clear()
+        self._arranged[kind] = self._alive[kind] = found
+        self._waited = 0
+        return found
 
-    def _arrange(self, kind: str) -> tuple[Any, DeviceArray]:
+    def _arrange(self, kind: str) -> Arrangement:
         memory, stream = self.memory, self.memory.stream(self.device)
-        _refuse_capture(stream)
         _buffers.reserve(memory, self.device)
         packed, parts = self._packed, None
         if packed is None:
@@ -410,4 +415,4 @@ class DeviceMatrix:
         array = memory.empty((arrangement.nbytes,), "uint8", self.device)
         arrangement.fill(packed, memory.pointer(array), workspace, stream)
         del kept, parts
-        return arrangement, array
+        return Arrangement(arrangement, array, self.scales)

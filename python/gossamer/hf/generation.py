@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
-from ..cuda.packed import keeping
 from ..out_of_memory import memory_for
 from ..prune.calibration import check_positions
 from .compiled_blocks import CompiledBlocks
@@ -92,7 +91,6 @@ class Decoder:
                 self._forward = torch.compile(self._logits, mode=mode, fullgraph=True)
         self._blocks: CompiledBlocks | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._walked: list[Any] = []  # by the graph
         self._tokens: Tensor | None = None
         self._eager_steps = 0
 
@@ -136,7 +134,7 @@ class Decoder:
             with own_workspaces():
                 return self._step(self._tokens)
         if self._graph is None:
-            with keeping(self._walked), captured(self._tokens.device) as graph:
+            with captured(self._tokens.device) as graph:
                 self._result = self._step(self._tokens)
             self._graph = graph
         self._graph.replay()

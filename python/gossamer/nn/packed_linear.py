@@ -50,8 +50,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     On a GPU the first eager product with one vector or a few, or with up to 64 where they walk
     bitmap tiles, lays the matrix out, and from then on only that is kept: the buffers are empty,
     about half of the memory is free, and `weight` and ``state_dict`` (there on the CPU) make the
-    packed arrays anew. They stay if a product by a dense copy of them was captured in a graph.
-    `lay_out` says beforehand how many vectors are to come.
+    packed arrays anew. They stay as long as there is a graph with a product by a dense copy of
+    them. `lay_out` says beforehand how many vectors are to come.
 
     Parameters
     ----------
@@ -97,8 +97,6 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         self._buffers |= _as_buffers(weight._storage.parts())
         # What products need of the buffers, and the values that it was made of.
         self._matrix: tuple[Any, torch.Tensor] | None = None
-        # Of buffers before, which graphs may still walk.
-        self._captured: list[Any] = []
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
     @classmethod
@@ -253,12 +251,9 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             self._buffers = matrix.stand_in._asdict()
 
     def _forget_matrix(self) -> bool:
-        """Do without what products needed, but keep what captured graphs walk; tell if any do."""
-        made, self._matrix = self._matrix, None
-        is_captured = made is not None and made[0].is_captured
-        if made is not None and is_captured:
-            self._captured.append(made[0])
-        return is_captured
+        """Do without what products needed, and leave buffers to graphs; tell if any read them."""
+        (products, _), self._matrix = self._matrix or (None, None), None
+        return isinstance(products, DeviceProducts) and products.leave_to_graphs()
 
     def _packed_buffers(self) -> dict[str, Any]:
         """The buffers with all packed arrays in them, made anew where they were given up."""
@@ -317,7 +312,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: the packed arrays."""
         state: dict[str, Any] = super().__getstate__()
-        return state | {"_buffers": self._packed_buffers(), "_matrix": None, "_captured": []}
+        return state | {"_buffers": self._packed_buffers(), "_matrix": None}
 
     def _load_from_state_dict(
         self,

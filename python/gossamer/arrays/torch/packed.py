@@ -283,10 +283,9 @@ class DeviceProducts:
         self.matrix = matrix
         self._read = tuple(part for part in parts if part is not None)
 
-    @property
-    def is_captured(self) -> bool:
-        """Whether a graph may read what it has, other than graphs that keep that themselves."""
-        return self.matrix.is_captured
+    def leave_to_graphs(self) -> bool:
+        """Let the graphs that read the packed arrays or scales keep them; tell if any do."""
+        return self.matrix.leave_to_graphs(self)
 
     def drop_packed(self) -> bool:
         """Do without all packed arrays but the scales, if the matrix was laid out; tell if so."""
@@ -351,7 +350,7 @@ def _restore_bytes(
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
-    __slots__ = ("_captured", "_device", "_host", "positions", "row_offsets")
+    __slots__ = ("_device", "_host", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -368,8 +367,6 @@ class TensorStorage(Storage):
         self.row_offsets = row_offsets
         self._host: tuple[tuple[int, ...], PackedStorage] | None = None
         self._device: tuple[tuple[int, ...], DeviceMatrix] | None = None
-        # Of values before, which graphs may still read.
-        self._captured: list[DeviceMatrix] = []
 
     @property
     def arrays(self) -> Adapter:
@@ -390,11 +387,6 @@ class TensorStorage(Storage):
     def reads(self) -> tuple[torch.Tensor, ...]:
         parts = self.values, self.positions, self.row_offsets
         return parts if self.scales is None else (*parts, self.scales)
-
-    @property
-    def is_captured(self) -> bool:
-        """Whether a graph may read what is kept for products on a GPU."""
-        return bool(self._captured) or (self._device is not None and self._device[1].is_captured)
 
     def parts(self) -> dict[str, Any]:
         return packed_parts(self)
@@ -419,10 +411,7 @@ class TensorStorage(Storage):
         parts = self.values, self.positions, self.row_offsets, self.scales
         state = version_of(self.values), *_places(*parts)
         if self._device is None or self._device[0] != state:
-            matrix = device_matrix(self.format, (self.rows, self.cols), *parts)
-            if self._device is not None and self._device[1].is_captured:
-                self._captured.append(self._device[1])
-            self._device = state, matrix
+            self._device = state, device_matrix(self.format, (self.rows, self.cols), *parts)
         return self._device[1]
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:
