@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "ops/packed_matmul/packed_matmul_transposed_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -13,6 +14,7 @@
 #include "formats/bitmap.hpp"
 #include "formats/packed.hpp"
 #include "ops/packed_matmul/packed_matmul_kernels.hpp"
+#include "ops/packed_matmul/packed_matmul_tuning.hpp"
 #include "simd/expand-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -63,6 +65,12 @@ void expand_rows(const PackedView& packed, const float* x, std::int64_t begin, s
       std::memcpy(&mask, bits + j / 8, bytes - j / 8 >= 8 ? 8 : 4);
       FloatVec expanded[block_vectors];
       BlockExpansion<V>::expand_block(values, mask, expanded);
+      // The processor foresees reads within a page of memory, not the next page's.
+      for (std::size_t line = 0; line < sizeof(V); ++line) {
+        hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(values) +
+                      tuning::packed_prefetch_bytes + 64 * line);
+      }
+      hwy::Prefetch(bits + j / 8 + tuning::packed_prefetch_bits);
       values += std::popcount(mask);
       for (int v = 0; v < block_vectors; ++v) {
         float* HWY_RESTRICT to = sums.data() + j + v * float_lanes;
