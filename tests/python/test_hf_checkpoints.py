@@ -22,6 +22,7 @@ from gossamer.cli.models.prune import METHODS as prune_command_methods  # noqa: 
 from gossamer.hf import load_model, load_tokenizer, perplexity, save_checkpoint  # noqa: E402
 from gossamer.prune.finished import FinishedBlocks  # noqa: E402
 from language_models import save_tiny, text, tiny_model, tiny_windows  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
 
 @pytest.fixture
@@ -96,11 +97,13 @@ def test_prune_refuses(files, tmp_path, options, message):
 
 
 @pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertModel", "T5ForConditionalGeneration"])
-def test_prune_refuses_other_models_than_causal_ones(kind, tmp_path):
+@pytest.mark.parametrize("command", [["prune", "--method", "magnitude"], ["compress"]])
+def test_other_models_than_causal_ones_are_refused(kind, command, tmp_path):
     model = getattr(transformers, kind)
     config = model.config_class(architectures=[kind])
-    config.save_pretrained(tmp_path)  # without weights, which are not looked at
-    said = refusal(invoke("prune", tmp_path, "-o", tmp_path / "p", "--method", "magnitude"))
+    config.save_pretrained(tmp_path)
+    save_file({}, tmp_path / "model.safetensors")  # weights are not looked at
+    said = refusal(invoke(*command, tmp_path, "-o", tmp_path / "p"))
     assert f"{tmp_path} cannot be loaded: {kind} is no causal language model" in said
 
 

@@ -49,18 +49,19 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
     less = "packed layers take less, and so does a dtype of 16 bits"
     with reading(folder, gguf), memory_for(f"loading {source}", less):
         if gguf is None:
-            _check_causal(folder, options)
+            check_causal(_config(folder, options))
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     return model.eval()
 
 
-def _check_causal(folder: str, options: Mapping[str, Any]) -> None:
+def _config(folder: str, options: Mapping[str, Any]) -> Any:
+    if options.get("config") is not None:
+        return options["config"]
+    return transformers.AutoConfig.from_pretrained(folder, return_unused_kwargs=True, **options)[0]
+
+
+def check_causal(config: Any) -> None:
     """Raise ValueError for others: transformers loads a model of masked words as a causal one."""
-    config = options.get("config")
-    if config is None:
-        config, _ = transformers.AutoConfig.from_pretrained(
-            folder, return_unused_kwargs=True, **options
-        )
     kind, named = type(config), config.architectures or []
     causal = transformers.MODEL_FOR_CAUSAL_LM_MAPPING.get(kind, None)
     if causal is None:

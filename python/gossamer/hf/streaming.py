@@ -23,7 +23,7 @@ from ..out_of_memory import memory_for
 from ..packed import PackedArray, compress
 from ..prune.layers import linear_layers
 from .checkpoint_files import open_file, read_index, read_object
-from .checkpoints import load_tokenizer, locate, reading, writing
+from .checkpoints import check_causal, load_tokenizer, locate, reading, writing
 from .packing import packable_layers
 from .quantizer import GossamerConfig
 
@@ -148,6 +148,7 @@ def compress_checkpoint(
 
 def _empty_model(config: Any) -> Any:
     """The model, without memory."""
+    check_causal(config)
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)
     model.tie_weights()
