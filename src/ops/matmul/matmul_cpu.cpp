@@ -158,7 +158,9 @@ std::int64_t pieces_of(const CsrPattern& pattern, std::int64_t columns) {
       columns == 1 ? tuning::matmul_serial_vector_work : tuning::matmul_serial_work / columns;
   std::int64_t pieces = 1;
   if (num_threads() > 1 && cost >= serial) {
-    pieces = num_threads() * tuning::matmul_pieces_per_thread;
+    const std::int64_t least = std::max<std::int64_t>(1, tuning::matmul_piece_work / columns);
+    pieces = num_threads() * std::clamp<std::int64_t>(cost / (num_threads() * least), 1,
+                                                      tuning::matmul_pieces_per_thread);
   }
   if (columns > tuning::matmul_single_pass_columns) {
     pieces = std::max(pieces, cost / tuning::matmul_piece_cost);
