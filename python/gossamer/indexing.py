@@ -144,9 +144,12 @@ def _submatrix(a: SparseArray, rows: Picked, cols: Picked) -> SparseArray:
 
 
 def _rows(csr: CSRArray, picked: tuple[int, int, int] | Indices) -> CSRArray:
-    rows = range(*picked) if isinstance(picked, tuple) else picked
-    if isinstance(rows, range) and rows == range(csr.shape[0]):
-        return csr
+    rows: range | Indices = range(*picked) if isinstance(picked, tuple) else picked
+    if isinstance(rows, range):
+        if rows == range(csr.shape[0]):
+            return csr
+        if rows.step != 1:
+            rows = np.arange(rows.start, rows.stop, rows.step)
     return type(csr)(*csr._arrays.select_rows(csr._pattern, csr.data, rows), csr._arrays)
 
 

@@ -232,11 +232,9 @@ class Pattern(Positions):
         return freeze(row)
 
     def select_rows(self, rows: range | Indices) -> tuple[Pattern, slice | Indices]:
-        """Pattern of some rows, and where their values are: a slice for consecutive rows."""
+        """Pattern of some rows, and where their values are: a slice for a range, of step 1."""
         if not isinstance(rows, range):
             return self._pick_rows(rows)
-        if rows.step != 1:
-            return self._pick_rows(np.arange(rows.start, rows.stop, rows.step))
         start, stop = (int(self.indptr[i]) for i in (rows.start, max(rows.start, rows.stop)))
         indptr = self.indptr[rows.start : rows.start + len(rows) + 1] - self.indptr[rows.start]
         indices = self.indices[start:stop]
