@@ -74,6 +74,9 @@ void csr_to_coo(const CsrPattern& pattern, void* row);
 /// Returns what is known of the result's order. Scratch: O(longest row) a thread.
 PatternProperties sort_indices(const CsrPattern& pattern, void* indices, void* map);
 
+/// The same with the values moved along; values: nnz elements, written.
+PatternProperties sort_indices(const CsrView& a, void* indices, void* values);
+
 /// First phase of summing duplicates of a pattern with sorted rows: counts distinct positions.
 /// indptr: rows + 1 elements, written. Returns the number of distinct positions.
 std::int64_t count_distinct(const CsrPattern& sorted, void* indptr);

@@ -158,6 +158,19 @@ void bind_order(nb::module_& m) {
       "Write each row's columns in order and, unless None, their index map;\n"
       "return what is known of the result: (sorted_indices, canonical).");
   m.def(
+      "sort_indices_values",
+      [](const PyCsrPattern& pattern, const Input& values, const OutputArray& indices,
+         const OutputArray& out) {
+        const CsrView a = with_values(pattern, values, "values");
+        void* const columns = vector_data(indices, a.pattern.nnz, a.pattern.index_dtype, "indices");
+        void* const moved = vector_data(out, a.pattern.nnz, a.dtype, "out");
+        return as_pair(run_engine(a.pattern.nnz + a.pattern.rows,
+                                  [&] { return sort_indices(a, columns, moved); }));
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("indices"), nb::arg("out"),
+      "Write each row's columns in order and their values into out;\n"
+      "return what is known of the result: (sorted_indices, canonical).");
+  m.def(
       "count_distinct",
       [](const PyCsrPattern& pattern, const OutputArray& indptr) {
         const CsrPattern& p = pattern.view;

@@ -159,6 +159,14 @@ void check_moved_values(const BatteryMatrix& m) {
   transpose(a.view(), got.indptr.data(), got.indices.data(), moved.data());
   check();
 
+  with_map = got = Positions<I>(m.rows, coo.pattern().nnz);
+  sort_indices(a.pattern(), with_map.indices.data(), with_map.map.data());
+  for_each_setting([&] {
+    moved.assign(nnz, make_value<T>(7, 7));
+    sort_indices(a.view(), got.indices.data(), moved.data());
+    check();
+  });
+
   // The rows from the last to the first.
   std::vector<std::int64_t> rows(static_cast<std::size_t>(m.rows));
   std::iota(rows.rbegin(), rows.rend(), std::int64_t{0});

@@ -294,8 +294,12 @@ class Pattern(Positions):
         # Two entries at one position, in a column that is named twice, come out as 0 1 0 1.
         in_order = (copies <= 1 or self.canonical) and bool((cols[1:] >= cols[:-1]).all())
         flags = (self.sorted, self.canonical) if in_order else (False, False)
-        picked, order = Pattern(self.rows, len(cols), indptr, indices, *flags).sort()
-        return picked, positions if order is None else positions[order]
+        picked = Pattern(self.rows, len(cols), indptr, indices, *flags)
+        if picked.sorted:
+            return picked, positions
+        indices, ordered = np.empty(nnz, dtype), np.empty(nnz, dtype)
+        flags = _engine.sort_indices_values(picked.handle, positions, indices, ordered)
+        return Pattern(self.rows, len(cols), indptr, indices, *flags), ordered
 
     def _without_empty_columns(self, cols: Indices) -> tuple[Pattern, Indices]:
         """Columns by number, in memory for those alone; all that nobody asked for become one."""

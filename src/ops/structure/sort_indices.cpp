@@ -36,4 +36,8 @@ PatternProperties sort_indices(const CsrPattern& pattern, void* indices, void* m
   return {true, sort_pattern(pattern, indices, index_map(pattern.index_dtype, map))};
 }
 
+PatternProperties sort_indices(const CsrView& a, void* indices, void* values) {
+  return {true, sort_pattern(a.pattern, indices, {a.values, values, item_size(a.dtype)})};
+}
+
 }  // namespace gossamer
