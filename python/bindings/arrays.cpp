@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arrays.hpp"
 
+#include <bit>
 #include <cstdint>
 #include <string>
 
@@ -54,11 +55,58 @@ struct Described {
 
 template <class Array>
 ArrayView operand_view(const Operand<Array>& operand, const char* argument) {
-  return operand.tensor ? view_of(Described{*operand.tensor}, argument)
-                        : view_of(operand.array, argument);
+  if (operand.tensor) return view_of(Described{*operand.tensor}, argument);
+  if (operand.buffer.is_taken()) return view_of(operand.buffer, argument);
+  return view_of(operand.array, argument);
+}
+
+/// The element type by its code of Python's struct module; of no bits for one that the engine does
+/// not have.
+nb::dlpack::dtype dtype_of_format(const char* format, Py_ssize_t itemsize) {
+  using Code = nb::dlpack::dtype_code;
+  const auto made = [&](Code code) {
+    return nb::dlpack::dtype{static_cast<std::uint8_t>(code),
+                             static_cast<std::uint8_t>(8 * itemsize), 1};
+  };
+  constexpr char native = std::endian::native == std::endian::little ? '<' : '>';
+  if (*format == '@' || *format == '=' || *format == native) ++format;
+  const bool is_pair = *format == 'Z';
+  if (is_pair) ++format;
+  if (format[0] == '\0' || format[1] != '\0') return {};
+  switch (*format) {
+    case 'e':
+    case 'f':
+    case 'd':
+      return made(is_pair ? Code::Complex : Code::Float);
+    case 'i':
+    case 'l':
+    case 'q':
+      return is_pair ? nb::dlpack::dtype{} : made(Code::Int);
+    case 'H':
+      return is_pair ? nb::dlpack::dtype{} : made(Code::UInt);
+    default:
+      return {};
+  }
 }
 
 }  // namespace
+
+bool Buffer::take(nb::handle array, bool writable) noexcept {
+  if (!PyObject_CheckBuffer(array.ptr())) return false;
+  if (PyObject_GetBuffer(array.ptr(), &raw_, writable ? PyBUF_RECORDS : PyBUF_RECORDS_RO) != 0) {
+    PyErr_Clear();
+    raw_.obj = nullptr;
+    return false;
+  }
+  dtype_ =
+      raw_.format != nullptr ? dtype_of_format(raw_.format, raw_.itemsize) : nb::dlpack::dtype{};
+  bool is_known = dtype_.bits != 0;
+  for (int axis = 0; is_known && axis < raw_.ndim; ++axis) {
+    is_known = raw_.strides[axis] % raw_.itemsize == 0;
+  }
+  if (!is_known) PyBuffer_Release(&raw_);  // which forgets the object
+  return is_known;
+}
 
 ArrayView view(const InputArray& array, const char* argument) { return view_of(array, argument); }
 ArrayView view(const OutputArray& array, const char* argument) { return view_of(array, argument); }

@@ -132,21 +132,13 @@ class NumPyAdapter(Adapter):
         if a.format == "csc" and x.ndim == 1 and a._stored()[0].adds_rows:
             return self._sum_of_rows(*a._by_cols(), x, conjugate, swapped=False)
         pattern, values = a._by_rows()
-        dtype = values.dtype
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
         # takes every other operand, and names what is wrong with it.
-        if x.dtype is dtype and dtype.isbuiltin == 1:
-            shape = x.shape
-            try:
-                if len(shape) == 1:
-                    y = _result((pattern.rows,), dtype)
-                else:
-                    y = _result((*shape[:-2], pattern.rows, shape[-1]), dtype)
-                pattern.multiply(values, x, y, conjugate)
-                return y
-            except (IndexError, TypeError, ValueError):
-                pass
-        return self._product(pattern, values, x, conjugate, swapped=False)
+        try:
+            y: Array | None = pattern.product(values, x, conjugate, _LARGEST_BLOCK_KEPT)
+        except (IndexError, TypeError, ValueError):
+            y = None
+        return self._product(pattern, values, x, conjugate, swapped=False) if y is None else y
 
     def rmatmul(self, a: SparseArray, x: Array) -> Array:
         if a.format == "csr" and x.ndim == 1 and a._stored()[0].adds_rows:

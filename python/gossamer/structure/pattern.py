@@ -132,6 +132,12 @@ class Pattern(Positions):
             self.find_runs()
         _engine.matmul(self.handle, values, x, y, conjugate, swapped)
 
+    def product(self, values: Any, x: Any, conjugate: bool, most_bytes: int) -> Any:
+        """Return A @ x, or conj(A) @ x, of NumPy's arrays; None if that has over `most_bytes`."""
+        if not self._runs_known:
+            self.find_runs()
+        return _engine.product(self.handle, values, x, values.dtype, conjugate, most_bytes)
+
     @property
     def adds_rows(self) -> bool:
         """Whether `multiply_transposed` is faster than a product with the transposed pattern.
