@@ -266,6 +266,35 @@ TEST_CASE("spgemm of many rows in few columns") {
   check_spgemm<complex128, std::int64_t>(a, b);
 }
 
+// Every length that a group sorts, and some beyond; from one row of B to the other some columns
+// repeat.
+TEST_CASE("spgemm of scattered rows of every length") {
+  std::mt19937_64 random(17);
+  constexpr std::int64_t longest = 140;
+  BatteryMatrix a{"lengths", longest, 2 * longest, {}, {}, {}, {}};
+  for (const std::int64_t columns : {std::int64_t{100'000}, std::int64_t{1} << 30}) {
+    BatteryMatrix b{"scattered", 2 * longest, columns, {}, {}, {}, {}};
+    const auto add = [&](BatteryMatrix& matrix, std::int64_t i, std::int64_t j) {
+      matrix.row.push_back(i);
+      matrix.col.push_back(j);
+      matrix.real.push_back(static_cast<double>(random() % 7) - 3);
+      matrix.imag.push_back(static_cast<double>(random() % 7) - 3);
+    };
+    for (std::int64_t i = 0; i < longest; ++i) {
+      for (std::int64_t k : {2 * i, 2 * i + 1}) {
+        if (a.row.size() < 2 * static_cast<std::size_t>(longest)) add(a, i, k);
+        for (std::int64_t p = k % 2; p <= i; p += 2) {
+          const std::int64_t column = p / 2 * (columns / longest) + (p % 5 == 0 ? 0 : k % 2);
+          add(b, k, column);
+        }
+      }
+    }
+    check_spgemm<float, std::int32_t>(a, b);
+    check_spgemm<double, std::int32_t>(a, b);
+    check_spgemm<complex64, std::int64_t>(a, b);
+  }
+}
+
 // Rows of a few shapes, moved right or left, broken now and then: between grids as between bands.
 TEST_CASE("spgemm of rows that repeat earlier ones") {
   struct Shapes {
@@ -273,7 +302,8 @@ TEST_CASE("spgemm of rows that repeat earlier ones") {
   };
   for (const auto& [period, length, gap, step] :
        {Shapes{1, 5, 3, 1}, Shapes{2, 3, 40, 1}, Shapes{4, 4, 9, 2}, Shapes{6, 3, 5, 1},
-        Shapes{1, 20, 1, 1}, Shapes{3, 1, 1, 1}, Shapes{2, 6, 30, -1}}) {
+        Shapes{1, 20, 1, 1}, Shapes{3, 1, 1, 1}, Shapes{2, 6, 30, -1}, Shapes{2, 4, 0, 1},
+        Shapes{1, 30, 2, 1}}) {
     std::mt19937_64 random(11);
     const std::int64_t rows = 700;
     BatteryMatrix a{"shapes", rows, 2 * rows, {}, {}, {}, {}};

@@ -14,8 +14,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "ops/spgemm/repeat_sums-inl.hpp"
 #include "ops/spgemm/row_group-inl.hpp"
 #include "ops/spgemm/row_products.hpp"
+#include "ops/spgemm/scratch.hpp"
 #include "ops/spgemm/sort-inl.hpp"
 #include "ops/spgemm/window-inl.hpp"
 
@@ -55,6 +57,12 @@ class PlacedRows {
     if (has_values<T> && values_ == nullptr) {
       values_ = scratch_.values.reserve<Sum<T>>(count_ + row_padding);
     }
+  }
+
+  /// Writes the products of each of the rows begin..end.
+  void count(const Typed<T, I>& op, std::int64_t begin, std::int64_t end,
+             std::int64_t* products) const {
+    count_products(op.a_indptr, op.a_indices, op.b_indptr, begin, end, products);
   }
 
   I* columns() const { return columns_; }
@@ -110,13 +118,19 @@ class AppendedRows {
  public:
   static constexpr bool counts_rows = true;
 
-  /// indptr[i + 1] becomes the number of positions of the rows begin..i.
+  /// indptr[i + 1], which holds the products of row i, becomes the number of positions of the rows
+  /// begin..i.
   AppendedRows(I* columns, Sum<T>* values, std::int64_t begin, std::int64_t* indptr)
       : columns_(columns), values_(values), first_(begin), next_(begin), indptr_(indptr) {}
 
   void open(std::int64_t begin, std::int64_t end) {
     skip(begin);
     end_ = end;
+  }
+
+  void count(const Typed<T, I>&, std::int64_t begin, std::int64_t end,
+             std::int64_t* products) const {
+    std::copy(indptr_ + begin + 1, indptr_ + end + 1, products);
   }
 
   I* columns() const { return columns_ + at_; }
@@ -259,6 +273,7 @@ std::int64_t fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::
     groups.fill(group, rows.columns(), rows.values(), counts);
     rows.close(counts);
   };
+  [[maybe_unused]] bool in_steps[tuning::spgemm_row_shapes] = {};
   const auto fill_repeat = [&](std::int64_t i, const Repeat& repeat) HWY_ATTR {
     const std::int64_t row_products = products[i - begin];
     rows.open(i, i + 1);
@@ -266,8 +281,19 @@ std::int64_t fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::
     const std::int64_t count = rows.move_columns(repeat.row, repeat.shift);
     if constexpr (has_values<T>) {
       Element* const elements = scratch.shape_elements[repeat.shape].reserve<Element>(row_products);
-      if (groups.first_time(repeat)) {
-        number_products(op, i, columns, count, elements, scratch);
+      [[maybe_unused]] ScratchMemory& steps = scratch.shape_steps[repeat.shape];
+      const bool first_time = groups.first_time(repeat);
+      if (first_time) number_products(op, i, columns, count, elements, scratch);
+      if constexpr (sums_by_steps<T>) {
+        if (first_time) {
+          in_steps[repeat.shape] =
+              op.canonical && plan_steps(op, i, row_products, count, elements, steps, scratch);
+        }
+        if (in_steps[repeat.shape]) {
+          add_steps(op, i, count, steps.reserve<SumStep>(0), rows.values());
+          rows.close(&count);
+          return true;
+        }
       }
       std::fill_n(rows.values(), count, untouched<Sum<T>>);
       add_to_elements(op, i, elements, rows.values());
@@ -283,7 +309,7 @@ std::int64_t fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::
   };
   for (; begin < end; begin += block) {
     const std::int64_t block_end = std::min(end, begin + block);
-    count_products(op.a_indptr, op.a_indices, op.b_indptr, begin, block_end, products);
+    rows.count(op, begin, block_end, products);
     groups.split(begin, block_end, products, fill_group, fill_repeat, fill_one);
   }
   return rows.skip(end);

@@ -164,19 +164,21 @@ HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
     products += end - begin;
     last_entry = p;
     ++operand_rows;
-    const I* first = op.b_indices + begin;
-    const I* last = op.b_indices + end - 1;
     if (op.canonical) {
-      // Without branches, which would be taken at random.
-      const bool touches = (high < 0) | ((*first - 1 <= high) & (*last >= low - 1));
-      contiguous &= touches & (*last - *first == last - first);
-      low = *first < low ? *first : low;
-      high = *last > high ? *last : high;
+      const I first = op.b_indices[begin], last = op.b_indices[end - 1];
+      contiguous &= last - first == end - 1 - begin;
+      // Most rows have gaps from the first entry on, and need not wait for each other's columns.
+      if (contiguous) {
+        contiguous = (high < 0) | ((first - 1 <= high) & (last >= low - 1));
+      }
+      low = first < low ? first : low;
+      high = last > high ? last : high;
       return;
     }
-    for (; first <= last; ++first) {
-      low = *first < low ? *first : low;
-      high = *first > high ? *first : high;
+    for (std::int64_t q = begin; q < end; ++q) {
+      const I column = op.b_indices[q];
+      low = column < low ? column : low;
+      high = column > high ? column : high;
     }
   });
   return {products, low, high, operand_rows, last_entry, contiguous};

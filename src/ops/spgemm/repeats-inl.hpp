@@ -55,7 +55,7 @@ class RowRepeats {
   HWY_INLINE Repeat find(std::int64_t i, std::int64_t products) {
     const std::int64_t entries = op_.a_indptr[i + 1] - op_.a_indptr[i];
     if (entries < 2 || products < tuning::spgemm_repeat_products ||
-        products > std::numeric_limits<std::int32_t>::max()) {
+        std::max(entries, products) > std::numeric_limits<std::int32_t>::max()) {
       return {-1, 0, 0};
     }
     if (rows_to_skip_ > 0) {

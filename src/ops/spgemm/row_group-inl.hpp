@@ -195,6 +195,33 @@ HWY_INLINE void count_group(const Typed<NoValue, I>& op, const RowGroup& group,
   subtract_repeats(find_repeats(buffer.keys(), group.products), group.end - group.begin, counts);
 }
 
+/// Whether elements are taken from several vectors at once: elsewhere they are gathered.
+template <class D>
+inline constexpr bool looks_up =
+    HWY_TARGET <= HWY_AVX3 && hn::MaxLanes(D()) * sizeof(hn::TFromD<D>) == 64;
+
+/// Element index[lane] of the vectors in each lane.
+template <int Vectors, class D, class V = hn::Vec<D>, class Index>
+HWY_INLINE V look_up(D d, const V* table, Index index) {
+#if HWY_TARGET <= HWY_AVX3
+  constexpr int lanes = static_cast<int>(hn::MaxLanes(d));
+  if constexpr (Vectors == 2) {
+    if constexpr (sizeof(hn::TFromD<D>) == 4) {
+      return V{_mm512_permutex2var_ps(table[0].raw, index.raw, table[1].raw)};
+    } else {
+      return V{_mm512_permutex2var_pd(table[0].raw, index.raw, table[1].raw)};
+    }
+  } else {
+    constexpr int half = Vectors / 2;
+    using Word = hn::TFromV<Index>;
+    const hn::RebindToUnsigned<D> du;
+    const auto upper = hn::RebindMask(d, hn::TestBit(index, hn::Set(du, Word{half * lanes})));
+    return hn::IfThenElse(upper, look_up<half>(d, table + half, index),
+                          look_up<half>(d, table, index));
+  }
+#endif
+}
+
 /// Sums the sorted products that repeat a place onto those before: the last of a place has its sum.
 template <class Key, class S>
 HWY_INLINE void sum_group(const Key* HWY_RESTRICT keys, std::int64_t count, Bits repeats,
@@ -212,14 +239,35 @@ HWY_INLINE void sum_group(const Key* HWY_RESTRICT keys, std::int64_t count, Bits
     const typename Tags::template Tag<S> ds;
     const typename Tags::template Tag<hwy::UnsignedFromSize<sizeof(S)>> du;
     const typename Tags::template Tag<hwy::SignedFromSize<sizeof(S)>> di;
-    for (std::int64_t at = 0; at < count; at += Tags::lanes) {
-      const auto left = hn::LoadU(ds, buffer.left + at);
-      hn::StoreU(hn::Mul(left, hn::LoadU(ds, buffer.right + at)), ds, buffer.products + at);
-    }
-    for (std::int64_t at = 0; at < count; at += Tags::lanes) {
-      const auto position = hn::And(hn::LoadU(dk, keys + at), hn::Set(dk, position_mask));
-      const auto index = hn::BitCast(di, resize_lanes(du, position));
-      hn::StoreU(hn::GatherIndex(ds, buffer.products, index), ds, buffer.sums + at);
+    const auto multiply = [&](std::int64_t at) HWY_ATTR {
+      return hn::Mul(hn::Load(ds, buffer.left + at), hn::Load(ds, buffer.right + at));
+    };
+    const auto position_of = [&](std::int64_t at) HWY_ATTR {
+      return resize_lanes(du, hn::And(hn::LoadU(dk, keys + at), hn::Set(dk, position_mask)));
+    };
+    if constexpr (looks_up<decltype(ds)>) {
+      const auto look_up_all = [&](auto size) HWY_ATTR {
+        constexpr int vectors = size / Tags::lanes;
+        hn::Vec<decltype(ds)> products[vectors];
+        for (int v = 0; v < vectors; ++v) products[v] = multiply(v * Tags::lanes);
+        for (std::int64_t at = 0; at < count; at += Tags::lanes) {
+          hn::StoreU(look_up<vectors>(ds, products, position_of(at)), ds, buffer.sums + at);
+        }
+      };
+      if (count <= 32)
+        look_up_all(std::integral_constant<int, 32>{});
+      else if (count <= 64)
+        look_up_all(std::integral_constant<int, 64>{});
+      else
+        look_up_all(std::integral_constant<int, 128>{});
+    } else {
+      for (std::int64_t at = 0; at < count; at += Tags::lanes) {
+        hn::StoreU(multiply(at), ds, buffer.products + at);
+      }
+      for (std::int64_t at = 0; at < count; at += Tags::lanes) {
+        const auto index = hn::BitCast(di, position_of(at));
+        hn::StoreU(hn::GatherIndex(ds, buffer.products, index), ds, buffer.sums + at);
+      }
     }
     for (const std::int64_t half : {0, 64}) {
       std::uint64_t bits = static_cast<std::uint64_t>(repeats >> half);

@@ -66,6 +66,7 @@ struct SpgemmScratch {
   ScratchMemory columns, values;
   ScratchMemory keys, sorted_keys, elements, numbers;
   ScratchMemory shape_elements[tuning::spgemm_row_shapes];  ///< of the products of rows that repeat
+  ScratchMemory shape_steps[tuning::spgemm_row_shapes];     ///< in which such rows are summed
   ScratchMemory last_rows;     ///< for each column the tag of the last row that reached it
   std::uint32_t last_tag = 0;  ///< the highest of these tags
 };
