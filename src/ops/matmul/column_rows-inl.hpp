@@ -38,6 +38,7 @@ HWY_INLINE void prefetch_block(const I* indices, std::int64_t p, std::int64_t kn
     const std::int64_t next = indices[std::min(p + ahead, known - 1)];
     const char* block = reinterpret_cast<const char*>(x + next * x_stride);
     for (std::size_t byte = 0; byte < Bytes; byte += 64) hwy::Prefetch(block + byte);
+    hwy::Prefetch(block + Bytes - 1);  // a line more, where blocks straddle lines
   }
 }
 
