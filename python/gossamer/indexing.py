@@ -109,6 +109,8 @@ def _numbers(key: Any, length: int, axis: str) -> Indices:
         return np.flatnonzero(array)
     if not array.size:
         return np.empty(0, np.int64)
+    # Contiguous and aligned for the engine, and nobody writes to it once it is checked.
+    array = array.copy()
     least = array.min()
     if least < -length or array.max() >= length:
         first = array[(array < -length) | (array >= length)][0]

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading elements, rows and columns."""
 
+import threading
+from contextlib import suppress
+
 import gossamer
 import numpy as np
 import pytest
@@ -147,6 +150,51 @@ def test_rows_and_columns_by_number(name, format):
         A.T[:, [True] * 2] if A.shape[0] != 2 else A[[True] * 3]
     with pytest.raises(TypeError, match="both given by number"):
         A[[0], [0]]
+
+
+def unaligned(numbers):
+    return np.frombuffer(b"\0" + numbers.tobytes(), numbers.dtype, offset=1)
+
+
+@every_format
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        np.arange(6)[::2],
+        np.arange(6)[::-1],
+        np.broadcast_to(np.int64(3), 4),
+        unaligned(np.arange(4)),
+        np.arange(6, dtype=">i8"),
+        np.arange(-3, 3).reshape(3, 2)[:, 1],
+    ],
+    ids=["stepped", "reversed", "repeated", "unaligned", "byteswapped", "column"],
+)
+def test_numbers_lie_anyhow_in_memory(numbers, format):
+    A = build(named("random_0.5"), np.float32, format)
+    D = A.todense()
+    np.testing.assert_array_equal(A[numbers].todense(), D[numbers])
+    np.testing.assert_array_equal(A[:, numbers].todense(), D[:, numbers])
+
+
+def test_numbers_may_be_overwritten_meanwhile():
+    A = build(named("random_0.5"), np.float32, "csr")
+    numbers = np.zeros(100_000, np.int64)
+    done = threading.Event()
+
+    def overwrite():
+        while not done.is_set():
+            numbers[:] = 2**40
+            numbers[:] = 1
+
+    thread = threading.Thread(target=overwrite)
+    thread.start()
+    try:
+        for _ in range(50):
+            with suppress(IndexError):
+                assert A[numbers].shape == (len(numbers), A.shape[1])
+    finally:
+        done.set()
+        thread.join()
 
 
 @every_format
