@@ -101,11 +101,18 @@ bool Buffer::take(nb::handle array, bool writable) noexcept {
   dtype_ =
       raw_.format != nullptr ? dtype_of_format(raw_.format, raw_.itemsize) : nb::dlpack::dtype{};
   bool is_known = dtype_.bits != 0;
-  for (int axis = 0; is_known && axis < raw_.ndim; ++axis) {
+  for (int axis = 0; is_known && raw_.strides != nullptr && axis < raw_.ndim; ++axis) {
     is_known = raw_.strides[axis] % raw_.itemsize == 0;
   }
   if (!is_known) PyBuffer_Release(&raw_);  // which forgets the object
   return is_known;
+}
+
+std::int64_t Buffer::stride(int axis) const {
+  if (raw_.strides != nullptr) return raw_.strides[axis] / raw_.itemsize;
+  std::int64_t stride = 1;  // in C's order, as ctypes' arrays are
+  for (int inner = raw_.ndim - 1; inner > axis; --inner) stride *= raw_.shape[inner];
+  return stride;
 }
 
 ArrayView view(const InputArray& array, const char* argument) { return view_of(array, argument); }

@@ -39,7 +39,7 @@ class Buffer {
   nb::dlpack::dtype dtype() const { return dtype_; }
   const void* data() const { return raw_.buf; }
   std::int64_t shape(int axis) const { return raw_.shape[axis]; }
-  std::int64_t stride(int axis) const { return raw_.strides[axis] / raw_.itemsize; }
+  std::int64_t stride(int axis) const;
 
  private:
   Py_buffer raw_{};

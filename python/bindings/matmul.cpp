@@ -12,8 +12,9 @@
 namespace gossamer::python {
 namespace {
 
-/// np.empty(shape, dtype); None where that takes more than `most_bytes`.
-nb::object empty_result(const ArrayView& shape, nb::handle dtype, std::int64_t most_bytes) {
+/// empty(shape, dtype), which is np.empty; None where that takes more than `most_bytes`.
+nb::object empty_result(const nb::object& empty, const ArrayView& shape, nb::handle dtype,
+                        std::int64_t most_bytes) {
   std::int64_t bytes = static_cast<std::int64_t>(item_size(shape.dtype));
   nb::object axes = nb::steal(PyTuple_New(shape.rank));
   if (!axes.is_valid()) throw nb::python_error();
@@ -24,24 +25,22 @@ nb::object empty_result(const ArrayView& shape, nb::handle dtype, std::int64_t m
     PyTuple_SetItem(axes.ptr(), axis, length);
   }
   if (bytes > most_bytes) return nb::none();
-  static const nb::object* const empty =  // never destroyed
-      new nb::object(nb::module_::import_("numpy").attr("empty"));
-  return (*empty)(axes, dtype);
+  return empty(axes, dtype);
 }
 
 /// A @ x into a new array of NumPy's: in Python what leads to the engine takes longer than a small
 /// product.
-nb::object product(const PyCsrPattern& pattern, const Input& values, const Input& x,
-                   nb::handle dtype, bool conjugate, std::int64_t most_bytes) {
+nb::object product(const nb::object& empty, const PyCsrPattern& pattern, const Input& values,
+                   const Input& x, nb::handle dtype, bool conjugate, std::int64_t most_bytes) {
   const CsrView a = with_values(pattern, values, "data");
   const ArrayView x_view = view(x, "x");
   ArrayView shape = x_view;
   if (shape.rank == 0) throw InvalidArgument("x has no axes");
   shape.shape[shape.rank == 1 ? 0 : shape.rank - 2] = a.pattern.rows;
-  nb::object y = empty_result(shape, dtype, most_bytes);
+  nb::object y = empty_result(empty, shape, dtype, most_bytes);
   if (y.is_none()) return y;
   Output output;
-  output.buffer.take(y, true);
+  if (!output.buffer.take(y, true)) throw InvalidDType("product: dtype must be that of values");
   const ArrayView y_view = view(output, "y");
   run_engine(a.pattern.nnz + size_of(y_view), [&] { matmul(a, x_view, y_view, conjugate); });
   return y;
@@ -50,10 +49,19 @@ nb::object product(const PyCsrPattern& pattern, const Input& values, const Input
 }  // namespace
 
 void bind_matmul(nb::module_& m) {
-  m.def("product", &product, nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("dtype"),
-        nb::arg("conjugate"), nb::arg("most_bytes"),
-        "A @ x, or conj(A) @ x, as a new NumPy array of the values' dtype; None if that has more "
-        "than most_bytes.");
+  // Not looked up by the first product: an import may let another thread run, which would wait for
+  // the look-up with the interpreter's lock held.
+  m.def(
+      "product",
+      [empty = nb::object(nb::module_::import_("numpy").attr("empty"))](
+          const PyCsrPattern& pattern, const Input& values, const Input& x, nb::handle dtype,
+          bool conjugate, std::int64_t most_bytes) {
+        return product(empty, pattern, values, x, dtype, conjugate, most_bytes);
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("dtype"), nb::arg("conjugate"),
+      nb::arg("most_bytes"),
+      "A @ x, or conj(A) @ x, as a new NumPy array of the values' dtype; None if that has more "
+      "than most_bytes.");
   m.def(
       "matmul",
       [](const PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,

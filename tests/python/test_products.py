@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sparse times dense, both sides, against the error bound."""
 
+import subprocess
+import sys
+from array import array
+from ctypes import c_float
+
 import gossamer
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from cases import (
     product,
 )
 from error_bound import BFLOAT16, assert_within
+from gossamer import _engine
 
 
 @every_matrix
@@ -183,6 +189,56 @@ def test_lists_and_subclasses_are_taken():
     column = np.ones((2, 1)).view(type("Subclass", (np.ndarray,), {}))
     assert type(A @ column) is np.ndarray
     assert ([1.0, 2.0] @ A).tolist() == [1.0, 4.0]
+
+
+BUFFERS = {
+    "array": lambda numbers: array("f", numbers),
+    "ctypes": lambda numbers: (c_float * len(numbers))(*numbers),
+    "memoryview": lambda numbers: memoryview(np.array(numbers, np.float32)),
+    "reversed": lambda numbers: memoryview(np.array(numbers[::-1], np.float32))[::-1],
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_the_engine_takes_any_buffer_of_its_types(kind):
+    made, numbers = BUFFERS[kind], [1.0, 2.0, 3.0]
+    pattern, values = gossamer.eye(3, dtype=np.float32)._by_rows()
+    assert pattern.product(values, made(numbers), False, 100).tolist() == numbers
+    y = made([0.0] * 3)
+    pattern.multiply(values, np.array(numbers, np.float32), y)
+    assert list(y) == numbers
+
+
+def test_the_engine_takes_a_buffer_of_two_axes_that_names_no_strides():
+    pattern, values = gossamer.diags([2, 3], dtype=np.float32)._by_rows()
+    X = (c_float * 3 * 2)((1, 2, 3), (4, 5, 6))
+    assert pattern.product(values, X, False, 100).tolist() == [[2, 4, 6], [12, 15, 18]]
+
+
+@pytest.mark.parametrize("dtype", ["O", "S4", ">f4", "float64"])
+def test_the_engine_makes_results_of_the_values_dtype_alone(dtype):
+    pattern, values = gossamer.eye(3, dtype=np.float32)._by_rows()
+    with pytest.raises(TypeError, match="must be"):
+        _engine.product(pattern.handle, values, values, np.dtype(dtype), False, 100)
+
+
+def test_first_products_of_several_threads_where_imports_are_watched():
+    # A hook written in Python lets the other threads run.
+    code = """if True:
+        import builtins, faulthandler, threading, time
+        import gossamer, numpy as np
+        A, x, imports = gossamer.eye(3), np.ones(3), builtins.__import__
+        def watched(*arguments, **options):
+            time.sleep(0.05)
+            return imports(*arguments, **options)
+        builtins.__import__ = watched
+        faulthandler.dump_traceback_later(20, exit=True)
+        threads = [threading.Thread(target=lambda: A @ x) for _ in range(3)]
+        for step in (threading.Thread.start, threading.Thread.join):
+            for thread in threads:
+                step(thread)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_linear_operator_protocol():
