@@ -134,11 +134,15 @@ class NumPyAdapter(Adapter):
         pattern, values = a._by_rows()
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
         # takes every other operand, and names what is wrong with it.
-        try:
-            y: Array | None = pattern.product(values, x, conjugate, _LARGEST_BLOCK_KEPT)
-        except (IndexError, TypeError, ValueError):
-            y = None
-        return self._product(pattern, values, x, conjugate, swapped=False) if y is None else y
+        dtype = values.dtype
+        if x.dtype is dtype and dtype.isbuiltin == 1:
+            try:
+                y: Array | None = pattern.product(values, x, conjugate, _LARGEST_BLOCK_KEPT)
+            except (IndexError, TypeError, ValueError):
+                y = None
+            if y is not None:
+                return y
+        return self._product(pattern, values, x, conjugate, swapped=False)
 
     def rmatmul(self, a: SparseArray, x: Array) -> Array:
         if a.format == "csr" and x.ndim == 1 and a._stored()[0].adds_rows:
