@@ -25,6 +25,13 @@ class DenseArray(Protocol):
     def __dlpack__(self, *arguments: Any, **options: Any) -> Any: ...
 
 
+class SciPyMatrix(Protocol):
+    """What type checkers know SciPy's sparse arrays and matrices by."""
+
+    def tocsr(self, *arguments: Any, **options: Any) -> Any:
+        """Return the same matrix as CSR."""
+
+
 #: Of products, which have the class of their dense operand.
 D = TypeVar("D", bound=DenseArray)
 

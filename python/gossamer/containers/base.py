@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, overload
 
 import numpy as np
 
 from .. import arithmetic, indexing, products, reductions
 from ..arrays import FRAMEWORKS, Adapter, Array, adapter_of, named_adapter
-from ..arrays.adapter import D
+from ..arrays.adapter import D, SciPyMatrix
 from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import is_complex, requested_dtype
@@ -243,7 +243,8 @@ class SparseArray(TorchOperators, SparseFormat):
 
     # ---- products ------------------------------------------------------------------------------
 
-    # Of NumPy's arrays the class alone: dtypes promote.
+    # Of NumPy's arrays the class alone: dtypes promote. None is for `Any`, beside which a product
+    # with an array of any shape or dtype, as NDArray is, would be Any too.
     @overload
     def __matmul__(self: Self, x: SparseArray) -> Self: ...
     @overload
@@ -251,7 +252,7 @@ class SparseArray(TorchOperators, SparseFormat):
     @overload
     def __matmul__(self, x: D) -> D: ...
     @overload
-    def __matmul__(self, x: Any) -> Any: ...
+    def __matmul__(self, x: Sequence[Any] | SciPyMatrix) -> Any: ...
     def __matmul__(self, x: Any) -> Any:
         """A @ x: x dense of shape (n,), (n, k) or (..., n, k), or sparse."""
         if type(x) is self._arrays.array_type:
@@ -261,7 +262,7 @@ class SparseArray(TorchOperators, SparseFormat):
     @overload
     def __rmatmul__(self, x: D) -> D: ...
     @overload
-    def __rmatmul__(self, x: Any) -> Any: ...
+    def __rmatmul__(self, x: Sequence[Any] | SciPyMatrix) -> Any: ...
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
         if type(x) is self._arrays.array_type:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from ..arrays import FRAMEWORKS, adapter_of, named_adapter, of_another_framework
@@ -284,7 +285,7 @@ class PackedArray(TorchOperators):
     @overload
     def __matmul__(self, x: D) -> D: ...
     @overload
-    def __matmul__(self, x: Any) -> Any: ...
+    def __matmul__(self, x: Sequence[Any]) -> Any: ...
     def __matmul__(self, x: Any) -> Any:
         """P @ x: x of shape (n,), (n, k) or (..., n, k), float32, float16 or bfloat16.
 
@@ -299,7 +300,7 @@ class PackedArray(TorchOperators):
     @overload
     def __rmatmul__(self, x: D) -> D: ...
     @overload
-    def __rmatmul__(self, x: Any) -> Any: ...
+    def __rmatmul__(self, x: Sequence[Any]) -> Any: ...
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ P: x of shape (m,), (k, m) or (..., k, m)."""
         return self._storage.matmul(x, not self._transposed, swapped=True)
