@@ -318,11 +318,13 @@ def test_what_operations_keep_of_tensors_goes_with_their_memory():
         pass
 
     tensor, kept = torch.ones(8), KeptWithMemory()
-    made = [weakref.ref(kept_by(kept, tensor, "a", Made())) for _ in range(2)]
-    made.append(weakref.ref(kept_by(kept, tensor, "b", Made())))
+    made = [weakref.ref(kept.of(tensor, ("a",), Made))]
+    tensor.zero_()
+    made.append(weakref.ref(kept.of(tensor, ("a",), Made)))
+    made.append(weakref.ref(kept.of(tensor, ("b",), Made)))
     gc.collect()
     assert [found() is None for found in made] == [True, False, False]
-    assert kept.get(("a",)) is made[1]()
+    assert kept.of(tensor, ("a",), Made) is made[1]()
     view = tensor[2:]
     del tensor
     gc.collect()
@@ -331,11 +333,6 @@ def test_what_operations_keep_of_tensors_goes_with_their_memory():
     gc.collect()
     assert not len(kept)
     assert all(found() is None for found in made)
-
-
-def kept_by(kept, tensor, place, made):
-    kept.keep((place,), tensor.untyped_storage(), made)
-    return made
 
 
 def test_what_a_gradient_by_the_values_needs_goes_with_the_matrix():
@@ -350,3 +347,17 @@ def test_what_a_gradient_by_the_values_needs_goes_with_the_matrix():
     del P, values
     gc.collect()
     assert len(packed._patterns) == before
+
+
+@pytest.mark.parametrize("format", ["bitmap", "gap4", "gap8"])
+def test_gradients_by_the_values_see_a_write_to_the_positions(format):
+    W = torch.zeros(2, 4, 8)
+    W[0, :, ::2] = W[1, :, 1::2] = 1
+    P, other = (gossamer.compress(w, format) for w in W)
+    layer = nn.PackedLinear(P)
+    for packed, dense in ((P, W[0]), (other, W[1])):
+        layer.load_state_dict(nn.PackedLinear(packed).state_dict())
+        values = layer.weight.data.clone().requires_grad_()
+        (layer.weight.with_data(values) @ torch.arange(8.0)).sum().backward()
+        gradient = layer.weight.with_data(values.grad).decompress()
+        torch.testing.assert_close(gradient, dense * torch.arange(8.0))

@@ -104,7 +104,7 @@ class TorchMemory(Memory):
 
 memory = TorchMemory()
 
-#: Versions of packed values, and what products need of the matrices.
+#: What products need of packed matrices, kept with their values.
 _matrices = KeptWithMemory()
 
 #: Matrices by the storage of the values of their `stand_in`, which they keep: so no other tensor
@@ -128,16 +128,6 @@ def new_device_matrix(
     return matrix
 
 
-def version_of(values: torch.Tensor) -> int:
-    """Return a number that another write to the values changes."""
-    version: int
-    try:
-        version = values._version
-    except RuntimeError:  # tensors made in inference mode have none
-        version = 0
-    return version
-
-
 def device_matrix(
     format: str,
     shape: tuple[int, int],
@@ -147,23 +137,20 @@ def device_matrix(
     scales: torch.Tensor | None,
 ) -> DeviceMatrix:
     """Return what products on a GPU need of a packed matrix, anew after a write to its values."""
-    storage = values.untyped_storage()
     if not row_offsets.numel():
-        matrix = _standing_for.get(storage._cdata)
+        matrix = _standing_for.get(values.untyped_storage()._cdata)
         if matrix is None:
             raise RuntimeError(
                 "these are no packed arrays, but what stands for them in a PackedLinear on a GPU; "
                 "take them from its weight or its state_dict(), and before it loads another state"
             )
         return matrix
-    key = storage._cdata, values.data_ptr(), positions.data_ptr(), *shape
-    version = version_of(values)
-    found: tuple[int, DeviceMatrix] | None = _matrices.get(key)
-    if found is None or found[0] != version:
-        matrix = new_device_matrix(values, positions, row_offsets, scales, format, *shape)
-        found = version, matrix
-        _matrices.keep(key, storage, found)
-    return found[1]
+
+    def make() -> DeviceMatrix:
+        return new_device_matrix(values, positions, row_offsets, scales, format, *shape)
+
+    made: DeviceMatrix = _matrices.of(values, (positions.data_ptr(), *shape), make)
+    return made
 
 
 def packed_matmul(

@@ -28,11 +28,11 @@ from .. import kernels
 from ..adapter import Adapter
 from ..operands import MAX_RANK
 from .adapter import adapter
-from .cuda import device_matrix, device_product, memory, version_of
+from .cuda import device_matrix, device_product, memory
 from .cuda import packed_matmul as cuda_packed_matmul
 from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
 from .library import Operation, apply_untransformed, runs_eagerly
-from .lifetimes import KeptWithMemory
+from .lifetimes import KeptWithMemory, version_of
 from .threads import on_threads_of_torch
 
 #: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
@@ -161,12 +161,10 @@ _patterns = KeptWithMemory()
 def _pattern(
     positions: torch.Tensor, row_offsets: torch.Tensor, format: str, rows: int, cols: int
 ) -> Pattern:
-    storage = positions.untyped_storage()
-    key = storage._cdata, positions.data_ptr(), row_offsets.data_ptr(), format, rows, cols
-    pattern: Pattern | None = _patterns.get(key)
-    if pattern is None:
-        pattern = slot_pattern(format, rows, cols, to_numpy(positions), to_numpy(row_offsets))
-        _patterns.keep(key, storage, pattern)
+    def make() -> Pattern:
+        return slot_pattern(format, rows, cols, to_numpy(positions), to_numpy(row_offsets))
+
+    pattern: Pattern = _patterns.of(positions, (row_offsets.data_ptr(), format, rows, cols), make)
     return pattern
 
 
