@@ -445,3 +445,48 @@ def test_infinities_reach_the_rows_that_store_their_column():
     x[100] = torch.inf
     y = (P @ x.cuda()).cpu()
     assert not y[W[:, 100] != 0].isfinite().any()
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_buffers_that_stand_in_for_one_call_leave_a_laid_out_layer_as_it_was(count):
+    W, x = matrix((300, 200), 0.5), vectors((count, 200)).cuda()
+    layer = gs.nn.PackedLinear(gs.compress(W.cuda(), "bitmap", "int8"))
+    other = gs.nn.PackedLinear(gs.compress(3 * W.cuda(), "bitmap", "int8"))
+    other_buffers = dict(other.named_buffers())
+    expected = [each(x) for each in (layer, other)]
+    for _ in range(2):
+        found = torch.func.functional_call(layer, other_buffers, (x,))
+        assert torch.equal(found, expected[1])
+        assert torch.equal(layer(x), expected[0])
+        layer(x[:1])
+    assert not layer.row_offsets.numel()  # laid out
+    with pytest.raises(RuntimeError, match="scales of a PackedLinear"):
+        torch.func.functional_call(layer, {"scales": 3 * layer.scales}, (x,))
+    assert torch.equal(layer(x), expected[0])
+
+
+def test_registered_products_read_the_arrays_that_they_are_given():
+    W, x = matrix((300, 200), 0.5).cuda(), vectors((1, 200)).cuda()
+    product = torch.ops.gossamer.packed_matmul
+
+    def multiply(values, positions, row_offsets, scales):
+        return product(values, positions, row_offsets, scales, x, "bitmap", 300, 200, False, True)
+
+    P, flipped = (gs.compress(w.contiguous(), "bitmap")._storage for w in (W, W.flip(1)))
+    positions = P.positions.clone()
+    place = positions.data_ptr()
+    multiply(P.values, positions, P.row_offsets, None)
+    del positions
+    positions = flipped.positions.clone()
+    assert positions.data_ptr() == place
+    values = P.values
+    found = multiply(values, positions, flipped.row_offsets, None)
+    expected = multiply(values.clone(), positions.clone(), flipped.row_offsets, None)
+    assert torch.equal(found, expected)
+
+    Q = gs.compress(W, "bitmap", "int8")._storage
+    once, twice = (
+        multiply(Q.values, Q.positions, Q.row_offsets, scales)
+        for scales in (Q.scales, 2 * Q.scales)
+    )
+    assert torch.equal(twice, 2 * once)

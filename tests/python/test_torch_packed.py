@@ -317,14 +317,24 @@ def test_what_operations_keep_of_tensors_goes_with_their_memory():
     class Made:
         pass
 
-    tensor, kept = torch.ones(8), KeptWithMemory()
-    made = [weakref.ref(kept.of(tensor, ("a",), Made))]
+    tensor, other, kept = torch.ones(8), torch.ones(8), KeptWithMemory()
+    made = [weakref.ref(kept.of([tensor], ("a",), Made))]
     tensor.zero_()
-    made.append(weakref.ref(kept.of(tensor, ("a",), Made)))
-    made.append(weakref.ref(kept.of(tensor, ("b",), Made)))
+    made.append(weakref.ref(kept.of([tensor], ("a",), Made)))
+    made.append(weakref.ref(kept.of([tensor], ("b",), Made)))
     gc.collect()
     assert [found() is None for found in made] == [True, False, False]
-    assert kept.of(tensor, ("a",), Made) is made[1]()
+    assert kept.of([tensor], ("a",), Made) is made[1]()
+    both = weakref.ref(kept.of([tensor, None, other], ("a",), Made))
+    assert kept.of([tensor, None, other], ("a",), Made) is both()
+    assert both() is not made[1]()
+    other.zero_()
+    assert kept.of([tensor, None, other], ("a",), Made) is not both()
+    assert len(kept) == 3
+    del other
+    gc.collect()
+    assert both() is None
+    assert len(kept) == 2
     view = tensor[2:]
     del tensor
     gc.collect()
@@ -361,3 +371,17 @@ def test_gradients_by_the_values_see_a_write_to_the_positions(format):
         (layer.weight.with_data(values) @ torch.arange(8.0)).sum().backward()
         gradient = layer.weight.with_data(values.grad).decompress()
         torch.testing.assert_close(gradient, dense * torch.arange(8.0))
+
+
+def test_products_on_a_gpu_tell_matrices_apart_by_all_their_parts(monkeypatch):
+    from gossamer.arrays.torch import cuda
+
+    monkeypatch.setattr(cuda, "new_device_matrix", lambda *parts: list(parts))
+    parts = [*gossamer.compress(weight(), "bitmap", "int8")._storage.parts().values()]
+    first = cuda.device_matrix("bitmap", (48, 70), *parts)
+    assert cuda.device_matrix("bitmap", (48, 70), *parts) is first
+    for i in range(4):
+        others = [part.clone() if i == j else part for j, part in enumerate(parts)]
+        assert cuda.device_matrix("bitmap", (48, 70), *others) is not first
+    parts[1].copy_(parts[1].clone())
+    assert cuda.device_matrix("bitmap", (48, 70), *parts) is not first

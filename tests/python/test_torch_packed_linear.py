@@ -429,3 +429,34 @@ def test_a_layer_takes_strided_values_and_a_bias_of_more_axes():
     torch.testing.assert_close(
         torch.func.functional_call(layer, {"bias": bias}, (x,)), W @ x + bias
     )
+
+
+@pytest.mark.parametrize(
+    "replaced", [("scales",), ("values", "positions", "row_offsets", "scales")]
+)
+def test_buffers_that_stand_in_for_one_call_leave_the_layer_as_it_was(replaced):
+    layer, x = nn.PackedLinear(gossamer.compress(weight(), "bitmap", "int8")), operand(70)
+    other = nn.PackedLinear(gossamer.compress(weight(), "bitmap", "int8"))
+    other.scales.mul_(3)
+    buffers = {name: getattr(other, name) for name in replaced}
+    expected = layer(x)
+    made = layer._matrix
+    torch.testing.assert_close(torch.func.functional_call(layer, buffers, (x,)), 3 * expected)
+    assert layer._matrix is made
+    assert torch.equal(layer(x), expected)
+
+
+def test_a_product_waits_while_buffers_are_exchanged():
+    from gossamer.nn.packed_linear import _exchange
+
+    x = operand(70)
+    layer, other = (nn.PackedLinear(gossamer.compress(k * weight(), "bitmap")) for k in (1, 3))
+    before, after = layer(x), other(x)
+    assert not torch.equal(before, after)
+    with ThreadPoolExecutor(1) as pool:
+        with _exchange:
+            layer._matrix = other._matrix
+            found = pool.submit(layer, x)
+            time.sleep(0.1)
+            layer._buffers = other._buffers
+        assert torch.equal(found.result(), after)

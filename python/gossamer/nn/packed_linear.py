@@ -95,8 +95,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         for name in ("values", "positions", "row_offsets", "scales"):
             self.register_buffer(name, None)
         self._buffers |= _as_buffers(weight._storage.parts())
-        # What products need of the buffers, and the values that it was made of.
-        self._matrix: tuple[Any, torch.Tensor] | None = None
+        # What products need of the buffers, and the values and scales that it was made of.
+        self._matrix: tuple[Any, torch.Tensor, torch.Tensor | None] | None = None
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
     @classmethod
@@ -205,15 +205,13 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
     def _matrix_of(self, kind: Callable[..., Any]) -> Any:
         """What products need of the buffers, made by `kind` unless it is there."""
-        made = self._matrix
-        if made is None or made[1] is not self._buffers["values"]:
-            with _exchange:
-                buffers, made = self._buffers, self._matrix
-                values = buffers["values"]
-                if made is None or made[1] is not values:
-                    self._forget_matrix()
-                    shape = self.out_features, self.in_features
-                    made = self._matrix = kind(*buffers.values(), self.format, *shape), values
+        with _exchange:
+            made, parts = self._matrix, tuple(self._buffers.values())
+            values, *_, scales = parts
+            if made is None or made[1] is not values or made[2] is not scales:
+                self._forget_matrix()
+                shape = self.out_features, self.in_features
+                made = self._matrix = kind(*parts, self.format, *shape), values, scales
         return made[0]
 
     def _fixed(self, x: torch.Tensor, bias: torch.Tensor | None) -> FixedMatrix | None:
@@ -226,8 +224,13 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return None
         if bias is not None and (bias.ndim != 1 or len(bias) != self.out_features):
             return None
-        if made is not None and made[1] is values:  # which was looked at when that was made
-            found: FixedMatrix = made[0]
+        if made is not None:
+            if made[1] is not values or made[2] is not scales:
+                with _exchange:
+                    is_exchanged = buffers is not self._buffers or made is not self._matrix
+                # If not, other buffers are in place of the layer's: torch.func.functional_call.
+                return self._fixed(x, bias) if is_exchanged else None
+            found: FixedMatrix = made[0]  # values and scales were looked at when that was made
             return found if runs_eagerly((x, bias)) else None
         if not (values.is_contiguous() and runs_eagerly((x, values, scales, bias))):
             return None
@@ -247,12 +250,14 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return
         if buffers["row_offsets"].numel() and products.drop_packed():
             matrix = products.matrix
-            self._matrix = DeviceProducts(matrix, matrix.scales), matrix.stand_in.values
-            self._buffers = matrix.stand_in._asdict()
+            stand_in = matrix.stand_in
+            self._matrix = DeviceProducts(matrix, matrix.scales), stand_in.values, stand_in.scales
+            self._buffers = stand_in._asdict()
 
     def _forget_matrix(self) -> bool:
         """Do without what products needed, and leave buffers to graphs; tell if any read them."""
-        (products, _), self._matrix = self._matrix or (None, None), None
+        products = None if self._matrix is None else self._matrix[0]
+        self._matrix = None
         return isinstance(products, DeviceProducts) and products.leave_to_graphs()
 
     def _packed_buffers(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class TorchMemory(Memory):
 
 memory = TorchMemory()
 
-#: What products need of packed matrices, kept with their values.
+#: What products need of packed matrices, kept with their parts.
 _matrices = KeptWithMemory()
 
 #: Matrices by the storage of the values of their `stand_in`, which they keep: so no other tensor
@@ -128,6 +128,10 @@ def new_device_matrix(
     return matrix
 
 
+def _place(x: torch.Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
 def device_matrix(
     format: str,
     shape: tuple[int, int],
@@ -136,7 +140,7 @@ def device_matrix(
     row_offsets: torch.Tensor,
     scales: torch.Tensor | None,
 ) -> DeviceMatrix:
-    """Return what products on a GPU need of a packed matrix, anew after a write to its values."""
+    """Return what products on a GPU need of a packed matrix, anew after a write to its parts."""
     if not row_offsets.numel():
         matrix = _standing_for.get(values.untyped_storage()._cdata)
         if matrix is None:
@@ -144,12 +148,18 @@ def device_matrix(
                 "these are no packed arrays, but what stands for them in a PackedLinear on a GPU; "
                 "take them from its weight or its state_dict(), and before it loads another state"
             )
+        if _place(matrix.scales) != _place(scales):
+            raise RuntimeError(
+                "the scales of a PackedLinear that was laid out on a GPU are fixed; give other "
+                "values, positions and row_offsets together with other scales"
+            )
         return matrix
+    parts = values, positions, row_offsets, scales
 
     def make() -> DeviceMatrix:
-        return new_device_matrix(values, positions, row_offsets, scales, format, *shape)
+        return new_device_matrix(*parts, format, *shape)
 
-    made: DeviceMatrix = _matrices.of(values, (positions.data_ptr(), *shape), make)
+    made: DeviceMatrix = _matrices.of(parts, (format, *shape), make)
     return made
 
 

@@ -164,7 +164,7 @@ def _pattern(
     def make() -> Pattern:
         return slot_pattern(format, rows, cols, to_numpy(positions), to_numpy(row_offsets))
 
-    pattern: Pattern = _patterns.of(positions, (row_offsets.data_ptr(), format, rows, cols), make)
+    pattern: Pattern = _patterns.of((positions, row_offsets), (format, rows, cols), make)
     return pattern
 
 
