@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -24,6 +25,14 @@ TEST_CASE("a CUDA error names its operation, and the next call succeeds") {
                        cuda::CudaError);
   const DeviceMemory<int> memory(std::vector<int>{1, 2, 3});
   CHECK(memory.host() == std::vector<int>{1, 2, 3});
+}
+
+/// Whether a count comes to be that within five seconds: CUDA releases a little later.
+bool becomes(const std::atomic<int>& count, int expected) {
+  for (int turn = 0; turn < 500 && count != expected; ++turn) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return count == expected;
 }
 
 TEST_CASE("what is kept with a graph is released when its last copy and last replay are gone") {
@@ -53,10 +62,35 @@ TEST_CASE("what is kept with a graph is released when its last copy and last rep
   require(cudaGraphLaunch(second, native));
   require(cudaGraphExecDestroy(second));
   require(cudaStreamSynchronize(native));
-  for (int turn = 0; turn < 500 && released == 1; ++turn) {  // CUDA says so a little later
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  CHECK(becomes(released, 2));
+  require(cudaStreamDestroy(native));
+}
+
+TEST_CASE("an executable graph that is updated takes over what the other graph keeps") {
+  DeviceMemory<int> memory(1 << 20);
+  std::array<std::atomic<int>, 2> released = {0, 0};
+  const auto release = [](void* state) { ++*static_cast<std::atomic<int>*>(state); };
+  cudaStream_t native = nullptr;
+  require(cudaStreamCreate(&native));
+  std::array<cudaGraph_t, 2> graphs{};
+  for (int i = 0; i < 2; ++i) {
+    require(cudaStreamBeginCapture(native, cudaStreamCaptureModeGlobal));
+    require(cudaMemsetAsync(memory.data(), i, memory.size() * sizeof(int), native));
+    cuda::release_with_graph({0, native}, release, &released[i]);
+    require(cudaStreamEndCapture(native, &graphs[i]));
   }
-  CHECK(released == 2);
+  cudaGraphExec_t made = nullptr;
+  cudaGraphExecUpdateResultInfo updated{};
+  require(cudaGraphInstantiate(&made, graphs[0], 0));
+  require(cudaGraphDestroy(graphs[0]));
+  require(cudaGraphExecUpdate(made, graphs[1], &updated));
+  require(cudaGraphDestroy(graphs[1]));
+  CHECK(becomes(released[0], 1));
+  require(cudaGraphLaunch(made, native));
+  require(cudaStreamSynchronize(native));
+  CHECK(released[1] == 0);
+  require(cudaGraphExecDestroy(made));
+  CHECK(becomes(released[1], 1));
   require(cudaStreamDestroy(native));
 }
 

@@ -194,7 +194,8 @@ class DeviceMatrix:
 
     def leave_to_graphs(self, owner: Any) -> bool:
         """Let the graphs that read packed arrays or scales keep their owner; tell if any do."""
-        graphs = {*self._reading_packed, *self._reading_scales}
+        with self._lock:  # captures of other threads add to these
+            graphs = {*self._reading_packed, *self._reading_scales}
         for graph in graphs:
             graph.reads.append(owner)
         return bool(graphs)
