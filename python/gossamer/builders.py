@@ -14,7 +14,7 @@ from .arrays import Array, adapter_of, host_adapter
 from .construct import cast, check_shape, coo_array
 from .containers import SparseArray
 from .containers.format import check_format
-from .dtypes import GIVE_DTYPE, requested_dtype
+from .dtypes import requested_dtype
 from .structure import integer
 
 
@@ -26,12 +26,10 @@ def eye(
     Raises
     ------
     TypeError
-        For a dtype that is not supported, a shape as m, and a k that is no integer.
+        For a dtype that is not supported, and a k that is no integer.
     ValueError
         For a wrong shape, or another format than "csr", "csc" and "coo".
     """
-    if np.ndim(m) > 0:
-        raise TypeError(f"eye: m = {m!r}, expected an integer; write eye(*shape) for a shape")
     return _eye("eye", (m, m if n is None else n), k, dtype, format)
 
 
@@ -76,7 +74,7 @@ def diags(
     arrays = adapter_of(diagonals[0]) or host_adapter()
     values = []
     for i, x in enumerate(diagonals):
-        _, x = cast("diags", f"diags: diagonals[{i}]", x, dtype, GIVE_DTYPE)
+        _, x = cast("diags", f"diags: diagonals[{i}]", x, dtype)
         values.append(arrays.values(x, f"diags: diagonals[{i}]"))
     side = len(values[0]) + abs(offsets[0])
     m, n = check_shape("diags", (side, side) if shape is None else shape)
@@ -153,7 +151,7 @@ def random_array(
     Raises
     ------
     TypeError
-        For a dtype that is not supported, and a generator of another kind.
+        For a dtype that is not supported.
     ValueError
         For a density out of range, more than 2**63 - 1 positions, another format, or a
         data_sampler that returns other than that many values.
@@ -169,12 +167,7 @@ def random_array(
         raise ValueError(f"random_array: density = {density!r}, expected a number from 0 to 1")
     if positions >= 2**63:
         raise ValueError(f"random_array: shape = {shape}, expected up to 2**63 - 1 positions")
-    try:
-        rng = np.random.default_rng(rng)
-    except TypeError:
-        raise TypeError(
-            f"random_array: rng = {rng!r}, expected a numpy.random.Generator, or the seed of one"
-        ) from None
+    rng = np.random.default_rng(rng)
     nnz = round(density * positions)
     position = rng.choice(positions, nnz, replace=False, shuffle=False) if nnz else np.arange(0)
     position.sort()
