@@ -488,6 +488,22 @@ def test_compress_eval_generate(folders):
     assert "tokens/s" in shown.stdout
 
 
+def test_models_that_are_compared_are_warm(folders, monkeypatch):
+    calls, generate = [], gossamer.hf.generate
+
+    def recorded(model, prompt, max_new_tokens, **options):
+        calls.append((len(prompt), max_new_tokens))
+        return generate(model, prompt, max_new_tokens, **options)
+
+    monkeypatch.setattr(gossamer.hf, "generate", recorded)
+    command = ("generate", folders[0] / "packed", "--prompt", "word1 word2", "--max-new-tokens", 3)
+    assert invoke(*command, "--json").exit_code == 0
+    alone = calls.copy()
+    assert alone[0][1] == 3
+    assert invoke(*command, "--json", "--compare").exit_code == 0
+    assert calls[1:] == [(1, 1), *alone] * 2
+
+
 def test_one_token_has_no_rate(folders):
     command = ("generate", folders[0] / "packed", "--prompt", "word1", "--max-new-tokens", 1)
     (line,) = json.loads(invoke(*command, "--json").stdout, parse_constant=pytest.fail)

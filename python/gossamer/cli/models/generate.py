@@ -30,7 +30,8 @@ def generate(
         bool, typer.Option("--compile", help="Compile the step of one token.")
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Do the same with the layers unpacked.")
+        bool,
+        typer.Option("--compare", help="Do the same with the layers unpacked, both warmed up."),
     ] = False,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text; no question to a chat model.")
@@ -45,6 +46,7 @@ def generate(
     lines: list[dict[str, Any]] = []
     try:
         with refusals():
+            from gossamer.hf import generate as generate_tokens
             from gossamer.hf import load_tokenizer, unpack_model
             from gossamer.hf.layout import packed_layers
 
@@ -59,6 +61,8 @@ def generate(
                 if unpacked:
                     unpack_model(loaded)
                     name = "unpacked"
+                if compare:  # the first product of a process, and of a model, takes longer
+                    generate_tokens(loaded, ids[:1], 1)
                 lines.append(
                     _generate(name, loaded, tokenizer, ids, max_new_tokens, options, not as_json)
                 )
