@@ -90,15 +90,17 @@ def logits(model):
         return model(PROMPT[None].cuda()).logits
 
 
-def attempts(call, kept=0):
+def attempts(call, kept=0, prepare=None):
     """Call with ever more memory until there is enough; yield what each one says, None at last.
 
-    Once the caller has let go what there is, all that it took is free, but for as many bytes in all
-    as may be kept.
+    Before each, `prepare` is called with all memory. Once the caller has let go what there is, all
+    that it took is free, but for as many bytes in all as may be kept.
     """
     before = max(free_memory(), kept)
     for nbytes in LIMITS:
         said = None
+        if prepare:
+            prepare()
         with no_more_than(nbytes):
             try:
                 call()
@@ -153,11 +155,10 @@ def test_packing_and_unpacking(folders, name):
     expected, models, lines = logits(load(folders / "pruned")), [], []
     call = {"pruned": gossamer.hf.pack_model, "packed": gossamer.hf.unpack_model}[name]
 
-    def change():
+    def prepare():
         models[:] = [load(folders / name)]
-        call(*models)
 
-    for said in attempts(change):
+    for said in attempts(lambda: call(*models), prepare=prepare):
         lines.append(said)
         for model in models:
             torch.testing.assert_close(logits(model), expected, rtol=0.02, atol=0.02)
