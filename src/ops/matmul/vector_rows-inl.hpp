@@ -163,18 +163,28 @@ HWY_INLINE hn::Vec<Four<T>> load_each(const T* x, const I* indices) {
   }
 }
 
+/// Asks for a line: past the outer caches, or for all of them.
+template <bool PastCaches>
+HWY_INLINE void prefetch_line(const char* line) {
+  if constexpr (PastCaches) {
+    _mm_prefetch(line, _MM_HINT_NTA);
+  } else {
+    _mm_prefetch(line, _MM_HINT_T0);
+  }
+}
+
 /// Asks for the lines of 16 positions; the addresses may lie beyond the arrays. (No lambda: GCC
 /// drops the calls of a function that does nothing but ask.)
-template <_mm_hint Hint, class T, class I>
+template <bool PastCaches, class T, class I>
 HWY_INLINE void prefetch_sixteen(const T* values, const I* indices, std::int64_t bytes_ahead = 0) {
   constexpr std::size_t line = 64;
   const char* const next_values = reinterpret_cast<const char*>(values) + bytes_ahead;
   const char* const next_indices = reinterpret_cast<const char*>(indices) + bytes_ahead;
   for (std::size_t at = 0; at < 16 * sizeof(T); at += line) {
-    _mm_prefetch(next_values + at, Hint);
+    prefetch_line<PastCaches>(next_values + at);
   }
   for (std::size_t at = 0; at < 16 * sizeof(I); at += line) {
-    _mm_prefetch(next_indices + at, Hint);
+    prefetch_line<PastCaches>(next_indices + at);
   }
 }
 
@@ -220,8 +230,7 @@ HWY_INLINE T add_last(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indice
 template <bool ReadsOn, class T, class I>
 HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices, std::int64_t n,
                        const T* HWY_RESTRICT x) {
-  constexpr auto hint = _MM_HINT_NTA;
-  prefetch_sixteen<hint>(values, indices, tuning::matmul_loads_ahead);
+  prefetch_sixteen<true>(values, indices, tuning::matmul_loads_ahead);
   const auto zero = hn::Zero(Four<T>());
   auto sum = zero;
   std::int64_t p = 0;
@@ -229,7 +238,7 @@ HWY_INLINE T dot_loads(const T* HWY_RESTRICT values, const I* HWY_RESTRICT indic
     FourSums<T> sums = {zero, zero, zero, zero};
     do {
       // Every line: where some are left out, the processor's own prefetching goes astray.
-      prefetch_sixteen<hint>(values + p + 16, indices + p + 16, tuning::matmul_loads_ahead);
+      prefetch_sixteen<true>(values + p + 16, indices + p + 16, tuning::matmul_loads_ahead);
       add_sixteen(values + p, indices + p, x, sums);
       p += 16;
     } while (p + 16 < n);
@@ -297,8 +306,8 @@ HWY_NOINLINE void panel_rows(const MatmulOperands& op, std::int64_t begin, std::
         const std::int64_t row_end = indptr[first + r + 1];
         std::int64_t p = positions[r], near = positions[r + 1 < rows ? r + 1 : 0];
         for (; p + 16 < row_end && indices[p] < stop; p += 16, next += 16, near += 16) {
-          prefetch_sixteen<_MM_HINT_T0>(values + next, indices + next);
-          prefetch_sixteen<_MM_HINT_T0>(values + near, indices + near);
+          prefetch_sixteen<false>(values + next, indices + next);
+          prefetch_sixteen<false>(values + near, indices + near);
           add_sixteen(values + p, indices + p, x, sums);
         }
         for (int j = 0; j < 4; ++j) hn::Store(sums[j], d, panel_sums[r] + 4 * j);
@@ -310,7 +319,7 @@ HWY_NOINLINE void panel_rows(const MatmulOperands& op, std::int64_t begin, std::
       const auto sum = hn::Add(hn::Add(hn::Load(d, sums), hn::Load(d, sums + 4)),
                                hn::Add(hn::Load(d, sums + 8), hn::Load(d, sums + 12)));
       const std::int64_t p = positions[r];
-      prefetch_sixteen<_MM_HINT_T0>(values + next, indices + next);
+      prefetch_sixteen<false>(values + next, indices + next);
       next += indptr[first + r + 1] - p;
       y[(first + r) * op.y_row_stride] =
           add_last<true>(values + p, indices + p, 0, indptr[first + r + 1] - p, x, sum);
