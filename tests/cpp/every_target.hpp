@@ -42,4 +42,21 @@ void for_each_thread_count(Body&& body) {
   set_num_threads(before);
 }
 
+/// Runs body for every instruction set that runs here, and with 1, 2 and 4 threads.
+template <class Body>
+void for_each_setting(Body&& body) {
+  const std::string target_before = simd_target();
+  const int threads_before = num_threads();
+  for (const std::string& target : supported_simd_targets()) {
+    set_simd_target(target);
+    for (int threads : {1, 2, 4}) {
+      set_num_threads(threads);
+      INFO("target " << target << ", threads " << threads);
+      body();
+    }
+  }
+  set_simd_target(target_before);
+  set_num_threads(threads_before);
+}
+
 }  // namespace gossamer::testing

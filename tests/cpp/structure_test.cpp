@@ -5,103 +5,18 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "battery.hpp"
 #include "every_target.hpp"
 #include "gossamer/errors.hpp"
-#include "gossamer/simd.hpp"
-#include "gossamer/threads.hpp"
 #include "ops/structure/structure_reference.hpp"
+#include "positions.hpp"
 
 namespace gossamer::testing {
 namespace {
-
-/// Runs body for every instruction set that runs here, and with 1, 2 and 4 threads.
-template <class Body>
-void for_each_setting(Body&& body) {
-  const std::string target_before = simd_target();
-  const int threads_before = num_threads();
-  for (const std::string& target : supported_simd_targets()) {
-    set_simd_target(target);
-    for (int threads : {1, 2, 4}) {
-      set_num_threads(threads);
-      INFO("target " << target << ", threads " << threads);
-      body();
-    }
-  }
-  set_simd_target(target_before);
-  set_num_threads(threads_before);
-}
-
-/// Matrices of more than one bucket of the counting sort.
-std::vector<BatteryMatrix> large_matrices() {
-  std::vector<BatteryMatrix> all;
-  std::mt19937 random(3);
-  const auto add = [&](const char* name, std::int64_t rows, std::int64_t cols, int entries,
-                       bool local) {
-    BatteryMatrix m;
-    m.name = name;
-    m.rows = rows;
-    m.cols = cols;
-    for (int p = 0; p < entries; ++p) {
-      const std::int64_t near = local ? p * rows / entries : static_cast<std::int64_t>(random());
-      m.row.push_back((near + static_cast<std::int64_t>(random() % 3)) % rows);
-      m.col.push_back(static_cast<std::int64_t>(random()) % cols);
-      m.real.push_back(p);
-      m.imag.push_back(-p);
-    }
-    all.push_back(m);
-  };
-  add("several buckets", 3'000, 2'000, 150'000, false);
-  add("several buckets, rows nearly in order", 50'000, 100, 150'000, true);
-  add("a row a bucket", 3, 90'000, 120'000, false);
-  add("more rows than entries", 300'000, 300'000, 70'000, false);
-  return all;
-}
-
-std::vector<BatteryMatrix> matrices() {
-  std::vector<BatteryMatrix> all = battery(), large = large_matrices();
-  all.insert(all.end(), large.begin(), large.end());
-  return all;
-}
-
-template <class I>
-struct OwnedCoo {
-  explicit OwnedCoo(const BatteryMatrix& m)
-      : rows(m.rows),
-        cols(m.cols),
-        row(m.row.begin(), m.row.end()),
-        col(m.col.begin(), m.col.end()) {}
-
-  CooPattern pattern() const {
-    return {rows, cols, static_cast<std::int64_t>(row.size()), dtype_v<I>, row.data(), col.data()};
-  }
-
-  std::int64_t rows, cols;
-  std::vector<I> row, col;
-};
-
-/// Room for the positions and the map of a CSR pattern.
-template <class I>
-struct Positions {
-  Positions(std::int64_t rows, std::int64_t nnz)
-      : indptr(static_cast<std::size_t>(rows) + 1, I(-7)),
-        indices(static_cast<std::size_t>(nnz), I(-7)),
-        map(static_cast<std::size_t>(nnz), I(-7)) {}
-
-  CsrPattern pattern(std::int64_t rows, std::int64_t cols) const {
-    return {rows,       cols,          static_cast<std::int64_t>(indices.size()),
-            dtype_v<I>, indptr.data(), indices.data()};
-  }
-  bool operator==(const Positions&) const = default;
-
-  std::vector<I> indptr, indices, map;
-};
 
 template <class I>
 void check_conversion(const BatteryMatrix& m, bool sorted) {
@@ -309,163 +224,6 @@ void check_union(const BatteryMatrix& m, std::int64_t shift) {
   }
 }
 
-template <class I>
-void check_selection(const BatteryMatrix& m) {
-  const OwnedCoo<I> coo(m);
-  Positions<I> stored(m.rows, coo.pattern().nnz);
-  reference::coo_to_csr(coo.pattern(), false, stored.indptr.data(), stored.indices.data(),
-                        stored.map.data());
-  const CsrPattern pattern = stored.pattern(m.rows, m.cols);
-  // Every third row from the last, and the last one twice.
-  std::vector<std::int64_t> rows;
-  for (std::int64_t i = m.rows - 1; i >= 0; i -= 3) rows.push_back(i);
-  if (m.rows > 0) rows.push_back(m.rows - 1);
-  Positions<I> expected(static_cast<std::int64_t>(rows.size()), 0);
-  expected.indptr[0] = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::size_t row = static_cast<std::size_t>(rows[i]);
-    expected.indptr[i + 1] = expected.indptr[i] + stored.indptr[row + 1] - stored.indptr[row];
-  }
-  expected.indices.resize(static_cast<std::size_t>(expected.indptr.back()));
-  expected.map = expected.indices;
-  const std::int64_t count = static_cast<std::int64_t>(rows.size());
-  reference::select_rows(pattern, rows.data(), count, expected.indptr.data(),
-                         expected.indices.data(), expected.map.data());
-  for_each_setting([&] {
-    Positions<I> got = expected;
-    std::fill(got.indices.begin(), got.indices.end(), I(-7));
-    std::fill(got.map.begin(), got.map.end(), I(-7));
-    select_rows(pattern, rows.data(), count, got.indptr.data(), got.indices.data(), got.map.data());
-    CHECK(got == expected);
-  });
-  for (const IndexRange& columns :
-       {IndexRange{0, m.cols, 1}, IndexRange{m.cols / 3, m.cols - m.cols / 4, 1},
-        IndexRange{m.cols / 5, m.cols, 3}, IndexRange{m.cols - 1, -1, -1},
-        IndexRange{m.cols / 2, m.cols / 7, -2}, IndexRange{m.cols / 2, m.cols / 3, 1},
-        IndexRange{0, m.cols, std::int64_t{1} << 32},
-        IndexRange{m.cols - 1, -1, -(std::int64_t{1} << 32) - 1}}) {
-    if (columns.begin < 0 || (columns.step < 0 && columns.begin >= m.cols)) continue;
-    INFO("columns " << columns.begin << " to " << columns.end << " by " << columns.step);
-    Positions<I> kept(m.rows, 0);
-    const std::int64_t nnz = reference::count_columns(pattern, columns, kept.indptr.data());
-    kept.indices.resize(static_cast<std::size_t>(nnz));
-    kept.map.resize(static_cast<std::size_t>(nnz));
-    reference::fill_columns(pattern, columns, kept.indptr.data(), kept.indices.data(),
-                            kept.map.data());
-    for_each_setting([&] {
-      Positions<I> got(m.rows, nnz);
-      CHECK(count_columns(pattern, columns, got.indptr.data()) == nnz);
-      fill_columns(pattern, columns, got.indptr.data(), got.indices.data(), got.map.data());
-      CHECK(got == kept);
-    });
-  }
-}
-
-/// Targets of columns by number: row c holds the numbers that column c gets.
-template <class I>
-Positions<I> targets_of(const std::vector<std::int64_t>& columns, std::int64_t cols) {
-  Positions<I> targets(cols, static_cast<std::int64_t>(columns.size()));
-  std::iota(targets.indices.begin(), targets.indices.end(), I(0));
-  const auto column = [&](I number) { return columns[static_cast<std::size_t>(number)]; };
-  std::stable_sort(targets.indices.begin(), targets.indices.end(),
-                   [&](I a, I b) { return column(a) < column(b); });
-  std::fill(targets.indptr.begin(), targets.indptr.end(), I(0));
-  for (const std::int64_t c : columns) ++targets.indptr[static_cast<std::size_t>(c) + 1];
-  std::partial_sum(targets.indptr.begin(), targets.indptr.end(), targets.indptr.begin());
-  return targets;
-}
-
-template <class I>
-void check_picked_columns(const BatteryMatrix& m) {
-  const OwnedCoo<I> coo(m);
-  Positions<I> stored(m.rows, coo.pattern().nnz);
-  reference::coo_to_csr(coo.pattern(), false, stored.indptr.data(), stored.indices.data(),
-                        stored.map.data());
-  const CsrPattern pattern = stored.pattern(m.rows, m.cols);
-  // None; every third, once, in order; some in reverse; some twice.
-  std::vector<std::vector<std::int64_t>> selections(4);
-  for (std::int64_t c = 0; c < m.cols; c += 1 + m.cols / 100) {
-    if (c % 3 == 0) selections[1].push_back(c);
-    if (c % 2 == 0) selections[2].insert(selections[2].begin(), c);
-    selections[3].insert(selections[3].end(), static_cast<std::size_t>(c % 3), c);
-  }
-  for (const auto& columns : selections) {
-    INFO(columns.size() << " columns");
-    const Positions<I> numbers = targets_of<I>(columns, m.cols);
-    const CsrPattern targets = numbers.pattern(m.cols, static_cast<std::int64_t>(columns.size()));
-    Positions<I> kept(m.rows, 0);
-    const std::int64_t nnz = reference::count_picked_columns(pattern, targets, kept.indptr.data());
-    kept.indices.resize(static_cast<std::size_t>(nnz));
-    kept.map.resize(static_cast<std::size_t>(nnz));
-    reference::fill_picked_columns(pattern, targets, kept.indptr.data(), kept.indices.data(),
-                                   kept.map.data());
-    for_each_setting([&] {
-      Positions<I> got(m.rows, nnz);
-      CHECK(count_picked_columns(pattern, targets, got.indptr.data()) == nnz);
-      fill_picked_columns(pattern, targets, got.indptr.data(), got.indices.data(), got.map.data());
-      CHECK(got == kept);
-    });
-  }
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-/// A dense matrix in memory by rows, by columns, or with gaps and backwards.
-enum class Order { rows, columns, gaps };
-
-template <class T>
-struct DenseMatrix {
-  DenseMatrix(std::int64_t rows, std::int64_t cols, Order order)
-      : memory(static_cast<std::size_t>(2 * rows * (cols + 1) + 1), make_value<T>(9, 9)) {
-    view = ArrayView::contiguous(memory.data(), dtype_v<T>, {rows, cols});
-    if (order == Order::columns) view.strides = {1, rows};
-    if (order == Order::gaps) {
-      view.strides = {2 * (cols + 1), -2};
-      view.data = memory.data() + 2 * cols;
-    }
-  }
-
-  std::vector<T> memory;
-  ArrayView view;
-};
-
-template <class T, class I>
-void check_dense(const BatteryMatrix& m, Order order) {
-  if (m.rows * m.cols > 100'000) return;  // the reference is slow
-  const OwnedCsr<T, I> a(m);
-  DenseMatrix<T> expected(m.rows, m.cols, order), got(m.rows, m.cols, order);
-  reference::todense(a.view(), expected.view);
-  for_each_setting([&] {
-    std::fill(got.memory.begin(), got.memory.end(), make_value<T>(9, 9));
-    todense(a.view(), got.view);
-    CHECK(same_bits(got.memory, expected.memory));
-  });
-  for (double threshold : {0.0, 0.3, 1.0, 65504.0, std::numeric_limits<double>::infinity()}) {
-    Positions<I> want(m.rows, 0), found(m.rows, 0);
-    const std::int64_t count =
-        reference::count_nonzeros(expected.view, threshold, dtype_v<I>, want.indptr.data());
-    const std::size_t size = static_cast<std::size_t>(count);
-    std::vector<T> want_values(size), values(size);
-    want.indices.resize(size);
-    found.indices.resize(size);
-    reference::fill_nonzeros(expected.view, threshold, dtype_v<I>, want.indptr.data(),
-                             want.indices.data(), want_values.data());
-    for_each_setting([&] {
-      INFO("threshold " << threshold);
-      CHECK(count_nonzeros(expected.view, threshold, dtype_v<I>, found.indptr.data()) == count);
-      CHECK(found.indptr == want.indptr);
-      fill_nonzeros(expected.view, threshold, dtype_v<I>, found.indptr.data(), found.indices.data(),
-                    values.data());
-      CHECK(found == want);
-      CHECK(same_bits(values, want_values));
-    });
-  }
-}
-
 /// The message of the InvalidArgument that body throws.
 template <class Body>
 std::string refusal(Body&& body) {
@@ -521,47 +279,6 @@ TEST_CASE("union") {
     INFO("matrix " << m.name);
     for (std::int64_t shift : {0, 1}) check_union<std::int32_t>(m, shift);
     check_union<std::int64_t>(m, 2);
-  }
-}
-
-TEST_CASE("selected rows and columns") {
-  for (const BatteryMatrix& m : matrices()) {
-    INFO("matrix " << m.name);
-    check_selection<std::int32_t>(m);
-    check_selection<std::int64_t>(m);
-    check_picked_columns<std::int32_t>(m);
-    check_picked_columns<std::int64_t>(m);
-  }
-  const Positions<std::int32_t> empty(1, 0);
-  Positions<std::int32_t> got(1, 0);
-  const CsrPattern pattern = empty.pattern(1, 4);
-  for (const IndexRange& wrong : {IndexRange{0, 4, 0}, IndexRange{5, 5, 1}, IndexRange{4, -1, -1},
-                                  IndexRange{0, 5, 1}, IndexRange{-1, 4, 1}}) {
-    CHECK_THROWS_AS(count_columns(pattern, wrong, got.indptr.data()), InvalidArgument);
-  }
-  const CsrPattern few = empty.pattern(1, 1);  // a row, where the pattern has four columns
-  CHECK_THROWS_AS(count_picked_columns(pattern, few, got.indptr.data()), InvalidArgument);
-  // 2^16 duplicates in a column that is picked as often: 2^32 positions in one row, which int32
-  // would count as none.
-  Positions<std::int32_t> often(1, 1 << 16);
-  often.indptr = {0, 1 << 16};
-  std::ranges::fill(often.indices, 0);
-  Positions<std::int32_t> numbers = often;
-  std::iota(numbers.indices.begin(), numbers.indices.end(), 0);
-  CHECK_THROWS_WITH_AS(
-      count_picked_columns(often.pattern(1, 1), numbers.pattern(1, 1 << 16), got.indptr.data()),
-      doctest::Contains("4294967296 positions do not fit int32"), InvalidArgument);
-}
-
-TEST_CASE("dense matrices") {
-  for (const BatteryMatrix& m : battery()) {
-    INFO("matrix " << m.name);
-    for (Order order : {Order::rows, Order::columns, Order::gaps}) {
-#define GOSSAMER_CHECK(enumerator, type, ...) check_dense<type, std::int32_t>(m, order);
-      GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
-#undef GOSSAMER_CHECK
-    }
-    check_dense<float, std::int64_t>(m, Order::rows);
   }
 }
 
@@ -630,30 +347,12 @@ TEST_CASE("what does not fit int32 is refused before anything is read") {
   CHECK_THROWS_AS(coo_to_csr(CooPattern{many, 1, 0, DType::int32, nullptr, nullptr}, true, nullptr,
                              nullptr, nullptr),
                   InvalidArgument);
-  const ArrayView wide =
-      ArrayView::contiguous(static_cast<void*>(nullptr), DType::float32, {0, many});
-  CHECK_THROWS_AS(count_nonzeros(wide, 0, DType::int32, nullptr), InvalidArgument);
 }
 
 TEST_CASE("operands that do not fit are refused") {
   const OwnedCsr<float, std::int32_t> a(battery().back());
   const OwnedCsr<float, std::int64_t> wide(battery().back());
-  std::vector<float> memory(static_cast<std::size_t>((a.rows + 1) * (a.cols + 1)));
-  std::vector<std::int32_t> indptr(memory.size());
-  const auto dense = [&](DType dtype, std::initializer_list<std::int64_t> shape) {
-    return ArrayView::contiguous(memory.data(), dtype, shape);
-  };
-  CHECK_THROWS_AS(todense(a.view(), dense(DType::float32, {a.rows, a.cols + 1})), InvalidArgument);
-  CHECK_THROWS_AS(todense(a.view(), dense(DType::float32, {a.rows * a.cols})), InvalidArgument);
-  CHECK_THROWS_AS(todense(a.view(), dense(DType::float64, {a.rows, a.cols})), InvalidDType);
-  CHECK_THROWS_AS(count_nonzeros(dense(DType::float32, {4}), 0, DType::int32, indptr.data()),
-                  InvalidArgument);
-  CHECK_THROWS_AS(count_nonzeros(dense(DType::float32, {2, 2}), -1, DType::int32, indptr.data()),
-                  InvalidArgument);
-  CHECK_THROWS_AS(
-      count_nonzeros(dense(DType::float32, {2, 2}), std::numeric_limits<double>::quiet_NaN(),
-                     DType::int32, indptr.data()),
-      InvalidArgument);
+  std::vector<std::int32_t> indptr(static_cast<std::size_t>(a.rows + 1));
   CHECK_THROWS_AS(count_union(a.pattern(), wide.pattern(), indptr.data()), InvalidDType);
   CsrPattern wider = a.pattern();
   ++wider.cols;
