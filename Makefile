@@ -88,11 +88,11 @@ $(STAMPS)/tools: $(STAMPS)/system constraints/test.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r constraints/test.txt
 	@touch $@
 
-# With JAX there its headers are compiled for.
+# With JAX there its headers are compiled for. Debian 12's pip 23.0 has no -C for --config-settings.
 $(STAMPS)/package: $(STAMPS)/tools $(FRAMEWORK_STAMP) pyproject.toml $(NATIVE)
 	@echo "== setup: compile and install gossamer into .venv"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation -c constraints/test.txt \
-		-C cmake.define.GOSSAMER_CUDA=$(CUDA) -e .
+		--config-settings=cmake.define.GOSSAMER_CUDA=$(CUDA) -e .
 	@cp .venv/lib/python*/site-packages/gossamer/_engine.pyi python/gossamer/ # for mypy and editors
 	@touch $@
 

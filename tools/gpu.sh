@@ -20,8 +20,10 @@ else
   echo "== gpu: build for sm_${CUDA_ARCHITECTURES:=90}"
   CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) "$python" -m pip install -q --no-index --no-deps --no-build-isolation \
     --upgrade --target "$site" \
-    -C build-dir=build/gpu/cmake -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$CUDA_ARCHITECTURES" \
-    -C cmake.define.GOSSAMER_CUDA=ON -C cmake.define.GOSSAMER_BUILD_GPU_TESTS=ON .
+    --config-settings=build-dir=build/gpu/cmake \
+    --config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES="$CUDA_ARCHITECTURES" \
+    --config-settings=cmake.define.GOSSAMER_CUDA=ON \
+    --config-settings=cmake.define.GOSSAMER_BUILD_GPU_TESTS=ON .
 fi
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PATH=$site/bin:$PATH
 

@@ -2,6 +2,7 @@
 """The scripts of a checkout say what is wrong with what they are asked for."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,3 +23,13 @@ def test_presets_without_tests_are_refused_before_anything_is_built(arguments):
     name = "".join(arguments)
     assert f"preset '{name}' has no tests; those that have: dev, asan, " in run.stderr
     assert run.stdout == ""
+
+
+def test_pips_short_options_are_those_of_debian_12():
+    """Its pip 23.0 has no -C, which is short for --config-settings since 23.1."""
+    files = [ROOT / "Makefile", *(ROOT / "tools").glob("*.sh")]
+    text = "\n".join(file.read_text().replace("\\\n", " ") for file in files)
+    calls = re.findall(r"-m pip (?:install|wheel) (.*)", text)
+    assert len(calls) > 5
+    short = {option for call in calls for option in re.findall(r"(?<=\s)-\w+", call)}
+    assert short <= {"-q", "-qq", "-c", "-e", "-r"}
