@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import zipfile
+from contextlib import suppress
 
 import gossamer
 import numpy as np
@@ -272,6 +273,21 @@ def test_truncated_and_flipped_matrix_market(tmp_path):
         except ValueError:
             continue
         assert A.nnz <= len(raw)
+
+
+def test_damaged_gzip(tmp_path):
+    path = tmp_path / "a.mtx.gz"
+    write_matrix_market(path, build(named("random_0.5"), np.float64)[:6, :6])
+    raw = path.read_bytes()
+    for at in range(len(raw)):
+        changed = bytearray(raw)
+        changed[at] ^= 0xFF
+        mtx(tmp_path, bytes(changed), path.name)
+        with suppress(ValueError):
+            read_matrix_market(path)
+    changed = raw[:-8] + bytes(8)  # where gzip keeps the sum and the length of what it holds
+    with pytest.raises(ValueError, match=r"a\.mtx\.gz: CRC check failed"):
+        read_matrix_market(mtx(tmp_path, changed, path.name))
 
 
 def test_other_files(tmp_path):

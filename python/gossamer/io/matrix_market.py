@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -24,6 +25,9 @@ _LINE_BYTES = 1 << 20
 
 #: Deflate never shrinks by more (https://zlib.net/zlib_tech.html).
 _GZIP_RATIO = 1032
+
+#: What the parser, gzip and the constructor raise of a file's contents.
+_MALFORMED = ArithmeticError, EOFError, RuntimeError, ValueError, gzip.BadGzipFile, zlib.error
 
 
 def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
@@ -56,7 +60,7 @@ def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
         if data.dtype.kind in "iu":
             data = data.astype(float)
         return coo_array((data, coords), shape, copy=False)
-    except (ArithmeticError, EOFError, RuntimeError, ValueError) as error:
+    except _MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
 
 
