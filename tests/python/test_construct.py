@@ -49,6 +49,14 @@ def test_index_arrays_are_read_only():
         assert indices.flags.writeable
 
 
+def test_borrowed_index_arrays_may_be_unaligned():
+    unaligned = [
+        np.frombuffer(b"\0" + np.int32(x).tobytes(), "i4", offset=1) for x in ([1], [0, 1])
+    ]
+    A = gossamer.csr_array(([2.0], *unaligned), (1, 2), copy=False)
+    assert (A @ np.array([0.0, 3.0])).tolist() == [6.0]
+
+
 def test_read_only_index_arrays_are_not_copied():
     A = gossamer.csr_array(parts(), (2, 3))
     B = gossamer.csr_array((A.data, A.indices, A.indptr), (2, 3))

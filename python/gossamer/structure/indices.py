@@ -105,7 +105,7 @@ def _converted(array: Indices, dtype: np.dtype[Any], argument: str, copy: bool) 
         return freeze(array.astype(dtype))
     if copy and not is_frozen(array):
         return freeze(array.copy())
-    return freeze(np.ascontiguousarray(array).view())
+    return freeze(np.require(array, requirements=("C", "A")).view())
 
 
 def host_indices(indices: Any) -> Indices:
