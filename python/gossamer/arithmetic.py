@@ -128,6 +128,8 @@ def scale(a: S, factor: Any, divide: bool) -> S:
     Raises TypeError for what is no scalar.
     """
     written = "A / B" if divide else "A * B"
+    if isinstance(factor, np.ndarray) and factor.ndim == 0:
+        factor = factor[()]
     if isinstance(factor, (np.integer, np.bool_)):
         factor = factor.item()
     elif isinstance(factor, np.generic):

@@ -14,7 +14,7 @@ from .arrays import Array, adapter_of, host_adapter
 from .construct import cast, check_shape, coo_array
 from .containers import SparseArray
 from .containers.format import check_format
-from .dtypes import requested_dtype
+from .dtypes import is_complex, requested_dtype
 from .structure import integer
 
 
@@ -151,7 +151,7 @@ def random_array(
     Raises
     ------
     TypeError
-        For a dtype that is not supported.
+        For a dtype that is not supported, and values that it does not hold.
     ValueError
         For a density out of range, more than 2**63 - 1 positions, another format, or a
         data_sampler that returns other than that many values.
@@ -167,20 +167,27 @@ def random_array(
         raise ValueError(f"random_array: density = {density!r}, expected a number from 0 to 1")
     if positions >= 2**63:
         raise ValueError(f"random_array: shape = {shape}, expected up to 2**63 - 1 positions")
-    rng = np.random.default_rng(rng)
+    try:
+        rng = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"random_array: rng = {rng!r}: {error}") from None
     nnz = round(density * positions)
     position = rng.choice(positions, nnz, replace=False, shuffle=False) if nnz else np.arange(0)
     position.sort()
     row, col = np.divmod(position, max(cols, 1))
-    data = rng.random(nnz) if data_sampler is None else data_sampler(nnz)
-    data = np.asarray(data).astype(_value_dtype("random_array", dtype))
+    value_dtype = _value_dtype("random_array", dtype)
+    data = np.asarray(rng.random(nnz) if data_sampler is None else data_sampler(nnz))
+    if data.dtype.kind not in ("biufcV" if is_complex(value_dtype.name) else "biufV"):
+        raise TypeError(
+            f"random_array: data_sampler returned {data.dtype}, expected what dtype = "
+            f"{value_dtype} holds"
+        )
     if data.shape != (nnz,):
         raise ValueError(
             f"random_array: data_sampler returned shape {data.shape}, expected {(nnz,)}"
         )
-    return coo_array((data, _coords(row, col, (rows, cols))), (rows, cols), copy=False).asformat(
-        format
-    )
+    values, positions = data.astype(value_dtype), _coords(row, col, (rows, cols))
+    return coo_array((values, positions), (rows, cols), copy=False).asformat(format)
 
 
 def _eye(function: str, shape: tuple[int, int], k: int, dtype: Any, format: str) -> SparseArray:

@@ -204,9 +204,8 @@ class _Asked:
         """COOArray of ``(data, (row, col))``."""
         name, (data, (row, col)) = self.name, parts
         arrays, data = self._values(data)
-        rows, cols = self.shape or (
-            _length_of(row, f"{name}: row"),
-            _length_of(col, f"{name}: col"),
+        rows, cols = self.shape or check_shape(
+            name, (_length_of(row, f"{name}: row"), _length_of(col, f"{name}: col"))
         )
         given = {f"{name}: row": row, f"{name}: col": col}
         placed = _beside(data, given, (rows, cols), self.copy)
@@ -234,7 +233,7 @@ class _Asked:
         arrays, data = self._values(data)
         if self.shape is None:
             rows = max(len(integers(indptr, f"{name}: indptr")) - 1, 0)
-            cols = _length_of(indices, f"{name}: indices")
+            rows, cols = check_shape(name, (rows, _length_of(indices, f"{name}: indices")))
         else:
             rows, cols = self.shape[:: -1 if is_csc else 1]
         given = {f"{name}: indptr": indptr, f"{name}: indices": indices}

@@ -56,7 +56,8 @@ def _parsed(device: Device | str, otherwise: str = "") -> Device:
             wanted = CPU
         elif kind in ("gpu", "cuda") and (index.isdigit() or device == kind):
             wanted = Device("gpu", int(index or 0))
-    if not isinstance(wanted, Device) or wanted.type not in ("cpu", "gpu"):
+    indices = {"cpu": range(1), "gpu": range(sys.maxsize)}
+    if not isinstance(wanted, Device) or wanted.index not in indices.get(wanted.type, ()):
         raise ValueError(
             f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'{otherwise}"
         )

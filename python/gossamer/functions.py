@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from .arrays import Array
+from .arrays.operands import check_fits
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .products import read_operand, sparse_operand
 
@@ -50,7 +51,9 @@ def _batched_matvec(A: SparseArray, X: Array) -> Array:
     ValueError
         For an operand of another shape.
     """
-    return A.T.__rmatmul__(_dense(A, X, "batched_matvec: X", at_least=2))  # MLX refuses X @ A
+    X = _dense(A, X, "batched_matvec: X", at_least=2)
+    check_fits(X.shape, A.shape, swapped=True, name="A.T")
+    return A.T.__rmatmul__(X)  # MLX refuses X @ A
 
 
 def _batched_matmul(A: SparseArray, X: Array) -> Array:

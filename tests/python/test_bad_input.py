@@ -89,6 +89,12 @@ CONSTRUCTORS = [
     (lambda: csr_array((D, np.uint64([0, 2**63, 1]), P), SHAPE), ValueError, f"[1] = {2**63}"),
     (lambda: coo_array((D, (np.uint64([0, 0, 2**64 - 1]), C)), (9, 9)), ValueError, "row[2] = 184"),
     (lambda: csr_array((D, [0, 2, 2**70], P), SHAPE), TypeError, "indices has dtype object"),
+    (lambda: coo_array((D[:1], ([2**63 - 1], [0]))), ValueError, f"shape = ({2**63}, 1), expected"),
+    (
+        lambda: csr_array((D[:1], [2**63 - 1], [0, 1])),
+        ValueError,
+        f"shape = (1, {2**63}), expected",
+    ),
     # claims
     (
         lambda: csr_array((D, [2, 0, 1], P), SHAPE, sorted_indices=True),
@@ -127,6 +133,13 @@ CONSTRUCTORS = [
         "density = 'a', expected a nu",
     ),
     (lambda: gossamer.random_array((-2, 2)), ValueError, "shape = (-2, 2)"),
+    (lambda: gossamer.random_array((2, 2), rng="x"), TypeError, "random_array: rng = 'x': "),
+    (lambda: gossamer.random_array((2, 2), rng=-1), ValueError, "random_array: rng = -1: "),
+    (
+        lambda: gossamer.random_array((2, 2), data_sampler=lambda n: np.full(n, 1j)),
+        TypeError,
+        "random_array: data_sampler returned complex128, expected what dtype = float64 holds",
+    ),
     (lambda: gossamer.random_array((2**40, 2**40)), ValueError, "2**63 - 1 positions"),
     (lambda: gossamer.fromdense(np.eye(2), threshold=-1), ValueError, "threshold"),
     (lambda: gossamer.fromdense(np.eye(2), threshold=np.nan), ValueError, "threshold"),
@@ -164,7 +177,8 @@ OPERATIONS = [
     (lambda A: A @ [[1, 2], [3]], ValueError, "x: setting an array element"),
     (lambda A: A.matmat(None), TypeError, "x is NoneType, expected an array"),
     (lambda A: A.rmatvec(None), TypeError, "x is NoneType, expected an array"),
-    (lambda A: A.rmatvec([1.0]), ValueError, "x has shape (1,)"),
+    (lambda A: A.rmatvec([1.0]), ValueError, "A.H @ x: x has shape (1,), expected (2,), (2, k) or"),
+    (lambda A: A.rmatvec(np.ones(3)), ValueError, "2, k) for A.H of shape (3, 2)"),
     (lambda A: None @ A, TypeError, "unsupported operand"),
     (lambda A: A @ A, ValueError, "A @ B: A has shape (2, 3) and B (2, 3)"),
     (lambda A: A + A.T, ValueError, "A + B: A has shape (2, 3) and B (3, 2)"),
@@ -188,6 +202,7 @@ OPERATIONS = [
     (lambda A: A.multiply("2"), TypeError, "A.multiply(B): B is str, expected a sparse or"),
     (lambda A: A * "2", TypeError, "A * B: B is str"),
     (lambda A: A * np.longdouble(2), TypeError, "A * B: B has dtype float"),
+    (lambda A: A * np.array("2"), TypeError, "A * B: B has dtype str"),
     (lambda A: A / np.longdouble(2), TypeError, "A / B: B has dtype float"),
     (lambda A: A.mean(axis=2), ValueError, "mean: axis = 2, expected None, 0 or 1"),
     (lambda A: A.mean(axis=1.0), ValueError, "mean: axis = 1.0, expected None, 0 or 1"),
@@ -217,6 +232,11 @@ OPERATIONS = [
     (lambda A: gossamer.coo_matmat(A.tocoo(), D), TypeError, "coo_matmat: B is "),
     (lambda A: gossamer.csr_batched_matmul(A.tocsr(), np.ones((3, 1))), ValueError, "3 or more"),
     (lambda A: gossamer.csr_matmat(A.tocsr(), np.eye(3)), TypeError, "B is ndarray"),
+    (
+        lambda A: gossamer.csr_batched_matvec(A.tocsr(), np.ones((4, 2))),
+        ValueError,
+        "x @ A.T: x has shape (4, 2), expected (3,), (k, 3) or (..., k, 3) for A.T of shape (3, 2)",
+    ),
     (lambda A: gossamer.csr_matvec(np.eye(3), np.ones(3)), TypeError, "csr_matvec: A is ndarray"),
     (
         lambda A: gossamer.coo_matvec(A.tocsr(), np.ones(3)),
@@ -228,6 +248,11 @@ OPERATIONS = [
     (lambda A: gossamer.sddmm(A, np.ones((2, 4)), np.ones((9, 4))), ValueError, "V has shape (9,"),
     (lambda A: gossamer.sddmm(A, np.ones((2, 4)), np.ones(3)), ValueError, "of the other's rank"),
     (lambda A: A.trace(1.5), TypeError, "trace: offset = 1.5, expected an integer"),
+    (
+        lambda A: gossamer.use_device(gossamer.Device("cpu", 3)),
+        ValueError,
+        "device = Device(cpu, 3)",
+    ),
     (lambda A: gossamer.set_num_threads(0), ValueError, "0"),
     (lambda A: gossamer.set_num_threads(-3), ValueError, "-3"),
     (lambda A: gossamer.set_num_threads(1.5), TypeError, "count = 1.5, expected an integer"),

@@ -11,6 +11,7 @@ import numpy as np
 from .. import arithmetic, indexing, products, reductions
 from ..arrays import FRAMEWORKS, Adapter, Array, adapter_of, named_adapter
 from ..arrays.adapter import D, SciPyMatrix
+from ..arrays.operands import check_fits
 from ..arrays.operators import TorchOperators
 from ..devices import Device, named_device
 from ..dtypes import is_complex, requested_dtype
@@ -285,6 +286,7 @@ class SparseArray(TorchOperators, SparseFormat):
         """Aᴴ @ x."""
         if type(x) is not self._arrays.array_type:
             x = products.known(products.dense_operand(self, x, "x"), x)
+        check_fits(x.shape, self.shape[::-1], swapped=False, name="A.H")
         return self._arrays.matmul(self.T, x, conjugate=True)
 
     def rmatmat(self, x: Array) -> Array:
