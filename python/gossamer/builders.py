@@ -186,8 +186,8 @@ def random_array(
         raise ValueError(
             f"random_array: data_sampler returned shape {data.shape}, expected {(nnz,)}"
         )
-    values, positions = data.astype(value_dtype), _coords(row, col, (rows, cols))
-    return coo_array((values, positions), (rows, cols), copy=False).asformat(format)
+    entries = data.astype(value_dtype), _coords(row, col, (rows, cols))
+    return coo_array(entries, (rows, cols), copy=False).asformat(format)
 
 
 def _eye(function: str, shape: tuple[int, int], k: int, dtype: Any, format: str) -> SparseArray:
