@@ -6,6 +6,7 @@
 #include "gossamer/errors.hpp"
 #include "gossamer/matmul.hpp"
 #include "gossamer/packed.hpp"
+#include "gossamer/reductions.hpp"
 #include "gossamer/sddmm.hpp"
 #include "gossamer/simd.hpp"
 #include "gossamer/spgemm.hpp"

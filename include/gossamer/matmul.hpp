@@ -43,6 +43,11 @@ std::vector<RowPiece> row_pieces(const CsrPattern& pattern);
 void matmul_transposed(const CsrView& a, const std::vector<RowPiece>& pieces, const ArrayView& x,
                        const ArrayView& y, bool conjugate = false);
 
+/// The sum of every column: what matmul_transposed makes of a vector of ones, but for infinite
+/// complex values, which it multiplies by. `pieces` as there; sums: an element of A's dtype for
+/// each of its columns, written. Throws InvalidDType for what is no value dtype.
+void column_sums(const CsrView& a, const std::vector<RowPiece>& pieces, void* sums);
+
 namespace reference {
 
 /// The obvious loop, summing in double (long double for 64-bit types): what matmul is tested

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "gossamer/views.hpp"
 
@@ -141,6 +142,31 @@ void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, vo
 /// each position of the union. Throws InvalidDType unless both have one value type.
 void fill_union(const CsrView& a, const CsrView& b, bool subtract, const void* indptr,
                 void* indices, void* values);
+
+/// First phase of an elementwise product of two canonical patterns: counts the positions that both
+/// hold. indptr and errors as of count_union.
+std::int64_t count_intersection(const CsrPattern& a, const CsrPattern& b, void* indptr);
+
+/// Second phase: columns of the intersection, sorted, and for each the position in a and in b.
+void fill_intersection(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
+                       void* from_a, void* from_b);
+
+/// The same with the values multiplied; values: an element for each position of the intersection.
+/// Throws InvalidDType unless both have one value type.
+void fill_intersection(const CsrView& a, const CsrView& b, const void* indptr, void* indices,
+                       void* values);
+
+/// Positions of matrices side by side: each row has those of all blocks' rows, in the blocks'
+/// order. The map numbers the positions of all blocks through.
+///
+/// indptr: rows + 1 elements, indices and map: the sum of the blocks' nnz, written. Throws
+/// InvalidArgument without blocks, for numbers of rows that differ or when the result does not fit
+/// the index dtype, InvalidDType for index dtypes that differ.
+void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map);
+
+/// The same with the values moved along; values: an element for each position of the result. Throws
+/// InvalidDType for value types that differ.
+void hstack(std::span<const CsrView> blocks, void* indptr, void* indices, void* values);
 
 /// First phase of fromdense: per-row counts of elements with |x| > threshold, NaN included. dense
 /// is (m, n), any strides and value dtype. indptr: rows + 1 elements of index_dtype, written.

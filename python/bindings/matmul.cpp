@@ -46,6 +46,15 @@ nb::object product(const nb::object& empty, const PyCsrPattern& pattern, const I
   return y;
 }
 
+/// Finds the pieces of a pattern for its first transposed product.
+void find_pieces(PyCsrPattern& pattern) {
+  if (!pattern.pieces.empty()) return;
+  std::vector<RowPiece> pieces;
+  run_engine(pattern.view.nnz, [&, view = pattern.view] { pieces = row_pieces(view); });
+  // Kept under the interpreter's lock, and not written again.
+  if (pattern.pieces.empty()) pattern.pieces = std::move(pieces);
+}
+
 }  // namespace
 
 void bind_matmul(nb::module_& m) {
@@ -84,18 +93,23 @@ void bind_matmul(nb::module_& m) {
          bool conjugate) {
         const CsrView a = with_values(pattern, values, "data");
         const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
-        if (pattern.pieces.empty()) {
-          std::vector<RowPiece> pieces;
-          run_engine(a.pattern.nnz, [&] { pieces = row_pieces(a.pattern); });
-          // Kept under the interpreter's lock, and not written again.
-          if (pattern.pieces.empty()) pattern.pieces = std::move(pieces);
-        }
+        find_pieces(pattern);
         run_engine(a.pattern.nnz + size_of(y_view),
                    [&] { matmul_transposed(a, pattern.pieces, x_view, y_view, conjugate); });
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("y"),
       nb::arg("conjugate") = false,
       "Write A.T @ x, or A.H @ x, into y, without a transposed structure.");
+  m.def(
+      "column_sums",
+      [](PyCsrPattern& pattern, const Input& values, const Output& out) {
+        const CsrView a = with_values(pattern, values, "data");
+        void* const sums = vector_data(view(out, "out"), a.pattern.cols, a.dtype, "out");
+        find_pieces(pattern);
+        run_engine(a.pattern.nnz + a.pattern.cols, [&] { column_sums(a, pattern.pieces, sums); });
+      },
+      nb::arg("pattern"), nb::arg("values"), nb::arg("out"),
+      "Write the sum of every column, without a transposed structure.");
 }
 
 }  // namespace gossamer::python

@@ -60,6 +60,7 @@ NB_MODULE(_engine, m) {
   python::bind_matmul(m);
   python::bind_packed(m);
   python::bind_plain(m);
+  python::bind_reductions(m);
   python::bind_results(m);
   python::bind_sddmm(m);
   python::bind_spgemm(m);

@@ -8,6 +8,7 @@ namespace gossamer::python {
 void bind_matmul(nanobind::module_& m);
 void bind_packed(nanobind::module_& m);
 void bind_plain(nanobind::module_& m);
+void bind_reductions(nanobind::module_& m);
 void bind_results(nanobind::module_& m);
 void bind_sddmm(nanobind::module_& m);
 void bind_spgemm(nanobind::module_& m);

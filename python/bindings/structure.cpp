@@ -3,9 +3,11 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "gossamer/errors.hpp"
 #include "module.hpp"
@@ -331,6 +333,102 @@ void bind_union(nb::module_& m) {
       "Write the union's columns, and the sums or differences of the values into out.");
 }
 
+void bind_intersection(nb::module_& m) {
+  m.def(
+      "count_intersection",
+      [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
+        void* const offsets = row_offsets(indptr, a.view.rows, a.view.index_dtype);
+        return run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                          [&] { return count_intersection(a.view, b.view, offsets); });
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
+      "Write the row offsets of what two canonical patterns share; return its number of "
+      "positions.");
+  m.def(
+      "fill_intersection",
+      [](const PyCsrPattern& a, const PyCsrPattern& b, const InputArray& indptr,
+         const OutputArray& indices, const OutputArray& from_a, const OutputArray& from_b) {
+        const DType dtype = a.view.index_dtype;
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, a.view);
+        void* const columns = vector_data(indices, count, dtype, "indices");
+        void* const in_a = vector_data(from_a, count, dtype, "from_a");
+        void* const in_b = vector_data(from_b, count, dtype, "from_b");
+        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                   [&] { fill_intersection(a.view, b.view, offsets, columns, in_a, in_b); });
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"), nb::arg("indices"), nb::arg("from_a"),
+      nb::arg("from_b"), "Write the shared columns and each one's position in a and in b.");
+  m.def(
+      "fill_intersection_values",
+      [](const PyCsrPattern& a, const Input& a_values, const PyCsrPattern& b, const Input& b_values,
+         const InputArray& indptr, const OutputArray& indices, const OutputArray& out) {
+        const CsrView left = with_values(a, a_values, "a_values");
+        const CsrView right = with_values(b, b_values, "b_values");
+        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const void* const offsets = row_offsets(indptr, a.view);
+        void* const columns = vector_data(indices, count, a.view.index_dtype, "indices");
+        void* const values = vector_data(out, count, left.dtype, "out");
+        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+                   [&] { fill_intersection(left, right, offsets, columns, values); });
+      },
+      nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("indptr"),
+      nb::arg("indices"), nb::arg("out"),
+      "Write the shared columns, and the products of the values into out.");
+}
+
+/// Checks the arrays that take a stack's positions, and calls body(indptr, indices).
+template <class Body>
+void write_stack(const std::vector<const PyCsrPattern*>& patterns, const OutputArray& indptr,
+                 const OutputArray& indices, Body&& body) {
+  std::int64_t nnz = 0;
+  for (const PyCsrPattern* pattern : patterns) nnz += pattern->view.nnz;
+  if (patterns.empty()) throw InvalidArgument("hstack: no blocks, expected at least one");
+  const CsrPattern& first = patterns[0]->view;
+  void* const offsets = row_offsets(indptr, first.rows, first.index_dtype);
+  void* const columns = vector_data(indices, nnz, first.index_dtype, "indices");
+  run_engine(nnz + first.rows, [&] { body(offsets, columns); });
+}
+
+void bind_stacks(nb::module_& m) {
+  m.def(
+      "hstack",
+      [](const std::vector<const PyCsrPattern*>& patterns, const OutputArray& indptr,
+         const OutputArray& indices, const OutputArray& map) {
+        std::vector<CsrPattern> blocks;
+        for (const PyCsrPattern* pattern : patterns) blocks.push_back(pattern->view);
+        void* const map_data = vector_data(map, static_cast<std::int64_t>(indices.size()),
+                                           dtype_of(indices.dtype(), "indices"), "map");
+        write_stack(patterns, indptr, indices, [&](void* offsets, void* columns) {
+          hstack(blocks, offsets, columns, map_data);
+        });
+      },
+      nb::arg("patterns"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map"),
+      "Write the positions of matrices side by side, and their map into all blocks' positions.");
+  m.def(
+      "hstack_values",
+      [](const std::vector<const PyCsrPattern*>& patterns, const std::vector<InputArray>& values,
+         const OutputArray& indptr, const OutputArray& indices, const OutputArray& out) {
+        if (values.size() != patterns.size()) {
+          throw InvalidArgument("hstack: " + std::to_string(values.size()) + " arrays for " +
+                                std::to_string(patterns.size()) + " blocks");
+        }
+        std::vector<CsrView> blocks;
+        for (std::size_t b = 0; b < patterns.size(); ++b) {
+          blocks.push_back(with_values(*patterns[b], values[b], "values"));
+        }
+        void* const moved = vector_data(out, static_cast<std::int64_t>(indices.size()),
+                                        dtype_of(out.dtype(), "out"), "out");
+        if (!blocks.empty() && blocks[0].dtype != dtype_of(out.dtype(), "out")) {
+          throw InvalidDType("hstack: out must have the dtype of the values");
+        }
+        write_stack(patterns, indptr, indices,
+                    [&](void* offsets, void* columns) { hstack(blocks, offsets, columns, moved); });
+      },
+      nb::arg("patterns"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
+      "Write the positions of matrices side by side, and their values into out.");
+}
+
 void bind_dense(nb::module_& m) {
   m.def(
       "count_nonzeros",
@@ -379,6 +477,8 @@ void bind_structure(nb::module_& m) {
   bind_order(m);
   bind_selection(m);
   bind_union(m);
+  bind_intersection(m);
+  bind_stacks(m);
   bind_dense(m);
 }
 

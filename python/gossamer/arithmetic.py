@@ -12,11 +12,11 @@ import numpy as np
 from .containers.structural import structural
 from .dtypes import check_value_dtype, promote
 from .products import check_same_framework, dense_operand, sparse_operand
-from .structure import Pattern
 
 if TYPE_CHECKING:
     from .arrays import Adapter, Array
-    from .containers import CSRArray, SparseArray
+    from .containers import COOArray, CSRArray, SparseArray
+    from .structure import Indices
 
 S = TypeVar("S", bound="SparseArray")
 
@@ -84,13 +84,9 @@ def _multiply_sparse(a: SparseArray, b: SparseArray) -> SparseArray:
 def _intersection(a: CSRArray, b: CSRArray) -> CSRArray:
     arrays = a._arrays
     pattern, (x, y) = a._pattern, promoted(arrays, a.data, b.data)
-    if a._pattern is not b._pattern:
-        union, from_a, from_b = a._pattern.union(b._pattern)
-        both = np.flatnonzero((from_a >= 0) & (from_b >= 0))
-        indptr = np.searchsorted(both, union.indptr).astype(union.index_dtype)
-        pattern = Pattern(*a.shape, indptr, union.indices[both], True, True)
-        x, y = arrays.gather(x, from_a[both]), arrays.gather(y, from_b[both])
-    return a._made(pattern, x * y)
+    if a._pattern is b._pattern:
+        return a._made(pattern, x * y)
+    return a._made(*arrays.intersect(pattern, x, b._pattern, y))
 
 
 @structural
@@ -103,15 +99,18 @@ def _multiply_dense(a: SparseArray, dense: Array) -> SparseArray:
             f"A.multiply(B): A has shape {a.shape} and B {tuple(dense.shape)}, expected {a.shape}, "
             f"{(n,)} or {(1, n)} for a factor a column, {(m, 1)} for one a row"
         )
-    coo = a.tocoo()
-    positions = np.zeros(a.nnz, np.int64)
-    if shape[0] > 1:
-        positions += coo.row.astype(np.int64) * shape[1]
-    if shape[1] > 1:
-        positions += coo.col
-    factors = a._arrays.take(dense.reshape(-1), positions)
+    factors = a._arrays.take(dense.reshape(-1), _positions_in(shape, a.tocoo()))
     values, factors = promoted(a._arrays, a.data, factors)
     return a._with_data(a._arrays.freeze(values * factors))
+
+
+def _positions_in(shape: tuple[int, ...], coo: COOArray) -> Indices:
+    """Where a dense matrix of that shape, in memory by rows, has the element for each value."""
+    if shape[0] > 1 and shape[1] > 1:
+        return coo.row.astype(np.int64) * shape[1] + coo.col
+    if shape[0] > 1:
+        return coo.row
+    return coo.col if shape[1] > 1 else np.zeros(coo.nnz, coo.index_dtype)
 
 
 def promoted(arrays: Adapter, *values: Array) -> list[Array]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import Array, host_adapter
+from .arrays import Array
 from .containers.structural import structural
 from .dtypes import accumulator, is_complex, real_dtype
-from .structure import integer
+from .structure import CooPattern, integer
 
 if TYPE_CHECKING:
     from .containers import SparseArray
@@ -46,9 +46,7 @@ def total(a: SparseArray, axis: int | None) -> Array:
     check_axis("sum", axis)
     if axis is None:
         return a._arrays.sum(a.data)
-    if axis in (0, -2):
-        return row_sums(a.T)
-    return row_sums(a)
+    return col_sums(a) if axis in (0, -2) else row_sums(a)
 
 
 def mean(a: SparseArray, axis: int | None) -> Array:
@@ -67,47 +65,54 @@ def extreme(a: SparseArray, name: str, axis: int | None) -> Array:
         raise ValueError(f"{name}: A of shape {a.shape} has no elements")
     if axis is None:
         return total_extreme(a, name)
-    a = a.T if axis in (0, -2) else a
-    # Negated, a largest element of 0 would be -0.
-    return row_maxima(a) if name == "max" else 0 - row_maxima(-a)
+    dtype = a._arrays.dtype_name(a.dtype)
+    if is_complex(dtype):
+        raise TypeError(f"max, min: A has dtype {dtype}; complex numbers have no order")
+    return row_extremes(a.T if axis in (0, -2) else a, name)
 
 
 @structural
 def total_extreme(a: SparseArray, name: str) -> Array:
     """Largest or smallest element of all."""
-    values = a.tocsr(canonical=True).data
-    if len(values) < a.shape[0] * a.shape[1]:
-        zero = a._arrays.gather(values, np.array([-1], np.int32))
-        values = a._arrays.concatenate([values, zero])
-    return getattr(values, name)()
+    values = a._canonical().data
+    return a._arrays.extreme(values, name, len(values) < a.shape[0] * a.shape[1])
 
 
 @structural
-def row_maxima(a: SparseArray) -> Array:
-    """Largest element of every row, shape (rows,)."""
-    arrays, csr = a._arrays, a.tocsr(canonical=True)
-    name, pattern = arrays.dtype_name(a.dtype), csr._pattern.on_host()
-    if is_complex(name):
-        raise TypeError(f"max, min: A has dtype {name}; complex numbers have no order")
-    lowest = np.where(np.diff(pattern.indptr) == a.shape[1], -np.inf, 0)
-    initial = arrays.fromnumpy(host_adapter().astype(lowest, name))
-    row = pattern.row_indices()
-    return arrays.scatter_max(arrays.to(initial, a.device), row, csr.data)
+def row_extremes(a: SparseArray, name: str) -> Array:
+    """Largest or smallest element of every row, shape (rows,)."""
+    return a._arrays.row_extremes(a.tocsr(canonical=True), name)
 
 
 @structural
 def row_sums(a: SparseArray) -> Array:
     """Sum of every row, shape (rows,)."""
-    pattern, values = a._by_rows()
-    return a._arrays.segment_sum(values, pattern.row_segments, None)
+    return a._arrays.row_sums(a)
+
+
+@structural
+def col_sums(a: SparseArray) -> Array:
+    """Sum of every column, shape (columns,)."""
+    return a._arrays.row_sums(_turned(a))
+
+
+@structural
+def col_norms(a: SparseArray) -> Array:
+    """Square root of the sum of squared moduli of every column, shape (columns,)."""
+    return row_norms(_turned(a))
+
+
+def _turned(a: SparseArray) -> SparseArray:
+    """Transpose; of COO that knows its rows by way of them, without a sort of its columns."""
+    known = isinstance(a._structure, CooPattern) and a._structure.is_compressed
+    return a._csr().T if known else a.T
 
 
 @structural
 def row_norms(a: SparseArray) -> Array:
     """Square root of the sum of squared moduli of every row, shape (rows,)."""
-    arrays, csr = a._arrays, a.tocsr(canonical=True)
-    squares = arrays.absolute_square(csr.data)
-    norms = arrays.sqrt(arrays.segment_sum(squares, csr._pattern.row_segments, None))
+    arrays, a = a._arrays, a._canonical()
+    norms = arrays.sqrt(arrays.row_sums(a._with_data(arrays.absolute_square(a.data))))
     return arrays.astype(norms, real_dtype(arrays.dtype_name(a.dtype)))
 
 
@@ -117,14 +122,6 @@ def diagonal(a: SparseArray, k: int) -> Array:
     k = integer(k, "diagonal: k")
     if a.format == "csc":
         return diagonal(a.T, -k)
-    csr = a._csr()
-    rows, cols = a.shape
-    first, last = max(0, -k), min(rows, cols - k)
-    if first >= last:
+    if not -a.shape[0] < k < a.shape[1]:
         return a._arrays.take(a.data, slice(0))
-    row = csr._pattern.row_indices()
-    # A sum that overflows turns negative, and so equals no column.
-    stored = np.flatnonzero(csr.indices == row + row.dtype.type(k)).astype(row.dtype)
-    segments = np.zeros(last - first + 1, row.dtype)
-    np.cumsum(np.bincount(row[stored] - first, minlength=last - first), out=segments[1:])
-    return a._arrays.segment_sum(csr.data, segments, stored)
+    return a._arrays.diagonal(a._csr(), k)

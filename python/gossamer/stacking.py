@@ -13,7 +13,7 @@ from .containers import COOArray, CSRArray, SparseArray
 from .containers.format import check_format
 from .containers.structural import structural
 from .products import check_same_framework, sparse_operand
-from .structure import CooPattern, below, beside, index_dtype
+from .structure import CooPattern, below, index_dtype
 
 if TYPE_CHECKING:
     from .arrays import Array
@@ -128,39 +128,40 @@ def _stack(blocks: Sequence[SparseArray], format: str) -> SparseArray:
 
 @structural
 def _below(*blocks: CSRArray) -> CSRArray:
-    patterns, data, dtype = _parts(blocks)
-    return blocks[0]._made(below(patterns, dtype), data)
+    patterns, values, dtype = _parts(blocks)
+    return blocks[0]._made(below(patterns, dtype), blocks[0]._arrays.concatenate(values))
 
 
 @structural
 def _beside(*blocks: CSRArray) -> CSRArray:
-    patterns, data, dtype = _parts(blocks)
-    pattern, index_map = beside(patterns, dtype)
-    return blocks[0]._made(pattern, blocks[0]._arrays.gather(data, index_map))
+    patterns, values, dtype = _parts(blocks)
+    return blocks[0]._made(*blocks[0]._arrays.beside(patterns, values, dtype))
 
 
-def _parts(blocks: tuple[CSRArray, ...]) -> tuple[list[Pattern], Array, Any]:
-    """Patterns, all values in the dtype that they meet in, and the index dtype of a stack."""
+def _parts(blocks: tuple[CSRArray, ...]) -> tuple[list[Pattern], list[Array], Any]:
+    """Patterns, values in the dtype that they meet in, and the index dtype of a stack."""
     patterns = [block._pattern.on_host() for block in blocks]
     rows, cols, nnz = (sum(getattr(p, n) for p in patterns) for n in ("rows", "cols", "nnz"))
     return patterns, _values(blocks), index_dtype(rows, cols, nnz, blocks[0].index_dtype)
 
 
-def _values(blocks: tuple[Any, ...]) -> Array:
-    arrays = blocks[0]._arrays
-    return arrays.concatenate(promoted(arrays, *(block.data for block in blocks)))
+def _values(blocks: tuple[Any, ...]) -> list[Array]:
+    return promoted(blocks[0]._arrays, *(block.data for block in blocks))
 
 
 @structural
 def _below_in_coo(*blocks: COOArray) -> COOArray:
     patterns = [block._pattern.on_host() for block in blocks]
-    above = np.cumsum([0, *(pattern.rows for pattern in patterns)])
-    row = np.concatenate([p.row + start for p, start in zip(patterns, above[:-1], strict=True)])
-    col = np.concatenate([pattern.col for pattern in patterns])
+    rows, nnz = (sum(getattr(p, n) for p in patterns) for n in ("rows", "nnz"))
+    dtype = index_dtype(rows, patterns[0].cols, nnz, blocks[0].index_dtype)
+    row, above, done = np.empty(nnz, dtype), 0, 0
+    for p in patterns:
+        np.add(p.row, dtype.type(above), out=row[done : done + p.nnz], dtype=dtype)
+        above, done = above + p.rows, done + p.nnz
+    col = np.concatenate([pattern.col for pattern in patterns], dtype=dtype)
     flags = (all(p.sorted for p in patterns), all(p.canonical for p in patterns))
-    return _placed(
-        blocks[0], _values(blocks), (int(above[-1]), blocks[0].shape[1]), row, col, *flags
-    )
+    data = blocks[0]._arrays.concatenate(_values(blocks))
+    return _placed(blocks[0], data, (rows, patterns[0].cols), row, col, *flags)
 
 
 @structural

@@ -160,70 +160,6 @@ void check_order(const BatteryMatrix& m) {
   });
 }
 
-/// The canonical pattern of a matrix whose columns are moved by `shift`.
-template <class I>
-Positions<I> canonical_pattern(const BatteryMatrix& m, std::int64_t shift) {
-  OwnedCoo<I> coo(m);
-  for (I& col : coo.col) col = static_cast<I>((col + shift) % m.cols);
-  Positions<I> sorted(m.rows, coo.pattern().nnz), canonical(m.rows, 0);
-  reference::coo_to_csr(coo.pattern(), true, sorted.indptr.data(), sorted.indices.data(), nullptr);
-  const CsrPattern pattern = sorted.pattern(m.rows, m.cols);
-  const std::int64_t count = reference::count_distinct(pattern, canonical.indptr.data());
-  canonical.indices.resize(static_cast<std::size_t>(count));
-  std::vector<I> starts(static_cast<std::size_t>(count) + 1);
-  reference::fill_distinct(pattern, canonical.indptr.data(), canonical.indices.data(),
-                           starts.data());
-  return canonical;
-}
-
-template <class I>
-void check_union(const BatteryMatrix& m, std::int64_t shift) {
-  const Positions<I> left = canonical_pattern<I>(m, 0), right = canonical_pattern<I>(m, shift);
-  const CsrPattern a = left.pattern(m.rows, m.cols), b = right.pattern(m.rows, m.cols);
-  Positions<I> expected(m.rows, 0), got(m.rows, 0);
-  const std::int64_t count = reference::count_union(a, b, expected.indptr.data());
-  const std::size_t size = static_cast<std::size_t>(count);
-  expected.indices.resize(size);
-  expected.map.resize(size);
-  std::vector<I> expected_b(size);
-  reference::fill_union(a, b, expected.indptr.data(), expected.indices.data(), expected.map.data(),
-                        expected_b.data());
-  for_each_setting([&] {
-    CHECK(count_union(a, b, got.indptr.data()) == count);
-    got.indices.assign(size, I(-7));
-    got.map.assign(size, I(-7));
-    std::vector<I> from_b(size, I(-7));
-    fill_union(a, b, got.indptr.data(), got.indices.data(), got.map.data(), from_b.data());
-    CHECK(got == expected);
-    CHECK(from_b == expected_b);
-  });
-  // Values that tell their position: small integers, whose sums are exact.
-  const auto values = [](std::int64_t nnz, float first) {
-    std::vector<float> made(static_cast<std::size_t>(nnz));
-    std::iota(made.begin(), made.end(), first);
-    return made;
-  };
-  const std::vector<float> of_a = values(a.nnz, 1), of_b = values(b.nnz, 100'000);
-  for (const bool subtract : {false, true}) {
-    std::vector<float> sums(size);
-    for (std::size_t s = 0; s < size; ++s) {
-      const auto value = [&](const std::vector<float>& from, I p) {
-        return p < 0 ? 0.0f : from[static_cast<std::size_t>(p)];
-      };
-      const float right = value(of_b, expected_b[s]);
-      sums[s] = value(of_a, expected.map[s]) + (subtract ? -right : right);
-    }
-    for_each_setting([&] {
-      std::vector<I> columns(size);
-      std::vector<float> found(size, -7);
-      fill_union(CsrView{a, DType::float32, of_a.data()}, CsrView{b, DType::float32, of_b.data()},
-                 subtract, expected.indptr.data(), columns.data(), found.data());
-      CHECK(columns == expected.indices);
-      CHECK(found == sums);
-    });
-  }
-}
-
 /// The message of the InvalidArgument that body throws.
 template <class Body>
 std::string refusal(Body&& body) {
@@ -271,14 +207,6 @@ TEST_CASE("sorting and duplicates") {
     INFO("matrix " << m.name);
     check_order<std::int32_t>(m);
     check_order<std::int64_t>(m);
-  }
-}
-
-TEST_CASE("union") {
-  for (const BatteryMatrix& m : matrices()) {
-    INFO("matrix " << m.name);
-    for (std::int64_t shift : {0, 1}) check_union<std::int32_t>(m, shift);
-    check_union<std::int64_t>(m, 2);
   }
 }
 
@@ -349,16 +277,6 @@ TEST_CASE("what does not fit int32 is refused before anything is read") {
                   InvalidArgument);
 }
 
-TEST_CASE("operands that do not fit are refused") {
-  const OwnedCsr<float, std::int32_t> a(battery().back());
-  const OwnedCsr<float, std::int64_t> wide(battery().back());
-  std::vector<std::int32_t> indptr(static_cast<std::size_t>(a.rows + 1));
-  CHECK_THROWS_AS(count_union(a.pattern(), wide.pattern(), indptr.data()), InvalidDType);
-  CsrPattern wider = a.pattern();
-  ++wider.cols;
-  CHECK_THROWS_AS(count_union(a.pattern(), wider, indptr.data()), InvalidArgument);
-}
-
 TEST_SUITE_END();
 
 TEST_CASE("structural operations on several threads" * doctest::test_suite("threads")) {
@@ -367,7 +285,6 @@ TEST_CASE("structural operations on several threads" * doctest::test_suite("thre
     check_conversion<std::int32_t>(m, true);
     check_transpose<std::int32_t>(m);
     check_order<std::int32_t>(m);
-    check_union<std::int32_t>(m, 1);
   }
 }
 

@@ -93,6 +93,32 @@ def test_trace(format, dtype):
         assert_within(A.trace(), reference, dtype, extra=extra)
 
 
+@every_dense_matrix
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_extremes(matrix, dtype):
+    if 0 in (matrix.rows, matrix.cols):
+        return
+    for format in FORMATS:
+        A = build(matrix, BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype), format)
+        with np.errstate(all="ignore"):
+            D = A.todense().astype(np.float64)
+            for name in ("max", "min"):
+                for axis in (None, 0, 1):
+                    got = getattr(A, name)(axis)
+                    assert got.dtype == A.dtype
+                    expected = getattr(D, name)(axis=axis)
+                    np.testing.assert_array_equal(np.asarray(got, np.float64), expected)
+
+
+@every_format
+def test_sums_along_columns_of_rows_keep_no_transpose(format):
+    A = build(named("banded"), np.float32, format)
+    rows = A.T if format == "csc" else A
+    for sums in (rows.col_sums(), rows.mean(axis=0), rows.tocsr(canonical=True).col_norms()):
+        assert sums.shape == (rows.shape[1],)
+    assert rows._stored()[0]._transpose is None
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_a_smallest_element_of_zero_is_positive(dtype):
     A = gossamer.eye(2, dtype=dtype)

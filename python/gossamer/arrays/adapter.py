@@ -7,11 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
+
 from ..devices import CPU, Device
 from ..dtypes import VALUE_DTYPES
+from ..structure import beside
 
 if TYPE_CHECKING:
-    from ..containers import SparseArray
+    from ..containers import CSRArray, SparseArray
     from ..packed.storage import Storage
     from ..structure import CooPattern, Indices, Pattern, Selection
 
@@ -234,6 +237,55 @@ class Adapter(ABC):
         pattern, from_a, from_b = a.union(b)
         left, right = self.gather(a_values, from_a), self.gather(b_values, from_b)
         return pattern, left - right if subtract else left + right
+
+    def intersect(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
+    ) -> tuple[Pattern, Array]:
+        """Pattern and values of the elementwise product of two canonical matrices of one dtype."""
+        pattern, from_a, from_b = a.intersection(b)
+        return pattern, self.gather(a_values, from_a) * self.gather(b_values, from_b)
+
+    def beside(
+        self, patterns: list[Pattern], values: list[Array], index_dtype: Any
+    ) -> tuple[Pattern, Array]:
+        """Pattern and values of matrices of one dtype side by side."""
+        pattern, index_map = beside(patterns, index_dtype)
+        return pattern, self.gather(self.concatenate(values), index_map)
+
+    def row_sums(self, a: SparseArray) -> Array:
+        """Sum of every row, shape (rows,)."""
+        pattern, values = a._by_rows()
+        return self.segment_sum(values, pattern.row_segments, None)
+
+    def diagonal(self, a: CSRArray, k: int) -> Array:
+        """Elements (i, i + k) of a matrix that has some."""
+        first, last = max(0, -k), min(a.shape[0], a.shape[1] - k)
+        row = a._pattern.row_indices()
+        # A sum that overflows turns negative, and so equals no column.
+        stored = np.flatnonzero(a.indices == row + row.dtype.type(k)).astype(row.dtype)
+        segments = np.zeros(last - first + 1, row.dtype)
+        np.cumsum(np.bincount(row[stored] - first, minlength=last - first), out=segments[1:])
+        return self.segment_sum(a.data, segments, stored)
+
+    def extreme(self, values: Array, name: str, with_zero: bool) -> Array:
+        """Largest ("max") or smallest ("min") of some values, and of a zero if that is asked for.
+
+        Equal ones share the gradient evenly, the zero among them.
+        """
+        if with_zero:
+            values = self.concatenate([values, self.gather(values, np.array([-1], np.int32))])
+        return getattr(values, name)()
+
+    def row_extremes(self, a: CSRArray, name: str) -> Array:
+        """Largest or smallest element of every row of a canonical real matrix, shape (rows,)."""
+        if name == "min":
+            # Negated, a largest element of 0 would be -0.
+            return 0 - self.row_extremes(-a, "max")
+        pattern = a._pattern.on_host()
+        lowest = np.where(np.diff(pattern.indptr) == a.shape[1], -np.inf, 0).astype(np.float32)
+        initial = self.to(self.fromnumpy(lowest), a.device)
+        initial = self.astype(initial, self.dtype_name(a.dtype))
+        return self.scatter_max(initial, pattern.row_indices(), a.data)
 
     def tracks(self, x: Array) -> bool:
         """Whether somebody may ask for a gradient by x of what is computed from it now."""

@@ -22,6 +22,7 @@ from ..structure import (
     CooPattern,
     Indices,
     Pattern,
+    beside,
     common_index_dtype,
     index_dtype,
     is_frozen,
@@ -30,7 +31,7 @@ from .adapter import Adapter, Array, refuse_sparse
 from .operands import check_fits, within_rank
 
 if TYPE_CHECKING:
-    from ..containers import SparseArray
+    from ..containers import CSRArray, SparseArray
     from ..packed.storage import Storage
 
 #: Bytes of the largest block that glibc's allocator keeps once it was freed. The engine keeps those
@@ -121,7 +122,7 @@ class NumPyAdapter(Adapter):
         return np.sum(self.astype(x, accumulator(_name(x.dtype)))).astype(x.dtype)
 
     def take(self, x: Array, positions: Any) -> Array:
-        return x[positions]
+        return x[positions] if isinstance(positions, slice) else self.gather(x, positions)
 
     def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
         with np.errstate(invalid="ignore"):  # NaN is a value like others
@@ -217,6 +218,43 @@ class NumPyAdapter(Adapter):
     ) -> tuple[Pattern, Array]:
         pattern, sums = a.add(bits(a_values), b, bits(b_values), subtract)
         return pattern, sums.view(a_values.dtype)
+
+    def intersect(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
+    ) -> tuple[Pattern, Array]:
+        pattern, products = a.intersect(bits(a_values), b, bits(b_values))
+        return pattern, products.view(a_values.dtype)
+
+    def beside(
+        self, patterns: list[Pattern], values: list[Array], index_dtype: Any
+    ) -> tuple[Pattern, Array]:
+        pattern, moved = beside(patterns, index_dtype, [bits(v) for v in values])
+        return pattern, moved.view(values[0].dtype)
+
+    def row_sums(self, a: SparseArray) -> Array:
+        pattern, values, transposed = a._stored()
+        if not transposed:
+            return super().row_sums(a)
+        sums = _result((pattern.cols,), values.dtype)
+        pattern.column_sums(bits(values), bits(sums))
+        return sums
+
+    def diagonal(self, a: CSRArray, k: int) -> Array:
+        pattern, values = a._pattern, a.data
+        elements = np.empty(min(a.shape[0] - max(0, -k), a.shape[1] - max(0, k)), values.dtype)
+        _engine.diagonal(pattern.handle, bits(values), k, pattern.sorted, bits(elements))
+        return elements
+
+    def extreme(self, values: Array, name: str, with_zero: bool) -> Array:
+        found = [getattr(values, name)()] if len(values) else []
+        zero = [values.dtype.type(0)] if with_zero else []
+        return getattr(np.array(found + zero, values.dtype), name)()
+
+    def row_extremes(self, a: CSRArray, name: str) -> Array:
+        extremes = np.empty(a.shape[0], a.dtype)
+        largest = name == "max"
+        _engine.row_extremes(a._pattern.handle, bits(a.data), largest, bits(extremes))
+        return extremes
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
         dtype = promote(_name(u.dtype), _name(v.dtype))

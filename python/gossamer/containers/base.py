@@ -387,9 +387,9 @@ class SparseArray(TorchOperators, SparseFormat):
         """Sum of all elements, over the rows (axis 0) or over the columns (axis 1).
 
         In A's dtype or the one given; 16-bit dtypes sum in float32. Axis 0 of CSR and axis 1 of CSC
-        build a transposed structure. ``keepdims`` leaves the axes that are summed over in, of
-        length 1, as ``A.multiply(1 / A.sum(axis=1, keepdims=True))`` takes them. ``out`` is for
-        NumPy's callers: TypeError for all but None.
+        build a transposed structure, except over NumPy arrays. ``keepdims`` leaves the axes that
+        are summed over in, of length 1, as ``A.multiply(1 / A.sum(axis=1, keepdims=True))`` takes
+        them. ``out`` is for NumPy's callers: TypeError for all but None.
         """
         reductions.check_no_out("sum", out)
         a = self if dtype is None else self.astype(dtype)
@@ -427,7 +427,7 @@ class SparseArray(TorchOperators, SparseFormat):
 
     def col_sums(self) -> Array:
         """Sum of each column, shape (columns,)."""
-        return reductions.row_sums(self.T)
+        return reductions.col_sums(self)
 
     def row_norms(self) -> Array:
         """Euclidean norm of each row, shape (rows,), real.
@@ -439,7 +439,7 @@ class SparseArray(TorchOperators, SparseFormat):
 
     def col_norms(self) -> Array:
         """Euclidean norm of each column, shape (columns,); see `row_norms`."""
-        return reductions.row_norms(self.T)
+        return reductions.col_norms(self)
 
     def diagonal(self, k: int = 0) -> Array:
         """Elements (i, i + k), dense of rank 1; empty where there is no such diagonal.

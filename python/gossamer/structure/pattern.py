@@ -138,6 +138,10 @@ class Pattern(Positions):
             self.find_runs()
         return _engine.product(self.handle, values, x, values.dtype, conjugate, most_bytes)
 
+    def column_sums(self, values: Any, out: Any) -> None:
+        """Write the sum of every column into out, as `multiply_transposed` does for ones."""
+        _engine.column_sums(self.handle, values, out)
+
     @property
     def adds_rows(self) -> bool:
         """Whether `multiply_transposed` is faster than a product with the transposed pattern.
@@ -222,6 +226,28 @@ class Pattern(Positions):
             a.handle, values, b.handle, others, subtract, indptr, indices, sums
         )
         return Pattern(a.rows, a.cols, indptr, indices, True, True), sums
+
+    def intersection(self, other: Pattern) -> tuple[Pattern, Indices, Indices]:
+        """Positions that two canonical patterns share, and the map from each."""
+        a, b, indptr, nnz = self._count_intersection(other)
+        indices, from_a, from_b = a._empty(nnz), a._empty(nnz), a._empty(nnz)
+        _engine.fill_intersection(a.handle, b.handle, indptr, indices, from_a, from_b)
+        return Pattern(a.rows, a.cols, indptr, indices, True, True), from_a, from_b
+
+    def intersect(self, values: Any, other: Pattern, others: Any) -> tuple[Pattern, Any]:
+        """Pattern and values of the elementwise product of two canonical matrices; as `add`."""
+        a, b, indptr, nnz = self._count_intersection(other)
+        indices, products = a._empty(nnz), np.empty(nnz, values.dtype)
+        _engine.fill_intersection_values(
+            a.handle, values, b.handle, others, indptr, indices, products
+        )
+        return Pattern(a.rows, a.cols, indptr, indices, True, True), products
+
+    def _count_intersection(self, other: Pattern) -> tuple[Pattern, Pattern, Indices, int]:
+        """Both patterns in one index dtype, the row offsets of what they share, and its size."""
+        a, b = common_index_dtype(self, other)
+        indptr = a._empty(a.rows + 1)
+        return a, b, indptr, _engine.count_intersection(a.handle, b.handle, indptr)
 
     def _count_union(self, other: Pattern) -> tuple[Pattern, Pattern, Indices, int]:
         """Both patterns in one index dtype that holds their union, its row offsets and size."""
@@ -336,23 +362,26 @@ def _offsets(lengths: Any, dtype: Any) -> Indices:
     return offsets
 
 
-def beside(patterns: Sequence[Pattern], dtype: Any) -> tuple[Pattern, Indices]:
+def beside(
+    patterns: Sequence[Pattern], dtype: Any, values: Sequence[Any] | None = None
+) -> tuple[Pattern, Any]:
     """Pattern of matrices side by side, and where each of its values is in all of theirs.
 
-    Their values are taken to follow each other; ``dtype`` is to hold all positions.
+    Their values are taken to follow each other; ``dtype`` is to hold all positions. The values
+    themselves, NumPy arrays of one dtype as the engine takes them, come instead of the map where
+    they are given.
     """
-    first_cols = _offsets([pattern.cols for pattern in patterns], dtype)
-    rows, cols = patterns[0].rows, int(first_cols[-1])
-    moved = [
-        Pattern(rows, cols, p.indptr, p.indices + first, p.sorted, p.canonical)
-        for p, first in zip((p.astype(dtype) for p in patterns), first_cols[:-1], strict=True)
-    ]
-    # Below each other, then the first row of each, the second row of each, ...
-    order = np.arange(len(patterns) * rows).reshape(len(patterns), rows).T.ravel()
-    parts, positions = below(moved, dtype)._pick_rows(order)
-    indptr = parts.indptr[:: len(patterns)].copy()
-    pattern = Pattern(rows, cols, indptr, parts.indices, parts.sorted, parts.canonical)
-    return pattern, positions
+    blocks = [pattern.astype(dtype) for pattern in patterns]
+    handles, rows = [block.handle for block in blocks], blocks[0].rows
+    cols, nnz = (sum(getattr(block, n) for block in blocks) for n in ("cols", "nnz"))
+    indptr, indices = np.empty(rows + 1, dtype), np.empty(nnz, dtype)
+    moved = np.empty(nnz, dtype if values is None else values[0].dtype)
+    if values is None:
+        _engine.hstack(handles, indptr, indices, moved)
+    else:
+        _engine.hstack_values(handles, values, indptr, indices, moved)
+    flags = all(block.sorted for block in blocks), all(block.canonical for block in blocks)
+    return Pattern(rows, cols, indptr, indices, *flags), moved
 
 
 def below(patterns: Sequence[Pattern], dtype: Any) -> Pattern:

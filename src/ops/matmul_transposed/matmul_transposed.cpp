@@ -72,4 +72,8 @@ void matmul_transposed(const CsrView& a, const std::vector<RowPiece>& pieces, co
   matmul_transposed_cpu(describe_matmul(a, x, y, conjugate), pieces);
 }
 
+void column_sums(const CsrView& a, const std::vector<RowPiece>& pieces, void* sums) {
+  matmul_transposed_cpu({a, nullptr, sums, 0, 1, 0, 0, 1, {0}, {0}, false}, pieces);
+}
+
 }  // namespace gossamer

@@ -8,6 +8,7 @@
 
 namespace gossamer {
 
+/// Without x, as if that were ones.
 void matmul_transposed_cpu(const MatmulOperands& operands, const std::vector<RowPiece>& pieces);
 
 }  // namespace gossamer

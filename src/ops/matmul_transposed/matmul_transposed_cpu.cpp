@@ -21,9 +21,11 @@ namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Adds the rows of a piece, each times its element of x, to `sums`, one for each of the piece's
-/// columns.
-template <bool Conjugate, class T, class I>
+/// Whether each row is multiplied by its element of x, and whether A is conjugated for that.
+enum class Factors { none, x, x_of_conjugate };
+
+/// Adds the rows of a piece, each times its factor, to `sums`, one for each of the piece's columns.
+template <Factors factors, class T, class I>
 void add_rows(const MatmulOperands& op, const T* x, const RowPiece& piece,
               Accumulator<T>* HWY_RESTRICT sums) {
   using A = Accumulator<T>;
@@ -33,9 +35,10 @@ void add_rows(const MatmulOperands& op, const T* x, const RowPiece& piece,
   std::fill_n(sums, piece.last - piece.first, A{});
   std::int64_t p = indptr[piece.begin];
   for (std::int64_t i = piece.begin; i < piece.end; ++i) {
-    const A factor = A(widen(x[i * op.x_row_stride]));
+    const A factor = factors == Factors::none ? A(1) : A(widen(x[i * op.x_row_stride]));
     const auto product = [&](std::int64_t q) HWY_ATTR {
-      return multiply_add<A>(conjugate_if<Conjugate>(A(widen(values[q]))), factor, A{});
+      const A value = conjugate_if<factors == Factors::x_of_conjugate>(A(widen(values[q])));
+      return factors == Factors::none ? value : multiply_add<A>(value, factor, A{});
     };
     const auto sum = [&](std::int64_t q) HWY_ATTR -> A& { return sums[indices[q] - piece.first]; };
     const std::int64_t last = indptr[i + 1];
@@ -68,7 +71,7 @@ void add_pieces(const MatmulOperands& op, T* y, const std::vector<RowPiece>& pie
   for (std::int64_t j = begin; j < end; ++j) y[j * op.y_row_stride] = narrow<T>(total[j - begin]);
 }
 
-template <bool Conjugate, class T, class I>
+template <Factors factors, class T, class I>
 void multiply(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
   using A = Accumulator<T>;
   std::vector<std::int64_t> offsets(pieces.size() + 1);
@@ -79,11 +82,13 @@ void multiply(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
   A* sums = memory.get();
   for (std::size_t member = 0; member < op.x_batch.size(); ++member) {
     for (std::int64_t c = 0; c < op.cols; ++c) {
-      const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride;
+      const T* x = factors == Factors::none
+                       ? nullptr
+                       : static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride;
       T* y = static_cast<T*>(op.y) + op.y_batch[member] + c * op.y_col_stride;
       parallel_for(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t k) HWY_ATTR {
         const std::size_t piece = static_cast<std::size_t>(k);
-        add_rows<Conjugate, T, I>(op, x, pieces[piece], sums + offsets[piece]);
+        add_rows<factors, T, I>(op, x, pieces[piece], sums + offsets[piece]);
       });
       const auto add = [&](std::int64_t begin, std::int64_t end)
                            HWY_ATTR { add_pieces<T>(op, y, pieces, sums, begin, end); };
@@ -97,10 +102,11 @@ void MatmulTransposed(const MatmulOperands& op, const std::vector<RowPiece>& pie
     visit_index(op.a.pattern.index_dtype, "A", [&](auto index) {
       using T = typename decltype(value)::type;
       using I = typename decltype(index)::type;
+      if (op.x == nullptr) return multiply<Factors::none, T, I>(op, pieces);
       if constexpr (is_complex<T>) {
-        if (op.conjugate) return multiply<true, T, I>(op, pieces);
+        if (op.conjugate) return multiply<Factors::x_of_conjugate, T, I>(op, pieces);
       }
-      multiply<false, T, I>(op, pieces);
+      multiply<Factors::x, T, I>(op, pieces);
     });
   });
 }

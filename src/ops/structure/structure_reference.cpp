@@ -2,6 +2,7 @@
 #include "ops/structure/structure_reference.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <numeric>
 #include <set>
@@ -293,6 +294,63 @@ void fill_union(const CsrPattern& a, const CsrPattern& b, const void*, void* ind
       static_cast<I*>(from_b)[p] = static_cast<I>(from.second);
       ++p;
     }
+  });
+}
+
+std::int64_t count_intersection(const CsrPattern& a, const CsrPattern& b, void* indptr) {
+  std::int64_t count = 0;
+  with_index(a.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    const std::vector<Position> in_a = positions<I>(a), in_b = positions<I>(b);
+    std::vector<Position> both;
+    std::set_intersection(in_a.begin(), in_a.end(), in_b.begin(), in_b.end(),
+                          std::back_inserter(both));
+    write_offsets<I>(both, a.rows, indptr);
+    count = static_cast<std::int64_t>(both.size());
+  });
+  return count;
+}
+
+void fill_intersection(const CsrPattern& a, const CsrPattern& b, const void*, void* indices,
+                       void* from_a, void* from_b) {
+  with_index(a.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    std::map<Position, std::int64_t> numbers;
+    for (const Position& position : positions<I>(b)) {
+      numbers.emplace(position, static_cast<std::int64_t>(numbers.size()));
+    }
+    std::int64_t p = -1, to = 0;
+    for (const Position& position : positions<I>(a)) {
+      ++p;
+      const auto found = numbers.find(position);
+      if (found == numbers.end()) continue;
+      static_cast<I*>(indices)[to] = static_cast<I>(position.second);
+      static_cast<I*>(from_a)[to] = static_cast<I>(p);
+      static_cast<I*>(from_b)[to++] = static_cast<I>(found->second);
+    }
+  });
+}
+
+void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map) {
+  with_index(blocks[0].index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    I* const offsets = static_cast<I*>(indptr);
+    std::int64_t to = 0;
+    for (std::int64_t i = 0; i < blocks[0].rows; ++i) {
+      offsets[i] = static_cast<I>(to);
+      std::int64_t column = 0, position = 0;
+      for (const CsrPattern& block : blocks) {
+        const I* const from = static_cast<const I*>(block.indptr);
+        for (I p = from[i]; p < from[i + 1]; ++p) {
+          static_cast<I*>(indices)[to] =
+              static_cast<I>(column + static_cast<const I*>(block.indices)[p]);
+          static_cast<I*>(map)[to++] = static_cast<I>(position + p);
+        }
+        column += block.cols;
+        position += block.nnz;
+      }
+    }
+    offsets[blocks[0].rows] = static_cast<I>(to);
   });
 }
 

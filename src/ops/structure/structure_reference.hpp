@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "gossamer/structure.hpp"
 
@@ -28,6 +29,10 @@ void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const vo
 std::int64_t count_union(const CsrPattern& a, const CsrPattern& b, void* indptr);
 void fill_union(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
                 void* from_a, void* from_b);
+std::int64_t count_intersection(const CsrPattern& a, const CsrPattern& b, void* indptr);
+void fill_intersection(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
+                       void* from_a, void* from_b);
+void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map);
 std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
                             void* indptr);
 void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,

@@ -4,6 +4,7 @@
 #include "core/scalar.hpp"
 #include "core/threads.hpp"
 #include "core/visit.hpp"
+#include "formats/csr.hpp"
 
 namespace gossamer {
 namespace {
@@ -40,7 +41,9 @@ void segment_sum(DType dtype, const void* values, DType index_dtype, const void*
       const I* offsets = static_cast<const I*>(segments);
       T* target = static_cast<T*>(out);
       const auto sum_with = [&](auto at) {
-        parallel_ranges(count, values_grain, [&](std::int64_t begin, std::int64_t end) {
+        // Shares of equally many values: segments may be long.
+        const std::int64_t pieces = (offsets[count] - offsets[0] + count) / values_grain + 1;
+        for_row_pieces(offsets, count, pieces, [&](std::int64_t begin, std::int64_t end) {
           I p = offsets[begin];
           for (std::int64_t s = begin; s < end; ++s) {
             const I last = offsets[s + 1];
