@@ -142,6 +142,24 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
   }
 }
 
+TEST_CASE("matmul copies strided columns in parts") {
+  // 8 MiB hold 26 columns of the first; a cache line of the second's takes more.
+  for (std::int64_t n : {40'000, 140'000}) {
+    BatteryMatrix matrix{"two a row", n, n, {}, {}, {}, {}};
+    std::mt19937_64 random(11);
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t p = 0; p < 2; ++p) {
+        matrix.row.push_back(i);
+        matrix.col.push_back(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)));
+        matrix.real.push_back(static_cast<double>(random() % 1000) / 999);
+        matrix.imag.push_back(0);
+      }
+    }
+    check_product<double, std::int32_t>(matrix, Layout::columns, Layout::rows, 41);
+    check_product<double, std::int32_t>(matrix, Layout::columns, 18);
+  }
+}
+
 TEST_CASE("matmul gives the same bits wherever the rows of X and Y begin") {
   const auto check = [&]<class T>(T) {
     constexpr std::int64_t line = 64 / sizeof(T);

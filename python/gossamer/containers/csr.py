@@ -17,9 +17,9 @@ from .structural import structural
 class CSRArray(PatternedArray):
     """A matrix by rows: offsets of the rows, columns of the stored values. Made by `csr_array`.
 
-    ``A @ x`` allocates the result alone, and copies of some columns where several are strided, as
-    in Fortran order: 64 MiB, or as many as share a cache line. Sparse × sparse takes scratch of up
-    to a row of the result for each thread.
+    ``A @ x`` allocates the result alone, and a copy of some columns of x where they are strided, as
+    in Fortran order: 64 MiB at most. Sparse × sparse takes scratch of up to a row of the result for
+    each thread.
 
     A transposed product with a vector (``x @ A``, ``A.T @ x``, ``A.rmatvec``) adds up A's rows,
     with scratch for the call of half as many elements as are stored, at most twice as many where

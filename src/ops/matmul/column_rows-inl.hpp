@@ -50,8 +50,8 @@ bool streams_result(const MatmulOperands& op, const T* y) {
   const std::int64_t members = static_cast<std::int64_t>(op.y_batch.size());
   const std::int64_t bytes =
       op.a.pattern.rows * op.cols * members * static_cast<std::int64_t>(sizeof(T));
-  return bytes >= tuning::matmul_streamed_result && op.y_row_stride % line == 0 &&
-         reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
+  return !op.y_is_scratch && bytes >= tuning::matmul_streamed_result &&
+         op.y_row_stride % line == 0 && reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
 }
 
 /// One row of A times a block of columns; AsksAhead: blocks of coming positions are asked for.

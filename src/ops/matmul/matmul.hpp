@@ -21,6 +21,7 @@ struct MatmulOperands {
   std::int64_t cols;                           ///< columns of one member, k
   std::vector<std::int64_t> x_batch, y_batch;  ///< offset of each member
   bool conjugate;
+  bool y_is_scratch = false;  ///< read again soon: not to be written past the caches
 };
 
 /// Checks the operands of matmul. Throws as it does.
@@ -36,10 +37,11 @@ MatmulOperands describe_matmul(const CsrView& a, const ArrayView& x, const Array
 
 void matmul_cpu(const MatmulOperands& operands);
 
-/// Whether matmul_adjacent_cpu is faster: the columns are strided, and each is read often enough.
+/// Whether matmul_adjacent_cpu is faster: X's columns are strided, each is read often enough, and
+/// the copies are not too large.
 bool pays_to_copy(const MatmulOperands& operands);
 
-/// The same product by way of copies in which a row's elements are neighbours, of X, Y or both.
+/// The same product by way of copies of some columns of X in which a row's elements are neighbours.
 void matmul_adjacent_cpu(const MatmulOperands& operands);
 
 }  // namespace gossamer

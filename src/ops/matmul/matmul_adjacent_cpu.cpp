@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Columns that are strided, as the vectors of a batch are, copied so that a row's elements are
-// neighbours: each position of A then reads one block of X. Of X and Y only what is strided.
+// Strided columns of X, as the vectors of a batch are, copied so that a row's elements are
+// neighbours: each position of A then reads one block of X.
 #include <algorithm>
 #include <memory>
 
@@ -12,10 +12,10 @@
 namespace gossamer {
 namespace {
 
-/// Calls body(element, place) for `columns` of an operand, `place` where a copy has the element.
-template <class T, class Body>
-void for_each_element(T* data, std::int64_t rows, std::int64_t row_stride, std::int64_t columns,
-                      std::int64_t col_stride, Body body) {
+/// Copies columns of X to rows of `columns` elements.
+template <class T>
+void copy_columns(const T* x, std::int64_t rows, std::int64_t row_stride, std::int64_t columns,
+                  std::int64_t col_stride, T* copy) {
   // As many rows as share a cache line of a column are walked together.
   constexpr std::int64_t block = 64 / sizeof(T);
   const std::int64_t blocks_a_task =
@@ -24,58 +24,56 @@ void for_each_element(T* data, std::int64_t rows, std::int64_t row_stride, std::
     for (std::int64_t i = begin; i < end; i += block) {
       const std::int64_t until = std::min(end, i + block);
       for (std::int64_t c = 0; c < columns; ++c) {
-        T* const column = data + c * col_stride;
-        for (std::int64_t r = i; r < until; ++r) body(column[r * row_stride], r * columns + c);
+        const T* const column = x + c * col_stride;
+        for (std::int64_t r = i; r < until; ++r) copy[r * columns + c] = column[r * row_stride];
       }
     }
   });
+}
+
+/// Columns of X that are copied at once; fewer than tuning::matmul_copied_columns_least where even
+/// those are too large. Depends on the shapes alone, as the order of a sum's terms depends on it.
+std::int64_t columns_at_once(const MatmulOperands& op) {
+  const std::int64_t item = static_cast<std::int64_t>(item_size(op.a.dtype));
+  const std::int64_t line = 64 / item, column = op.a.pattern.cols * item;
+  const std::int64_t most = std::min(op.cols, tuning::matmul_copied_bytes / column);
+  if (most >= line) {
+    // Parts of about equal width, whole cache lines.
+    const std::int64_t parts = (op.cols + most - 1) / most;
+    return std::min(most, ((op.cols + parts - 1) / parts + line - 1) / line * line);
+  }
+  const std::int64_t hard = tuning::matmul_copied_bytes_most / column;
+  std::int64_t width = line;
+  while (width > hard) width /= 2;
+  return std::min(op.cols, width);
 }
 
 }  // namespace
 
 bool pays_to_copy(const MatmulOperands& op) {
   const std::int64_t longest = std::max(op.a.pattern.rows, op.a.pattern.cols);
-  const bool are_neighbours = op.x_col_stride == 1 && op.y_col_stride == 1;
   // Of one batch member: so it has the bits that it has alone.
-  return !are_neighbours && longest > 0 && op.cols >= tuning::matmul_copied_columns_least &&
-         op.a.pattern.nnz / longest * op.cols >= tuning::matmul_copied_reads_least;
+  return op.x_col_stride != 1 && longest > 0 && op.cols >= tuning::matmul_copied_columns_least &&
+         op.a.pattern.nnz / longest * op.cols >= tuning::matmul_copied_reads_least &&
+         columns_at_once(op) >= tuning::matmul_copied_columns_least;
 }
 
 void matmul_adjacent_cpu(const MatmulOperands& op) {
-  const CsrPattern& pattern = op.a.pattern;
   visit_value(op.a.dtype, "A", [&](auto value) {
     using T = typename decltype(value)::type;
-    const std::int64_t rows_of_x = op.x_col_stride == 1 ? 0 : pattern.cols;
-    const std::int64_t rows_of_y = op.y_col_stride == 1 ? 0 : pattern.rows;
-    const std::int64_t bytes = (rows_of_x + rows_of_y) * static_cast<std::int64_t>(sizeof(T));
-    constexpr std::int64_t line = 64 / sizeof(T);
-    const std::int64_t most =
-        std::min(op.cols, std::clamp(tuning::matmul_copied_bytes / bytes / line * line, line,
-                                     tuning::matmul_copied_columns_most));
-    const auto size = [&](std::int64_t rows) { return static_cast<std::size_t>(rows * most); };
-    const auto x = std::make_unique_for_overwrite<T[]>(size(rows_of_x));
-    const auto y = std::make_unique_for_overwrite<T[]>(size(rows_of_y));
+    const std::int64_t rows = op.a.pattern.cols, most = columns_at_once(op);
+    const auto copy = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(rows * most));
+    MatmulOperands part = op;
+    part.x = copy.get();
+    part.x_col_stride = 1;
+    part.x_batch = {0};
     for (std::size_t member = 0; member < op.x_batch.size(); ++member) {
       for (std::int64_t c = 0; c < op.cols; c += most) {
-        const std::int64_t columns = std::min(most, op.cols - c);
-        const T* const from =
-            static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride;
-        T* const to = static_cast<T*>(op.y) + op.y_batch[member] + c * op.y_col_stride;
-        for_each_element(from, rows_of_x, op.x_row_stride, columns, op.x_col_stride,
-                         [&](const T& element, std::int64_t place) { x[place] = element; });
-        MatmulOperands part{op.a,    from, to,  op.x_row_stride, op.y_row_stride, 1, 1,
-                            columns, {0},  {0}, op.conjugate};
-        if (rows_of_x > 0) {
-          part.x = x.get();
-          part.x_row_stride = columns;
-        }
-        if (rows_of_y > 0) {
-          part.y = y.get();
-          part.y_row_stride = columns;
-        }
+        part.cols = part.x_row_stride = std::min(most, op.cols - c);
+        copy_columns(static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride, rows,
+                     op.x_row_stride, part.cols, op.x_col_stride, copy.get());
+        part.y_batch = {op.y_batch[member] + c * op.y_col_stride};
         matmul_cpu(part);
-        for_each_element(to, rows_of_y, op.y_row_stride, columns, op.y_col_stride,
-                         [&](T& element, std::int64_t place) { element = y[place]; });
       }
     }
   });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Three row walks, by the layout of X: one contiguous vector, contiguous columns, anything else.
+// Three row walks, by the layout of X: one contiguous vector, contiguous columns (into Y's, or by
+// way of scratch into strided ones), anything else.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/matmul/matmul_cpu.cpp"
 #include "simd/targets.hpp"
@@ -9,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
@@ -27,6 +29,42 @@ HWY_BEFORE_NAMESPACE();
 namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
+
+/// Rows [begin, end) of strided columns of Y: some rows at a time as neighbours, then moved.
+template <bool Conjugate, class T, class I>
+void rows_by_scratch(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t most = std::min(op.cols, tuning::matmul_scratch_columns);
+  const std::int64_t rows = std::min(end - begin, tuning::matmul_scratch_bytes / most / 64 * line);
+  const auto scratch = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(rows * most));
+  MatmulOperands part = op;
+  part.y = scratch.get();
+  part.y_col_stride = 1;
+  part.y_is_scratch = true;
+  for (std::int64_t i = begin; i < end; i += rows) {
+    const std::int64_t last = std::min(end, i + rows);
+    for (std::size_t member = 0; member < op.x_batch.size(); ++member) {
+      for (std::int64_t c = 0; c < op.cols; c += most) {
+        part.cols = part.y_row_stride = std::min(most, op.cols - c);
+        part.x_batch[member] = op.x_batch[member] + c;
+        part.y_batch[member] = -i * part.y_row_stride;
+        column_rows<Conjugate, T, I>(part, member, i, last);
+        T* const y = static_cast<T*>(op.y) + op.y_batch[member] + c * op.y_col_stride;
+        // As many rows as share a cache line of a column are walked together.
+        for (std::int64_t first = i; first < last; first += line) {
+          const T* const from = scratch.get() + (first - i) * part.cols;
+          T* const to = y + first * op.y_row_stride;
+          const std::int64_t count = std::min(line, last - first);
+          for (std::int64_t k = 0; k < part.cols; ++k) {
+            for (std::int64_t r = 0; r < count; ++r) {
+              to[k * op.y_col_stride + r * op.y_row_stride] = from[r * part.cols + k];
+            }
+          }
+        }
+      }
+    }
+  }
+}
 
 template <bool Conjugate, class T, class I>
 void rows_of(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
@@ -51,6 +89,9 @@ void rows_of(const MatmulOperands& op, std::int64_t begin, std::int64_t end) {
       }
       hwy::FlushStream();
       return;
+    }
+    if (op.cols >= tuning::matmul_copied_columns_least && op.x_col_stride == 1) {
+      return rows_by_scratch<Conjugate, T, I>(op, begin, end);
     }
   }
   strided_rows<Conjugate, T, I>(op, begin, end);
