@@ -136,6 +136,7 @@ def random_array(
     dtype: Any = float,
     rng: np.random.Generator | int | None = None,
     data_sampler: Callable[[int], Array] | None = None,
+    random_state: np.random.Generator | int | None = None,
 ) -> SparseArray:
     """Matrix with round(density * rows * columns) stored values at random positions.
 
@@ -147,11 +148,13 @@ def random_array(
         Generator, or the seed of one.
     data_sampler
         Called with the number of values; by default they are uniform on [0, 1).
+    random_state
+        `rng`, by the name that SciPy gave it first.
 
     Raises
     ------
     TypeError
-        For a dtype that is not supported, and values that it does not hold.
+        For a dtype that is not supported, values that it does not hold, and both names of rng.
     ValueError
         For a density out of range, more than 2**63 - 1 positions, another format, or a
         data_sampler that returns other than that many values.
@@ -167,6 +170,10 @@ def random_array(
         raise ValueError(f"random_array: density = {density!r}, expected a number from 0 to 1")
     if positions >= 2**63:
         raise ValueError(f"random_array: shape = {shape}, expected up to 2**63 - 1 positions")
+    if random_state is not None:
+        if rng is not None:
+            raise TypeError("random_array: rng and random_state are one argument; give rng")
+        rng = random_state
     try:
         rng = np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

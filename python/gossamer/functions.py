@@ -14,58 +14,38 @@ from .products import read_operand, sparse_operand
 
 _Product = Callable[[Any, Any], Any]
 
-
-def _matvec(A: SparseArray, x: Array) -> Array:
-    """Product A @ x; x has shape (columns,), the result (rows,), in the dtype that both meet in.
+#: What the docstrings of all products end with.
+_RAISES = """
 
     Raises
     ------
     TypeError
-        For an A of another container, and an operand of another framework or unsupported dtype.
+        For an A of another container, and an operand of another kind, framework or unsupported
+        dtype.
     ValueError
         For an operand of another shape.
     """
+
+
+def _matvec(A: SparseArray, x: Array) -> Array:
+    """Product A @ x; x has shape (columns,), the result (rows,), in the dtype that both meet in."""
     return A @ _dense(A, x, "matvec: x", at_least=1, at_most=1)
 
 
 def _matmul(A: SparseArray, X: Array) -> Array:
-    """Product A @ X; X has shape (columns, k) or (..., columns, k), the result (..., rows, k).
-
-    Raises
-    ------
-    TypeError
-        For an A of another container, and an operand of another framework or unsupported dtype.
-    ValueError
-        For an operand of another shape.
-    """
+    """Product A @ X; X has shape (columns, k) or (..., columns, k), the result (..., rows, k)."""
     return A @ _dense(A, X, "matmul: X", at_least=2)
 
 
 def _batched_matvec(A: SparseArray, X: Array) -> Array:
-    """Product A @ x for every vector of X; X has shape (..., columns), the result (..., rows).
-
-    Raises
-    ------
-    TypeError
-        For an A of another container, and an operand of another framework or unsupported dtype.
-    ValueError
-        For an operand of another shape.
-    """
+    """Product A @ x for every vector of X; X has shape (..., columns), the result (..., rows)."""
     X = _dense(A, X, "batched_matvec: X", at_least=2)
     check_fits(X.shape, A.shape, swapped=True, name="A.T")
     return A.T.__rmatmul__(X)  # MLX refuses X @ A
 
 
 def _batched_matmul(A: SparseArray, X: Array) -> Array:
-    """Product A @ X_i for every matrix of X, of shape (..., columns, k); it has (..., rows, k).
-
-    Raises
-    ------
-    TypeError
-        For an A of another container, and an operand of another framework or unsupported dtype.
-    ValueError
-        For an operand of another shape.
-    """
+    """Product A @ X_i for every matrix of X, of shape (..., columns, k); it has (..., rows, k)."""
     return A @ _dense(A, X, "batched_matmul: X", at_least=3)
 
 
@@ -73,13 +53,6 @@ def _matmat(A: SparseArray, B: SparseArray) -> SparseArray:
     """Sparse product A @ B, canonical, in A's format; B is sparse, of any format.
 
     Of shape (m, n) for shapes (m, k) and (k, n), by rows as Gustavson has it (1978).
-
-    Raises
-    ------
-    TypeError
-        For an A of another container, and a B that is not sparse or of another framework.
-    ValueError
-        For shapes that do not fit.
     """
     argument = f"{A.format}_matmat: B"
     if sparse_operand(B, argument) is None:
@@ -153,6 +126,8 @@ def _of(container: type[SparseArray], product: _Product) -> _Product:
             )
         return product(A, other)
 
+    if product.__doc__ is not None:  # as it is under python -OO
+        named.__doc__ = product.__doc__.rstrip() + _RAISES
     named.__name__ = named.__qualname__ = container.format + product.__name__
     return named
 

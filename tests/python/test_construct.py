@@ -217,6 +217,10 @@ def test_random_array(format):
     assert gossamer.random_array((0, 5), density=1).nnz == 0
     wide = gossamer.random_array((2**31, 2**31), density=1e-16, rng=0, format="coo")
     assert wide.index_dtype == np.int64
+    named_as_before = gossamer.random_array((40, 60), density=0.1, dtype="float32", random_state=3)
+    np.testing.assert_array_equal(named_as_before.todense(), A.todense())
+    with pytest.raises(TypeError, match="rng and random_state are one argument"):
+        gossamer.random_array((4, 4), rng=3, random_state=3)
 
 
 @pytest.mark.parametrize("make", [gossamer.csr_array, gossamer.csc_array, gossamer.coo_array])

@@ -107,6 +107,24 @@ def test_other_models_than_causal_ones_are_refused(kind, command, tmp_path):
     assert f"{tmp_path} cannot be loaded: {kind} is no causal language model" in said
 
 
+@pytest.mark.parametrize(
+    "command", [["prune", "--method", "magnitude"], ["compress"], ["generate", "--prompt", "a"]]
+)
+def test_the_folder_of_an_adapter_says_what_makes_a_model_of_it(command, tmp_path):
+    adapter = {"peft_type": "LORA", "base_model_name_or_path": "some/base", "r": 8}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+    save_file({"lora_A.weight": torch.zeros(2, 3)}, tmp_path / "adapter_model.safetensors")
+    output = [] if command[0] == "generate" else ["-o", tmp_path / "p"]
+    said = refusal(invoke(*command, tmp_path, *output))
+    assert f"{tmp_path} holds a PEFT adapter of some/base and no model; merge them first" in said
+    assert "merge_and_unload()" in said
+
+
+@pytest.mark.parametrize("command", ["prune", "compress", "eval", "generate"])
+def test_arguments_are_named_as_the_pages_name_them(command):
+    assert "MODEL" in invoke(command, "--help").stdout
+
+
 def test_load_model_takes_a_bert_that_was_made_causal(tmp_path):
     shape = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
     config = transformers.BertConfig(**shape, intermediate_size=48, is_decoder=True)

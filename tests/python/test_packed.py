@@ -71,7 +71,7 @@ def test_decompress_returns_what_was_compressed(format, dtype, source):
         "scipy": lambda: scipy.coo_matrix(W),
     }[source]()
     P = gossamer.compress(given, format, dtype, scale=1 / 4 if dtype in DTYPES[3:] else None)
-    assert (P.format, P.shape, P.ndim, P.size) == (format, W.shape, 2, W.size)
+    assert (P.format, P.shape, P.ndim) == (format, W.shape, 2)
     assert P.nnz == np.count_nonzero(W)
     assert P.density == P.nnz / W.size
     np.testing.assert_array_equal(P.decompress().astype(np.float32), W)
@@ -454,7 +454,7 @@ def test_mutated_parts_are_refused_or_harmless(format, seed):
     except ValueError:
         return
     assert np.isfinite(P @ np.ones(70, np.float32)).all()
-    assert P.nnz <= P.size
+    assert P.nnz <= P.shape[0] * P.shape[1]
 
 
 @pytest.mark.parametrize(

@@ -400,6 +400,18 @@ def test_index_tensors():
 # ---- the layer -----------------------------------------------------------------------------------
 
 
+def test_a_sparse_layer_of_a_dense_weight():
+    dense = sparse().todense().requires_grad_()
+    layer = nn.SparseLinear.from_dense(dense)
+    assert layer.bias is None
+    torch.testing.assert_close(layer.weight.todense(), dense)
+    few = nn.SparseLinear.from_dense(dense, torch.ones(9, dtype=dense.dtype), threshold=0.5)
+    assert len(few.values) == int((dense.abs() > 0.5).sum())
+    torch.testing.assert_close(few.bias, torch.ones(9, dtype=dense.dtype))
+    with pytest.raises(TypeError, match=r"from_dense: weight is Linear.*SparseLinear.from_linear"):
+        nn.SparseLinear.from_dense(torch.nn.Linear(2, 3))
+
+
 def test_sparse_linear_is_a_linear_layer():
     dense_layer = torch.nn.Linear(7, 9)
     mask = dense() != 0

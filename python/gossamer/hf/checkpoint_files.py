@@ -53,7 +53,7 @@ def read_index(file: str) -> dict[str, str]:
 def find_damage(folder: str) -> str | None:
     """Name the first malformed file of a model's folder, and what is wrong; None if all are fine.
 
-    Of weights only the header is read.
+    Of weights only the header is read. A folder of an adapter alone lacks its model.
     """
     for file in sorted({file for pattern in _READ for file in Path(folder).glob(pattern)}):
         try:
@@ -68,7 +68,20 @@ def find_damage(folder: str) -> str | None:
             return str(error)
         except OSError:
             continue  # not of its content
-    return None
+    return _missing_model(Path(folder))
+
+
+def _missing_model(folder: Path) -> str | None:
+    """Say how a PEFT adapter becomes a model; None for a folder of anything else."""
+    adapter = folder / "adapter_config.json"
+    if not adapter.is_file() or (folder / "config.json").is_file():
+        return None
+    base = read_object(str(adapter)).get("base_model_name_or_path", "its base model")
+    return (
+        f"{folder} holds a PEFT adapter of {base} and no model; merge them first: "
+        f"peft.AutoPeftModelForCausalLM.from_pretrained({str(folder)!r}).merge_and_unload()"
+        f".save_pretrained(FOLDER), with the tokenizer's files beside"
+    )
 
 
 def read_object(file: str) -> dict[str, Any]:

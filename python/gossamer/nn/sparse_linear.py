@@ -49,7 +49,8 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         if not isinstance(weight, SparseArray) or not isinstance(weight.data, torch.Tensor):
             raise TypeError(
                 f"SparseLinear: weight is {weight!r}, expected a sparse array over tensors; of a "
-                f"dense layer or a mask it is made by SparseLinear.from_linear and from_mask"
+                f"dense layer, weight or mask it is made by SparseLinear.from_linear, from_dense "
+                f"and from_mask"
             )
         self.out_features, self.in_features = weight.shape
         if bias is not None and bias.shape != (self.out_features,):
@@ -91,6 +92,21 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         if mask is None:
             return cls(construct.fromdense(weight, threshold), linear.bias)
         return cls(_masked(weight, mask), linear.bias)
+
+    @classmethod
+    def from_dense(
+        cls, weight: torch.Tensor, bias: torch.Tensor | None = None, threshold: float = 0.0
+    ) -> SparseLinear:
+        """Keep the elements of a dense weight whose modulus exceeds the threshold, as copies.
+
+        Errors as of `gossamer.fromdense`, and TypeError for what is no tensor.
+        """
+        if not isinstance(weight, torch.Tensor):
+            raise TypeError(
+                f"SparseLinear.from_dense: weight is {type(weight).__name__}, expected a tensor of "
+                f"shape (out_features, in_features); of a layer there is SparseLinear.from_linear"
+            )
+        return cls(construct.fromdense(weight.detach(), threshold), bias)
 
     @classmethod
     def from_mask(

@@ -85,8 +85,7 @@ class PackedArray(TorchOperators):
         return 2
 
     @property
-    def size(self) -> int:
-        """Number of elements, zeros included."""
+    def _size(self) -> int:
         return self._storage.rows * self._storage.cols
 
     @property
@@ -99,7 +98,7 @@ class PackedArray(TorchOperators):
     @property
     def density(self) -> float:
         """Share of the elements that are stored; 0 for a matrix without elements."""
-        return self.nnz / self.size if self.size else 0.0
+        return self.nnz / max(1, self._size)
 
     @property
     def nbytes(self) -> int:
@@ -134,7 +133,7 @@ class PackedArray(TorchOperators):
         indices = index_dtype(rows, cols, self.nnz).itemsize
         item = self._storage.values.itemsize
         sizes = {
-            "dense": self.size * item,
+            "dense": self._size * item,
             "CSR": self.nnz * (item + indices) + (rows + 1) * indices,
         }
         compared = ", ".join(f"{name} {size_text(nbytes)}" for name, nbytes in sizes.items())

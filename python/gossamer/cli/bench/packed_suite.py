@@ -218,7 +218,7 @@ class PackedBenchmark(Run):
         exact = {lib.name: seconds[lib.name] for lib in self.dense
                  if lib.dtype == "float32" and lib.name in seconds}  # fmt: skip
         fastest = min(exact, key=exact.__getitem__)
-        dense_bytes = P.size * 4
+        dense_bytes = P.shape[0] * P.shape[1] * 4
         bandwidth = dense_bytes / read.median if read else None
         return {
             "matrix": case.matrix,

@@ -32,7 +32,10 @@ def _bytes(size: str) -> int:
 
 def compress(
     model: Annotated[
-        str, typer.Argument(callback=model_source, help="Folder or hub name of a pruned model.")
+        str,
+        typer.Argument(
+            metavar="MODEL", callback=model_source, help="Folder or hub name of a pruned model."
+        ),
     ],
     output: ModelFolder,
     dtype: Annotated[

@@ -24,6 +24,7 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             callback=model_source,
             help="Folder or hub name of a model, packed or not, GGUF file, or smollm2.",
         ),

@@ -20,7 +20,11 @@ from gossamer.quantities import duration_text, size_text
 def generate(
     model: Annotated[
         str,
-        typer.Argument(callback=model_source, help="Folder or hub name of a model, packed or not."),
+        typer.Argument(
+            metavar="MODEL",
+            callback=model_source,
+            help="Folder or hub name of a model, packed or not.",
+        ),
     ],
     prompt: Annotated[str, typer.Option(help="Question, or beginning of the text.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 64,

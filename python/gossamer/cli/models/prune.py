@@ -41,7 +41,9 @@ def prune(
     model: Annotated[
         str,
         typer.Argument(
-            callback=model_source, help="Folder or hub name of a model, a GGUF file, or smollm2."
+            metavar="MODEL",
+            callback=model_source,
+            help="Folder or hub name of a model, a GGUF file, or smollm2.",
         ),
     ],
     output: ModelFolder,
