@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -293,6 +294,72 @@ TEST_CASE("spgemm of scattered rows of every length") {
     check_spgemm<double, std::int32_t>(a, b);
     check_spgemm<complex64, std::int64_t>(a, b);
   }
+}
+
+// One row of B without gaps or with, first or later; products from too few to more than columns.
+TEST_CASE("spgemm of rows that reach far among few columns") {
+  std::mt19937_64 random(23);
+  for (const std::int64_t columns : {1, 15, 16, 17, 511, 512, 513, 2000}) {
+    BatteryMatrix a{"entries", 40, 40, {}, {}, {}, {}}, b{"far", 40, columns, {}, {}, {}, {}};
+    const auto add = [&](BatteryMatrix& matrix, std::int64_t i, std::int64_t j) {
+      matrix.row.push_back(i);
+      matrix.col.push_back(j);
+      matrix.real.push_back(static_cast<double>(random() % 7) - 3);
+      matrix.imag.push_back(static_cast<double>(random() % 7) - 3);
+    };
+    for (std::int64_t i = 0; i < 40; ++i) {
+      for (std::int64_t e = 0; e < i; ++e) add(a, i, (i + 7 * e) % 40);
+      const std::int64_t length = i == 0 ? 0 : std::min<std::int64_t>(columns, i % 20 + 1);
+      const std::int64_t step = i % 5 == 0 ? 1 : columns / length;
+      for (std::int64_t p = 0; p < length; ++p) add(b, i, columns - 1 - (length - 1 - p) * step);
+    }
+    check_spgemm<float, std::int32_t>(a, b);
+    check_spgemm<double, std::int32_t>(a, b);
+    check_spgemm<complex64, std::int64_t>(a, b);
+    // Not canonical: a column twice.
+    add(b, 39, columns - 1);
+    check_spgemm<float, std::int64_t>(a, b);
+    check_spgemm<bfloat16, std::int32_t>(a, b);
+  }
+}
+
+// 12 MB, from the workspace to arrays that begin and end anywhere in a cache line.
+TEST_CASE("spgemm at once copies large results past the caches") {
+  constexpr std::int64_t rows = 1003, columns = 997;
+  BatteryMatrix left{"column", rows, 1, {}, {}, {}, {}}, right{"row", 1, columns, {}, {}, {}, {}};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    left.row.push_back(i);
+    left.col.push_back(0);
+    left.real.push_back(static_cast<double>(i));
+    left.imag.push_back(0);
+  }
+  for (std::int64_t j = 0; j < columns; ++j) {
+    right.row.push_back(0);
+    right.col.push_back(j);
+    right.real.push_back(static_cast<double>(j % 101));
+    right.imag.push_back(0);
+  }
+  const OwnedCsr<double, std::int32_t> a(left), b(right);
+  constexpr std::size_t nnz = rows * columns, shift = 3;
+  for_each_target([&] {
+    INFO("target " << simd_target());
+    const auto c = multiply(a, b);
+    for_each_thread_count([&] {
+      std::vector<std::int64_t> indptr(rows + 1);
+      SpgemmAtOnce product(a.view(), b.view(), indptr.data());
+      std::vector<double> workspace(static_cast<std::size_t>(product.workspace_bytes() + 7) / 8);
+      REQUIRE(product.compute(workspace.data()) == static_cast<std::int64_t>(nnz));
+      std::vector<std::int32_t> indices(nnz + 2 * shift, -7);
+      std::vector<double> values(nnz + 2 * shift, -7);
+      product.collect(DType::int32, indices.data() + shift, values.data() + shift);
+      CHECK(std::memcmp(indices.data() + shift, c.indices.data(), nnz * 4) == 0);
+      CHECK(std::memcmp(values.data() + shift, c.values.data(), nnz * 8) == 0);
+      for (std::size_t n = 0; n < shift; ++n) {
+        CHECK((indices[n] == -7 && indices[shift + nnz + n] == -7));
+        CHECK((values[n] == -7 && values[shift + nnz + n] == -7));
+      }
+    });
+  });
 }
 
 // Rows of a few shapes, moved right or left, broken now and then: between grids as between bands.

@@ -218,11 +218,11 @@ HWY_INLINE std::int64_t fill_sorted(const Typed<T, I>& op, std::int64_t i, const
   return count;
 }
 
-/// Row i by one of the three methods. Returns its positions.
+/// Row i, of `products`, by one of the three methods. Returns its positions.
 template <class T, class I>
-HWY_INLINE std::int64_t fill_row(const Typed<T, I>& op, std::int64_t i, I* columns, Sum<T>* values,
-                                 SpgemmScratch& scratch) {
-  const RowWork work = survey(op, i);
+HWY_INLINE std::int64_t fill_row(const Typed<T, I>& op, std::int64_t i, std::int64_t products,
+                                 I* columns, Sum<T>* values, SpgemmScratch& scratch) {
+  const RowWork work = work_of(op, i, products);
   switch (choose(work, op.canonical)) {
     case Method::copy:
       return fill_copy(op, work.last_entry, columns, values);
@@ -304,7 +304,8 @@ std::int64_t fill_rows(const SpgemmOperands& operands, std::int64_t begin, std::
   };
   const auto fill_one = [&](std::int64_t i) HWY_ATTR {
     rows.open(i, i + 1);
-    const std::int64_t count = fill_row(op, i, rows.columns(), rows.values(), scratch);
+    const std::int64_t count =
+        fill_row(op, i, products[i - begin], rows.columns(), rows.values(), scratch);
     rows.close(&count);
   };
   for (; begin < end; begin += block) {

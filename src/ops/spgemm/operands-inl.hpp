@@ -55,6 +55,7 @@ struct Typed {
         b_indptr(static_cast<const I*>(op.b.pattern.indptr)),
         b_indices(static_cast<const I*>(op.b.pattern.indices)),
         b_values(static_cast<const T*>(op.b.values)),
+        b_cols(op.b.pattern.cols),
         canonical(op.canonical),
         prefetch(op.prefetch) {}
 
@@ -68,6 +69,7 @@ struct Typed {
         b_indptr(other.b_indptr),
         b_indices(other.b_indices),
         b_values(nullptr),
+        b_cols(other.b_cols),
         canonical(other.canonical),
         prefetch(other.prefetch) {}
 
@@ -78,6 +80,7 @@ struct Typed {
   const I* HWY_RESTRICT b_indptr;
   const I* HWY_RESTRICT b_indices;
   const T* HWY_RESTRICT b_values;
+  std::int64_t b_cols;
   bool canonical, prefetch;
 };
 
@@ -182,6 +185,28 @@ HWY_INLINE RowWork survey(const Typed<T, I>& op, std::int64_t i) {
     }
   });
   return {products, low, high, operand_rows, last_entry, contiguous};
+}
+
+/// The work of a row of `products`, without a look at its columns where it has gaps and products
+/// enough for a window of all columns.
+template <class T, class I>
+HWY_INLINE RowWork work_of(const Typed<T, I>& op, std::int64_t i, std::int64_t products) {
+  if (op.b_cols / tuning::spgemm_spread_columns_per_product <= products) {
+    const std::int64_t first = op.a_indptr[i], entries = op.a_indptr[i + 1] - first;
+    const auto has_gaps = [&](std::int64_t k) HWY_ATTR {
+      const std::int64_t begin = op.b_indptr[k], last = op.b_indptr[k + 1] - 1;
+      return begin < last && op.b_indices[last] - op.b_indices[begin] > last - begin;
+    };
+    if (!op.canonical || (entries > 1 && has_gaps(op.a_indices[first]))) {
+      for (std::int64_t p = first; p < first + entries; ++p) {
+        const std::int64_t at = op.b_indptr[op.a_indices[p]];
+        hwy::Prefetch(op.b_indices + at);
+        if constexpr (has_values<T>) hwy::Prefetch(op.b_values + at);
+      }
+      return {products, 0, op.b_cols - 1, entries, first + entries - 1, false};
+    }
+  }
+  return survey(op, i);
 }
 
 enum class Method { copy, window, sort };

@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "ops/spgemm/spgemm_cpu.cpp"
 #include "simd/targets.hpp"
 // targets.hpp precedes foreach_target.hpp, which it configures.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -18,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -87,7 +89,8 @@ std::int64_t CountRows(const SpgemmOperands& operands, std::int64_t begin, std::
           counts[i] = counts[repeat.row];
           return true;
         },
-        [&](std::int64_t i) HWY_ATTR { counts[i] = count_row(op, i, survey(op, i), scratch); });
+        [&](std::int64_t i)
+            HWY_ATTR { counts[i] = count_row(op, i, work_of(op, i, counts[i]), scratch); });
     return std::accumulate(counts + begin, counts + end, std::int64_t{0});
   });
 }
@@ -123,6 +126,20 @@ std::int64_t ComputeRows(const SpgemmOperands& operands, std::int64_t begin, std
       return fill_rows<T, I>(operands, begin, end, rows, scratch);
     });
   });
+}
+
+/// Copies bytes past the caches.
+void StreamBytes(const void* from, std::int64_t bytes, void* to) {
+  const hn::CappedTag<std::uint8_t, 64> d;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(d));
+  const std::uint8_t* const source = static_cast<const std::uint8_t*>(from);
+  std::uint8_t* const target = static_cast<std::uint8_t*>(to);
+  const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) % lanes);
+  std::int64_t at = std::min(bytes, (lanes - misaligned) % lanes);
+  std::copy_n(source, at, target);
+  for (; at + lanes <= bytes; at += lanes) hn::Stream(hn::LoadU(d, source + at), d, target + at);
+  std::copy_n(source + at, bytes - at, target + at);
+  hwy::FlushStream();
 }
 
 /// Number of positions p in begin..end with indices[p] >= indices[p + 1].
@@ -300,9 +317,13 @@ std::int64_t sum_size(DType dtype) {
   });
 }
 
-/// Copies elements, converted where their types differ.
+/// Copies elements, converted where their types differ; past the caches if they are many.
 template <class From, class To>
-void copy_converted(const void* from, std::int64_t count, void* to) {
+void copy_converted(const void* from, std::int64_t count, void* to, bool streams) {
+  if constexpr (std::is_same_v<From, To>) {
+    constexpr std::int64_t size = sizeof(To);
+    if (streams) return GOSSAMER_SIMD_FUNCTION(StreamBytes)(from, count * size, to);
+  }
   const From* const source = static_cast<const From*>(from);
   To* const target = static_cast<To*>(to);
   for (std::int64_t n = 0; n < count; ++n) {
@@ -366,6 +387,8 @@ void SpgemmAtOnce::collect(DType c_index_dtype, void* indices, void* values) con
     throw InvalidArgument("SpgemmAtOnce.collect: compute comes first");
   }
   check_spgemm_columns(b_.pattern.cols, c_index_dtype);
+  const auto item_bytes = static_cast<std::int64_t>(item_size(c_index_dtype) + item_size(a_.dtype));
+  const bool streams = offsets_.back() * item_bytes >= tuning::spgemm_streamed_bytes;
   parallel_for(static_cast<std::int64_t>(begins_.size()) - 1, [&](std::int64_t at) {
     const std::size_t piece = static_cast<std::size_t>(at);
     const std::int64_t from = starts_[piece], to = offsets_[piece];
@@ -375,14 +398,14 @@ void SpgemmAtOnce::collect(DType c_index_dtype, void* indices, void* values) con
         using I = typename decltype(computed)::type;
         using J = typename decltype(kept)::type;
         copy_converted<I, J>(static_cast<const I*>(workspace_.columns) + from, count,
-                             static_cast<J*>(indices) + to);
+                             static_cast<J*>(indices) + to, streams);
       });
     });
     visit_value(a_.dtype, "A", [&](auto value) {
       using T = typename decltype(value)::type;
       using S = Accumulator<T>;
       copy_converted<S, T>(static_cast<const S*>(workspace_.sums) + from, count,
-                           static_cast<T*>(values) + to);
+                           static_cast<T*>(values) + to, streams);
     });
   });
 }

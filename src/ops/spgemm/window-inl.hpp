@@ -49,7 +49,7 @@ HWY_INLINE auto with_marks(const RowWork& work, Body&& body) {
 }
 
 /// Elements that take_window works on, and may write, beyond the last.
-constexpr std::int64_t window_padding = 8;
+constexpr std::int64_t window_padding = 16;
 
 /// A sum before its first product: adding to it changes nothing, and only products that are all -0
 /// leave it so.
@@ -156,25 +156,34 @@ HWY_INLINE V compress(V v, M mask) {
 template <class S>
 inline constexpr bool compresses = HWY_TARGET <= HWY_AVX3 && sizeof(S) <= 8;
 
-/// Appends those of 8 sums whose bit is set and their columns, and restores all eight.
-template <class T, class I>
-HWY_INLINE void take_block([[maybe_unused]] Sum<T>* HWY_RESTRICT sums, std::uint8_t chosen, I first,
+/// A bit for each column that is taken at once: 8, or 16 that a vector holds and the row fills
+/// well.
+template <Marks Kind, class S, class I>
+using Block =
+    std::conditional_t<Kind == Marks::bytes && compresses<S> && sizeof(S) == 4 && sizeof(I) == 4,
+                       std::uint16_t, std::uint8_t>;
+
+/// Appends those of a block's sums whose bit is set and their columns, and restores all of them.
+template <class T, class Word, class I>
+HWY_INLINE void take_block([[maybe_unused]] Sum<T>* HWY_RESTRICT sums, Word chosen, I first,
                            I* HWY_RESTRICT columns, [[maybe_unused]] Sum<T>* HWY_RESTRICT values) {
   using S = Sum<T>;
   if constexpr (compresses<S>) {
-    const hn::CappedTag<I, 8> di;
-    const std::uint8_t mask[8] = {chosen};
+    constexpr std::size_t lanes = 8 * sizeof(chosen);
+    const hn::CappedTag<I, lanes> di;
+    std::uint8_t mask[8] = {};
+    std::memcpy(mask, &chosen, sizeof(chosen));
     const auto numbers = hn::Add(hn::Iota(di, 0), hn::Set(di, first));
     hn::StoreU(compress(numbers, hn::LoadMaskBits(di, mask)), di, columns);
     if constexpr (has_values<T>) {
-      using Word = hwy::UnsignedFromSize<sizeof(S)>;
-      const hn::CappedTag<Word, 8> dw;
-      Word pattern;
+      using Sums = hwy::UnsignedFromSize<sizeof(S)>;
+      const hn::CappedTag<Sums, lanes> dw;
+      Sums pattern;
       std::memcpy(&pattern, &untouched<S>, sizeof(S));
-      Word* const words = reinterpret_cast<Word*>(sums);
+      Sums* const words = reinterpret_cast<Sums*>(sums);
       const auto block = hn::Load(dw, words);
       hn::Store(hn::Set(dw, pattern), dw, words);
-      hn::StoreU(compress(block, hn::LoadMaskBits(dw, mask)), dw, reinterpret_cast<Word*>(values));
+      hn::StoreU(compress(block, hn::LoadMaskBits(dw, mask)), dw, reinterpret_cast<Sums*>(values));
     }
   } else {
     using Unsigned = std::make_unsigned_t<I>;  // those behind the last column may overflow
@@ -191,18 +200,31 @@ HWY_INLINE void take_block([[maybe_unused]] Sum<T>* HWY_RESTRICT sums, std::uint
 constexpr std::int64_t marks_at_once =
     std::max<std::int64_t>(8, hn::MaxLanes(hn::CappedTag<std::uint8_t, 64>()));
 
-/// A bit for each byte that is not zero.
+/// A bit for each word that is not zero.
+template <class Word>
 HWY_INLINE std::uint64_t find_marks(const std::uint8_t* marks) {
-  const hn::CappedTag<std::uint8_t, 64> d;
+  const hn::CappedTag<Word, 64 / sizeof(Word)> d;
   std::uint64_t marked = 0;
   if constexpr (hn::MaxLanes(d) >= 8) {
     std::uint8_t mask[8] = {};
-    hn::StoreMaskBits(d, hn::Ne(hn::Load(d, marks), hn::Zero(d)), mask);
+    const Word* const words = reinterpret_cast<const Word*>(marks);
+    hn::StoreMaskBits(d, hn::Ne(hn::Load(d, words), hn::Zero(d)), mask);
     std::memcpy(&marked, mask, sizeof(marked));
   } else {
     for (int byte = 0; byte < 8; ++byte) marked |= std::uint64_t{marks[byte] != 0} << byte;
   }
   return marked;
+}
+
+/// Makes marks of a byte a column those of a bit, in place. Returns how many bytes these fill, to
+/// whole steps of find_marks.
+HWY_INLINE std::int64_t bytes_to_bits(std::uint8_t* marks, std::int64_t bytes) {
+  for (std::int64_t at = 0; at < bytes; at += marks_at_once) {
+    const std::uint64_t marked = find_marks<std::uint8_t>(marks + at);
+    std::memset(marks + at, 0, marks_at_once);
+    std::memcpy(marks + at / 8, &marked, marks_at_once / 8);
+  }
+  return (bytes / 8 + marks_at_once - 1) / marks_at_once * marks_at_once;
 }
 
 /// Writes the marked columns of the window and their sums in order, and restores it. Returns how
@@ -211,25 +233,22 @@ template <Marks Kind, class T, class I>
 HWY_INLINE std::int64_t take_window(std::int64_t width, std::int64_t low, Sum<T>* HWY_RESTRICT sums,
                                     std::uint8_t* HWY_RESTRICT marks, I* HWY_RESTRICT columns,
                                     Sum<T>* HWY_RESTRICT values) {
+  using Word = Block<Kind, Sum<T>, I>;
+  constexpr std::int64_t word_bits = 8 * sizeof(Word);
   std::int64_t count = 0;
-  const auto take = [&](std::int64_t column, std::uint8_t chosen) HWY_ATTR {
-    take_block<T>(has_values<T> ? sums + column : nullptr, chosen, static_cast<I>(low + column),
-                  columns + count, has_values<T> ? values + count : nullptr);
-    count += static_cast<std::int64_t>(hwy::PopCount(std::uint64_t{chosen}));
-  };
-  for (std::int64_t at = 0; at < mark_bytes(Kind, width); at += marks_at_once) {
-    const std::uint64_t marked = find_marks(marks + at);
+  std::int64_t bytes = mark_bytes(Kind, width);
+  if constexpr (Kind == Marks::bytes) bytes = bytes_to_bits(marks, bytes);
+  for (std::int64_t at = 0; at < bytes; at += marks_at_once) {
+    std::uint64_t marked = find_marks<Word>(marks + at);
     if (marked == 0) continue;
-    for (std::uint64_t left = marked; left != 0;) {
-      const auto first = static_cast<std::int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(left));
-      if constexpr (Kind == Marks::bits) {
-        take(8 * (at + first), marks[at + first]);
-        left &= left - 1;
-      } else {
-        const std::int64_t eight = first / 8 * 8;
-        take(at + eight, static_cast<std::uint8_t>(marked >> eight));
-        left &= ~(std::uint64_t{0xff} << eight);
-      }
+    for (; marked != 0; marked &= marked - 1) {
+      const auto word = static_cast<std::int64_t>(hwy::Num0BitsBelowLS1Bit_Nonzero64(marked));
+      const std::int64_t column = 8 * at + word_bits * word;
+      Word chosen;
+      std::memcpy(&chosen, marks + column / 8, sizeof(chosen));
+      take_block<T>(has_values<T> ? sums + column : nullptr, chosen, static_cast<I>(low + column),
+                    columns + count, has_values<T> ? values + count : nullptr);
+      count += static_cast<std::int64_t>(hwy::PopCount(std::uint64_t{chosen}));
     }
     std::memset(marks + at, 0, marks_at_once);
   }
