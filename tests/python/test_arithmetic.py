@@ -352,3 +352,14 @@ def test_powers_are_of_the_elements(dtype, format, n):
     canonical = A.tocsr(canonical=True)
     expected = canonical.with_data(cast(canonical.data**n, dtype)).todense()
     np.testing.assert_array_equal(power.todense(), expected)
+
+
+@every_format
+@pytest.mark.parametrize("shape", [(10,), (1, 10), (6, 1), (6, 10)])
+def test_factors_lie_anyhow_in_memory(shape, format):
+    rng = np.random.default_rng(3)
+    A = gossamer.random_array((6, 10), density=0.5, rng=rng, format=format)
+    factors = rng.standard_normal([2 * n for n in shape])
+    for every in (slice(None, None, 2), slice(None, None, -2)):
+        x = factors[tuple(every for _ in shape)]
+        np.testing.assert_array_equal(A.multiply(x).todense(), A.todense() * x)

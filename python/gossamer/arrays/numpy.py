@@ -122,7 +122,9 @@ class NumPyAdapter(Adapter):
         return np.sum(self.astype(x, accumulator(_name(x.dtype)))).astype(x.dtype)
 
     def take(self, x: Array, positions: Any) -> Array:
-        return x[positions] if isinstance(positions, slice) else self.gather(x, positions)
+        if isinstance(positions, slice):
+            return x[positions]
+        return self.gather(np.ascontiguousarray(x), positions)
 
     def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
         with np.errstate(invalid="ignore"):  # NaN is a value like others
