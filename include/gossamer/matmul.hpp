@@ -14,7 +14,8 @@ namespace gossamer {
 /// the same leading axes. All three share one value type; 16-bit types sum in float32. X and Y may
 /// have any strides, and no two elements of Y may share memory, nor Y with A or X. Scratch: a few
 /// words for each column and batch member; where columns of Y are strided, 32 KiB a thread; where
-/// columns of X are and A is not very sparse, a copy of some of them, 64 MiB at most.
+/// columns of X are and A is not very sparse, a copy of some of them, 64 MiB at most; where rows of
+/// X straddle cache lines and are read often, a copy of X, 1 MiB at most, that each thread keeps.
 ///
 /// Throws InvalidArgument for shapes that do not fit, InvalidDType for types that do not.
 void matmul(const CsrView& a, const ArrayView& x, const ArrayView& y, bool conjugate = false);

@@ -65,6 +65,21 @@ void check_product(const BatteryMatrix& matrix, Layout layout, std::int64_t colu
   check_product<T, I>(matrix, layout, layout, columns, conjugate);
 }
 
+/// `length` positions at random in each row, of real values.
+BatteryMatrix scattered(std::int64_t rows, std::int64_t cols, std::int64_t length) {
+  BatteryMatrix matrix{"scattered", rows, cols, {}, {}, {}, {}};
+  std::mt19937_64 random(11);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t p = 0; p < length; ++p) {
+      matrix.row.push_back(i);
+      matrix.col.push_back(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(cols)));
+      matrix.real.push_back(static_cast<double>(random() % 1000) / 999);
+      matrix.imag.push_back(0);
+    }
+  }
+  return matrix;
+}
+
 template <class T>
 void check_all_layouts(const BatteryMatrix& matrix) {
   using I = std::int32_t;
@@ -145,16 +160,7 @@ TEST_CASE("matmul multiplies by wide blocks of columns") {
 TEST_CASE("matmul copies strided columns in parts") {
   // 8 MiB hold 26 columns of the first; a cache line of the second's takes more.
   for (std::int64_t n : {40'000, 140'000}) {
-    BatteryMatrix matrix{"two a row", n, n, {}, {}, {}, {}};
-    std::mt19937_64 random(11);
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t p = 0; p < 2; ++p) {
-        matrix.row.push_back(i);
-        matrix.col.push_back(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)));
-        matrix.real.push_back(static_cast<double>(random() % 1000) / 999);
-        matrix.imag.push_back(0);
-      }
-    }
+    const BatteryMatrix matrix = scattered(n, n, 2);
     check_product<double, std::int32_t>(matrix, Layout::columns, Layout::rows, 41);
     check_product<double, std::int32_t>(matrix, Layout::columns, 18);
   }
@@ -163,10 +169,12 @@ TEST_CASE("matmul copies strided columns in parts") {
 TEST_CASE("matmul gives the same bits wherever the rows of X and Y begin") {
   const auto check = [&]<class T>(T) {
     constexpr std::int64_t line = 64 / sizeof(T);
-    for (const BatteryMatrix& matrix : battery()) {
-      if (matrix.row.size() > 5'000) continue;
+    std::vector<BatteryMatrix> matrices = battery();
+    matrices.push_back(scattered(300, 80, 30));  // each row of X is read often
+    for (const BatteryMatrix& matrix : matrices) {
+      if (matrix.row.size() > 10'000) continue;
       const OwnedCsr<T, std::int32_t> a(matrix);
-      for (std::int64_t columns : {2 * line, 4 * line, 13 * line}) {
+      for (std::int64_t columns : {line, 2 * line, 4 * line, 13 * line}) {
         const std::int64_t stride = columns + line;
         const auto room = [&](std::int64_t rows) {
           return std::vector<T>(static_cast<std::size_t>((rows + 2) * stride), T{7});

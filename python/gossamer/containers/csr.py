@@ -17,9 +17,9 @@ from .structural import structural
 class CSRArray(PatternedArray):
     """A matrix by rows: offsets of the rows, columns of the stored values. Made by `csr_array`.
 
-    ``A @ x`` allocates the result alone, and a copy of some columns of x where they are strided, as
-    in Fortran order: 64 MiB at most. Sparse × sparse takes scratch of up to a row of the result for
-    each thread.
+    ``A @ x`` allocates the result alone, a copy of some columns of x where they are strided, as in
+    Fortran order, 64 MiB at most, and a copy of a small x, 1 MiB at most, that each thread keeps.
+    Sparse × sparse takes scratch of up to a row of the result for each thread.
 
     A transposed product with a vector (``x @ A``, ``A.T @ x``, ``A.rmatvec``) adds up A's rows,
     with scratch for the call of half as many elements as are stored, at most twice as many where

@@ -44,4 +44,12 @@ bool pays_to_copy(const MatmulOperands& operands);
 /// The same product by way of copies of some columns of X in which a row's elements are neighbours.
 void matmul_adjacent_cpu(const MatmulOperands& operands);
 
+/// Whether each of `threads` is faster with a copy of X of its own, whose rows are whole cache
+/// lines: those of X straddle them, and are few and read often.
+bool pays_to_align(const MatmulOperands& operands, std::int64_t threads);
+
+/// The operands with X in such a copy, which the calling thread keeps, and makes once for a product
+/// of this number. Sums have the same bits.
+MatmulOperands with_aligned_rows(const MatmulOperands& operands, std::uint64_t product);
+
 }  // namespace gossamer

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Strided columns of X, as the vectors of a batch are, copied so that a row's elements are
-// neighbours: each position of A then reads one block of X.
+// Copies of X from which a product reads less. Strided columns, as the vectors of a batch are,
+// copied so that a row's elements are neighbours: each position of A then reads one block of X.
+// Small rows that straddle cache lines, copied to lines.
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 
 #include "core/threads.hpp"
@@ -11,6 +15,8 @@
 
 namespace gossamer {
 namespace {
+
+constexpr std::int64_t line_bytes = 64;
 
 /// Copies columns of X to rows of `columns` elements.
 template <class T>
@@ -77,6 +83,52 @@ void matmul_adjacent_cpu(const MatmulOperands& op) {
       }
     }
   });
+}
+
+bool pays_to_align(const MatmulOperands& op, std::int64_t threads) {
+  const std::int64_t item = static_cast<std::int64_t>(item_size(op.a.dtype));
+  const std::int64_t row = op.cols * item, bytes = op.a.pattern.cols * row;
+  const bool is_aligned =
+      op.x_row_stride * item % line_bytes == 0 &&
+      (reinterpret_cast<std::uintptr_t>(op.x) + static_cast<std::uintptr_t>(op.x_batch[0] * item)) %
+              line_bytes ==
+          0;
+  return !is_aligned && op.x_batch.size() == 1 && op.x_col_stride == 1 && row > 0 &&
+         row % line_bytes == 0 && bytes <= tuning::matmul_near_x && op.a.pattern.runs == 0 &&
+         op.a.pattern.nnz >= tuning::matmul_aligned_reads * threads * (bytes / line_bytes);
+}
+
+MatmulOperands with_aligned_rows(const MatmulOperands& op, std::uint64_t product) {
+  struct Rows {
+    std::unique_ptr<std::byte[]> memory;
+    std::size_t bytes = 0;
+    std::uint64_t product = 0;
+  };
+  thread_local Rows rows;
+  const std::size_t item = item_size(op.a.dtype), row = static_cast<std::size_t>(op.cols) * item;
+  const std::size_t count = static_cast<std::size_t>(op.a.pattern.cols);
+  if (rows.bytes < count * row) {
+    rows.memory = std::make_unique_for_overwrite<std::byte[]>(count * row + line_bytes);
+    rows.bytes = count * row;
+  }
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(rows.memory.get()) % line_bytes;
+  std::byte* const copy = rows.memory.get() + (line_bytes - past) % line_bytes;
+  if (rows.product != product) {
+    const std::byte* const x =
+        static_cast<const std::byte*>(op.x) + op.x_batch[0] * static_cast<std::int64_t>(item);
+    const std::int64_t stride = op.x_row_stride * static_cast<std::int64_t>(item);
+    // Rows that follow each other in one piece: a call for each takes longer than its line.
+    const std::size_t together = stride == static_cast<std::int64_t>(row) ? count : 1;
+    for (std::size_t i = 0; i < count; i += together) {
+      std::memcpy(copy + i * row, x + static_cast<std::int64_t>(i) * stride, together * row);
+    }
+    rows.product = product;
+  }
+  MatmulOperands aligned = op;
+  aligned.x = copy;
+  aligned.x_batch = {0};
+  aligned.x_row_stride = op.cols;
+  return aligned;
 }
 
 }  // namespace gossamer

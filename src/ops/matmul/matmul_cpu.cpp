@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <type_traits>
 #include <vector>
@@ -209,6 +210,12 @@ std::int64_t pieces_of(const CsrPattern& pattern, std::int64_t columns) {
   return std::min(pieces, pattern.rows);
 }
 
+/// A number of its own for a product whose threads copy X to cache lines, 0 for others.
+std::uint64_t aligned_product(const MatmulOperands& op, std::int64_t pieces) {
+  static std::atomic<std::uint64_t> products{0};
+  return pays_to_align(op, std::min<std::int64_t>(pieces, num_threads())) ? ++products : 0;
+}
+
 }  // namespace
 
 void matmul_cpu(const MatmulOperands& op) {
@@ -223,8 +230,11 @@ void matmul_cpu(const MatmulOperands& op) {
     const auto begin_of = [&](std::int64_t piece) {
       return balanced_row(indptr, pattern.rows, piece, pieces);
     };
+    const std::uint64_t product = aligned_product(op, pieces);
     const auto whole = [&](std::int64_t piece) {
-      multiply(op, begin_of(piece), begin_of(piece + 1));
+      const std::int64_t begin = begin_of(piece), end = begin_of(piece + 1);
+      if (product == 0) return multiply(op, begin, end);
+      multiply(with_aligned_rows(op, product), begin, end);
     };
     if (pattern.nnz <= tuning::matmul_long_row) return parallel_for(pieces, whole);
     const LongRows<I> rows(pattern);
