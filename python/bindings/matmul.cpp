@@ -58,19 +58,11 @@ void find_pieces(PyCsrPattern& pattern) {
 }  // namespace
 
 void bind_matmul(nb::module_& m) {
-  // Not looked up by the first product: an import may let another thread run, which would wait for
-  // the look-up with the interpreter's lock held.
-  m.def(
-      "product",
-      [empty = nb::object(nb::module_::import_("numpy").attr("empty"))](
-          const PyCsrPattern& pattern, const Input& values, const Input& x, nb::handle dtype,
-          bool conjugate, std::int64_t most_bytes) {
-        return product(empty, pattern, values, x, dtype, conjugate, most_bytes);
-      },
-      nb::arg("pattern"), nb::arg("values"), nb::arg("x"), nb::arg("dtype"), nb::arg("conjugate"),
-      nb::arg("most_bytes"),
-      "A @ x, or conj(A) @ x, as a new NumPy array of the values' dtype; None if that has more "
-      "than most_bytes.");
+  // np.empty is handed in: an import here would want NumPy where the module is built.
+  m.def("product", &product, nb::arg("empty"), nb::arg("pattern"), nb::arg("values"), nb::arg("x"),
+        nb::arg("dtype"), nb::arg("conjugate"), nb::arg("most_bytes"),
+        "A @ x, or conj(A) @ x, as a new array of the values' dtype by empty(shape, dtype), which "
+        "is numpy.empty; None if that has more than most_bytes.");
   m.def(
       "matmul",
       [](const PyCsrPattern& pattern, const Input& values, const Input& x, const Output& y,

@@ -219,7 +219,7 @@ def test_the_engine_takes_a_buffer_of_two_axes_that_names_no_strides():
 def test_the_engine_makes_results_of_the_values_dtype_alone(dtype):
     pattern, values = gossamer.eye(3, dtype=np.float32)._by_rows()
     with pytest.raises(TypeError, match="must be"):
-        _engine.product(pattern.handle, values, values, np.dtype(dtype), False, 100)
+        _engine.product(np.empty, pattern.handle, values, values, np.dtype(dtype), False, 100)
 
 
 def test_first_products_of_several_threads_where_imports_are_watched():

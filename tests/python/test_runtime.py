@@ -34,6 +34,20 @@ def test_import_brings_no_other_framework():
     assert python(code) == "set()"
 
 
+def test_the_engine_loads_where_it_is_built_without_numpy():
+    """As `pip install .` loads it for its stubs, in an environment with what builds it alone."""
+    from gossamer import _engine
+
+    code = """if True:
+        import importlib.util, sys
+        sys.modules["numpy"] = None
+        spec = importlib.util.spec_from_file_location("_engine", {!r})
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        print("loaded")
+    """
+    assert python(code.format(_engine.__file__)) == "loaded"
+
+
 def test_all_names_exist():
     for name in gossamer.__all__:
         assert getattr(gossamer, name) is not None

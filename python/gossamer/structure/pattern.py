@@ -136,7 +136,9 @@ class Pattern(Positions):
         """Return A @ x, or conj(A) @ x, of NumPy's arrays; None if that has over `most_bytes`."""
         if not self._runs_known:
             self.find_runs()
-        return _engine.product(self.handle, values, x, values.dtype, conjugate, most_bytes)
+        return _engine.product(
+            np.empty, self.handle, values, x, values.dtype, conjugate, most_bytes
+        )
 
     def column_sums(self, values: Any, out: Any) -> None:
         """Write the sum of every column into out, as `multiply_transposed` does for ones."""
