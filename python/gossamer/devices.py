@@ -56,12 +56,18 @@ def _parsed(device: Device | str, otherwise: str = "") -> Device:
             wanted = CPU
         elif kind in ("gpu", "cuda") and (index.isdigit() or device == kind):
             wanted = Device("gpu", int(index or 0))
-    indices = {"cpu": range(1), "gpu": range(sys.maxsize)}
-    if not isinstance(wanted, Device) or wanted.index not in indices.get(wanted.type, ()):
+    if not isinstance(wanted, Device) or not _is_named(wanted):
         raise ValueError(
             f"device = {device!r}, expected 'cpu', 'gpu' or a GPU's index as 'gpu:0'{otherwise}"
         )
     return wanted
+
+
+def _is_named(device: Device) -> bool:
+    """Whether there may be such a device: a CPU, which is one, or a GPU of any index."""
+    if device.type not in ("cpu", "gpu") or not isinstance(device.index, int | np.integer):
+        return False
+    return 0 <= device.index < (1 if device.type == "cpu" else sys.maxsize)
 
 
 def current_device() -> Device:

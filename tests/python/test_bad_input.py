@@ -253,6 +253,12 @@ OPERATIONS = [
         ValueError,
         "device = Device(cpu, 3)",
     ),
+    (
+        lambda A: gossamer.use_device(gossamer.Device("gpu", "0")),
+        ValueError,
+        "device = Device(gpu, 0), expected",
+    ),
+    (lambda A: gossamer.use_device(gossamer.Device([])), ValueError, "device = Device([], 0)"),
     (lambda A: gossamer.set_num_threads(0), ValueError, "0"),
     (lambda A: gossamer.set_num_threads(-3), ValueError, "-3"),
     (lambda A: gossamer.set_num_threads(1.5), TypeError, "count = 1.5, expected an integer"),
