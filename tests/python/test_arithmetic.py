@@ -131,6 +131,18 @@ def test_multiply_by_dense(format, name):
     np.testing.assert_array_equal(
         A.multiply(transposed).data, A.multiply(transposed.copy("C")).data
     )
+    for factors in (rng.standard_normal(2 * n)[::-2], np.broadcast_to(2.5, n)):
+        np.testing.assert_array_equal(A.multiply(factors).data, A.multiply(factors.copy()).data)
+
+
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d.kind != "c"], ids=str)
+def test_products_keep_the_sign_of_zero(dtype):
+    A = gossamer.csr_array((np.array([-1, 2, 0], dtype), [0, 1, 2], [0, 3]), (1, 4))
+    for cols in ([0, 1, 2], [0, 2, 3]):
+        B = gossamer.csr_array((np.array([0, -3, -5], dtype), cols, [0, 3]), (1, 4))
+        product = A.multiply(B)
+        assert np.signbit(product.data.astype(float)).all()
+        assert product.data.astype(float).tolist() == ([0, -6, 0] if cols[1] == 1 else [0, 0])
 
 
 @every_format
