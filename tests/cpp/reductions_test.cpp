@@ -147,6 +147,17 @@ TEST_CASE("diagonals") {
   }
 }
 
+TEST_CASE("diagonals far outside have no elements") {
+  const OwnedCsr<float, std::int32_t> a(BatteryMatrix{"one", 1, 1, {0}, {0}, {1}, {0}});
+  using Limits = std::numeric_limits<std::int64_t>;
+  for (const std::int64_t k : {Limits::min(), Limits::max()}) {
+    CHECK(diagonal_length(a.pattern(), k) == 0);
+    float untouched = 7;
+    diagonal(a.view(), k, true, &untouched);
+    CHECK(untouched == 7);
+  }
+}
+
 TEST_CASE("sums of columns") {
   for (const BatteryMatrix& m : reduced()) {
     INFO("matrix " << m.name);

@@ -45,10 +45,11 @@ void diagonal(const CsrView& a, std::int64_t k, bool sorted, void* elements) {
       const T* values = static_cast<const T*>(a.values);
       const I* columns = static_cast<const I*>(a.pattern.indices);
       const std::int64_t length = diagonal_length(a.pattern, k);
+      if (length == 0) return;  // k may be any number
       const I* offsets = static_cast<const I*>(a.pattern.indptr) + std::max<std::int64_t>(0, -k);
       const std::int64_t first_column = std::max<std::int64_t>(0, k);
       // Rows that are read through cost what they hold.
-      const std::int64_t mean = length == 0 ? 0 : (offsets[length] - offsets[0]) / length;
+      const std::int64_t mean = (offsets[length] - offsets[0]) / length;
       const std::int64_t grain = std::max<std::int64_t>(1, tuning::stream_grain / (mean + 1));
       parallel_ranges(length, grain, [&](std::int64_t n, std::int64_t last) {
         for (; n < last; ++n) {
