@@ -211,6 +211,13 @@ def test_extremes_see_nan(framework):
         np.testing.assert_array_equal(framework.numpy(A.min(axis)), D.min(axis))
 
 
+@every_framework
+def test_extremes_of_no_rows(framework):
+    A = gossamer.fromdense(framework.array(np.zeros((0, 3), np.float32)))
+    for axis, extremes in ((1, A.max(1)), (0, A.T.min(0))):
+        assert extremes.shape == (0,), axis
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @every_framework
 def test_equal_extremes_share_their_gradient(framework, dtype):

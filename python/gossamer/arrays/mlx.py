@@ -104,7 +104,8 @@ class MLXAdapter(DifferentiableAdapter):
         return x[positions if isinstance(positions, slice) else mx.array(positions)]
 
     def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
-        return _scatter_max(x, mx.array(positions), values)
+        # MLX scatters nothing into an array that is empty.
+        return _scatter_max(x, mx.array(positions), values) if len(positions) else x
 
 
 def _elements(x: Array) -> Any:
