@@ -243,3 +243,12 @@ def test_functions_that_containers_have_not_tell_the_way():
             torch.abs(array)
         with pytest.raises(TypeError, match=rf"PyTorch's linear does not take a .*{way}"):
             torch.nn.functional.linear(torch.ones(4), array)
+
+
+def test_rows_that_share_memory_may_be_more_than_memory_has_bytes():
+    """2**57 rows of 128 bytes, which begin anywhere in a cache line."""
+    rows = 2**57
+    A = gossamer.csr_array((torch.ones(2, dtype=torch.float64), [0, rows - 1], [0, 2]), (1, rows))
+    for first in range(3):
+        row = torch.ones(20, dtype=torch.float64)[first : first + 16]
+        assert (A @ row.expand(rows, 16)).tolist() == [[2.0] * 16]

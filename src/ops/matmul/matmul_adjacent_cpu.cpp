@@ -87,15 +87,18 @@ void matmul_adjacent_cpu(const MatmulOperands& op) {
 
 bool pays_to_align(const MatmulOperands& op, std::int64_t threads) {
   const std::int64_t item = static_cast<std::int64_t>(item_size(op.a.dtype));
-  const std::int64_t row = op.cols * item, bytes = op.a.pattern.cols * row;
+  const std::int64_t row = op.cols * item;
   const bool is_aligned =
       op.x_row_stride * item % line_bytes == 0 &&
       (reinterpret_cast<std::uintptr_t>(op.x) + static_cast<std::uintptr_t>(op.x_batch[0] * item)) %
               line_bytes ==
           0;
   return !is_aligned && op.x_batch.size() == 1 && op.x_col_stride == 1 && row > 0 &&
-         row % line_bytes == 0 && bytes <= tuning::matmul_near_x && op.a.pattern.runs == 0 &&
-         op.a.pattern.nnz >= tuning::matmul_aligned_reads * threads * (bytes / line_bytes);
+         row % line_bytes == 0 && op.a.pattern.runs == 0 &&
+         // Rows of X may share memory, and be more than memory has bytes.
+         op.a.pattern.cols <= tuning::matmul_near_x / row &&
+         op.a.pattern.nnz >=
+             tuning::matmul_aligned_reads * threads * op.a.pattern.cols * (row / line_bytes);
 }
 
 MatmulOperands with_aligned_rows(const MatmulOperands& op, std::uint64_t product) {
