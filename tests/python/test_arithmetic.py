@@ -131,8 +131,7 @@ def test_multiply_by_dense(format, name):
     np.testing.assert_array_equal(
         A.multiply(transposed).data, A.multiply(transposed.copy("C")).data
     )
-    for factors in (rng.standard_normal(2 * n)[::-2], np.broadcast_to(2.5, n)):
-        np.testing.assert_array_equal(A.multiply(factors).data, A.multiply(factors.copy()).data)
+    np.testing.assert_array_equal(A.multiply(np.broadcast_to(2.5, n)).data, A.data * 2.5)
 
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d.kind != "c"], ids=str)
