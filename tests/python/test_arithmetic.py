@@ -131,7 +131,7 @@ def test_multiply_by_dense(format, name):
     np.testing.assert_array_equal(
         A.multiply(transposed).data, A.multiply(transposed.copy("C")).data
     )
-    np.testing.assert_array_equal(A.multiply(np.broadcast_to(2.5, n)).data, A.data * 2.5)
+    np.testing.assert_array_equal(A.multiply(np.broadcast_to(2.0, n)).data, A.data * 2)
 
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d.kind != "c"], ids=str)
