@@ -266,9 +266,10 @@ class _Asked:
             empty = replace(self, shape=check_shape(self.name, arg), flags=(False, False))
             matrix: SparseArray = empty.coordinates((np.empty(0), ([], [])))
         elif isinstance(arg, tuple):
+            compressed = "" if self.name == "coo_array" else "(data, indices, indptr), "
             raise TypeError(
                 f"{self.name}: arg is a tuple of {', '.join(type(part).__name__ for part in arg)}, "
-                f"expected (data, indices, indptr), (data, (row, col)), (rows, columns) or a matrix"
+                f"expected {compressed}(data, (row, col)), (rows, columns) or a matrix"
             )
         else:
             matrix = _as_container(f"{self.name}: arg", arg, self.dtype)

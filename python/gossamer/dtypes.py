@@ -77,7 +77,7 @@ def check_value_dtype(
     common = ("complex64", "complex128") if name.startswith("complex") else ("float32", "float64")
     wide = " or ".join(wide for wide in common if wide in supported)
     if wide:
-        advice = f"cast it, for instance to {wide}"
+        advice = f"cast it, for instance to {wide}, or give dtype= where there is one"
     else:
         advice = "take real and imaginary part apart; sparse arrays, as CSR, may be complex"
     raise TypeError(

@@ -342,7 +342,12 @@ def test_repacking():
             TypeError,
             "W has dtype int64, expected one of float32, float16",
         ),
-        ([[1, 2]], {}, TypeError, "W has dtype int64, .*, bfloat16; .* for instance to float32$"),
+        (
+            [[1, 2]],
+            {},
+            TypeError,
+            "W has dtype int64, .*, bfloat16; .* for instance to float32, or give dtype= where there is one$",
+        ),
         (np.ones((2, 2), np.complex64), {}, TypeError, "complex64.* parts? apart; sparse arrays"),
         (lambda: gossamer.eye(3), {}, TypeError, "float64"),
         (np.ma.ones((2, 2)), {}, TypeError, "masked"),

@@ -447,6 +447,8 @@ def test_advice_for_a_similar_name_says_which(name, message):
 def test_names_of_modules_and_packed_arrays():
     with pytest.raises(AttributeError, match=r"'mmread'; use gossamer.io.read_matrix_market$"):
         gossamer.io.mmread  # noqa: B018
+    with pytest.raises(AttributeError, match=r"; use gossamer.io.write_matrix_market$"):
+        gossamer.io.save_matrix_market  # noqa: B018
     with pytest.raises(AttributeError, match=r"'sparse'; use gossamer.csr_array and its kin"):
         gossamer.sparse  # noqa: B018
     P = gossamer.compress(np.eye(3, dtype=np.float32))
@@ -454,6 +456,10 @@ def test_names_of_modules_and_packed_arrays():
         P.numel()
     with pytest.raises(AttributeError, match=r"'size'; use P.shape, .* tensor's size\(0\), or"):
         P.size(0)
+    with pytest.raises(
+        AttributeError, match=r"'save'; use gossamer.save_safetensors\(FILE, {'name"
+    ):
+        P.save("file")
 
 
 @pytest.mark.parametrize("kind", ["bsr", "dia", "dok", "lil"])

@@ -16,7 +16,8 @@ def unavailable() -> str:
     except ImportError as error:
         if getattr(error, "name", None) == "gossamer._cuda":
             return (
-                "this build of Gossamer has no CUDA library (nvcc was not found when it was made)"
+                "this build of Gossamer has no CUDA library: nvcc was not found, or "
+                "GOSSAMER_CUDA off, when it was made, as `make setup` has it without CUDA=ON"
             )
         return f"Gossamer's CUDA library does not load: {error}"
     reason: str = extension.unavailable()
