@@ -227,6 +227,26 @@ TEST_CASE("matmul gives the same bits wherever the rows of X and Y begin") {
   check(double{});
 }
 
+// As expand() of PyTorch makes them: more bytes than 64 bits count, in the memory of one row; and
+// one row, whose stride may be anything.
+TEST_CASE("matmul counts rows of X that share memory, and strides of one row, without overflow") {
+  std::vector<float> x(17, 3), y(32);
+  const std::vector<std::int64_t> indptr{0, 2, 4}, indices(4);
+  const std::vector<float> values(4, 1);
+  for (const int power : {0, 56, 57, 58}) {
+    INFO("2**" << power << " rows");
+    const std::int64_t cols = std::int64_t{1} << power;
+    const CsrPattern pattern{2, cols, 4, DType::int64, indptr.data(), indices.data()};
+    ArrayView x_view = ArrayView::contiguous(x.data() + 1, DType::float32, {1, 16});
+    x_view.shape[0] = cols;
+    x_view.strides[0] = power == 0 ? std::int64_t{1} << 62 : 0;
+    std::ranges::fill(y, 0.0f);
+    matmul({pattern, DType::float32, values.data()}, x_view,
+           ArrayView::contiguous(y.data(), DType::float32, {2, 16}));
+    CHECK(y == std::vector<float>(32, 6));
+  }
+}
+
 TEST_CASE("matmul_transposed is within the error bound for any number of threads") {
   for (const BatteryMatrix& matrix : battery()) {
 #define GOSSAMER_CHECK(enumerator, type, ...)                                   \

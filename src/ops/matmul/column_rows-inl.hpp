@@ -121,8 +121,9 @@ HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTR
 /// Whether rows of X are far enough to be asked for ahead.
 template <class T>
 bool asks_ahead(const MatmulOperands& op) {
-  const std::int64_t bytes = op.a.pattern.cols * op.cols * static_cast<std::int64_t>(sizeof(T));
-  return bytes > tuning::matmul_near_x || !simd::hides_cache_latency();
+  // Rows that share memory may be more than bytes can be counted.
+  const std::int64_t row = op.cols * static_cast<std::int64_t>(sizeof(T));
+  return op.a.pattern.cols > tuning::matmul_near_x / row || !simd::hides_cache_latency();
 }
 
 /// Calls body(block, shift) for a block of columns of X, shifted where its rows straddle cache

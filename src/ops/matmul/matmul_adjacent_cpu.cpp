@@ -87,18 +87,18 @@ void matmul_adjacent_cpu(const MatmulOperands& op) {
 
 bool pays_to_align(const MatmulOperands& op, std::int64_t threads) {
   const std::int64_t item = static_cast<std::int64_t>(item_size(op.a.dtype));
-  const std::int64_t row = op.cols * item;
-  const bool is_aligned =
-      op.x_row_stride * item % line_bytes == 0 &&
-      (reinterpret_cast<std::uintptr_t>(op.x) + static_cast<std::uintptr_t>(op.x_batch[0] * item)) %
-              line_bytes ==
-          0;
-  return !is_aligned && op.x_batch.size() == 1 && op.x_col_stride == 1 && row > 0 &&
-         row % line_bytes == 0 && op.a.pattern.runs == 0 &&
-         // Rows of X may share memory, and be more than memory has bytes.
-         op.a.pattern.cols <= tuning::matmul_near_x / row &&
-         op.a.pattern.nnz >=
-             tuning::matmul_aligned_reads * threads * op.a.pattern.cols * (row / line_bytes);
+  const std::int64_t row = op.cols * item, lines = row / line_bytes;
+  // Modulo 2**64: the stride of a single row may be anything.
+  const auto bytes = [&](std::int64_t elements) {
+    return static_cast<std::uint64_t>(elements) * static_cast<std::uint64_t>(item);
+  };
+  const bool straddles =
+      bytes(op.x_row_stride) % line_bytes != 0 ||
+      (reinterpret_cast<std::uintptr_t>(op.x) + bytes(op.x_batch[0])) % line_bytes != 0;
+  // X whose rows share memory may have more of them than bytes can be counted.
+  return straddles && op.x_batch.size() == 1 && op.x_col_stride == 1 && row % line_bytes == 0 &&
+         op.a.pattern.cols <= tuning::matmul_near_x / row && op.a.pattern.runs == 0 &&
+         op.a.pattern.nnz >= tuning::matmul_aligned_reads * threads * op.a.pattern.cols * lines;
 }
 
 MatmulOperands with_aligned_rows(const MatmulOperands& op, std::uint64_t product) {
@@ -119,11 +119,11 @@ MatmulOperands with_aligned_rows(const MatmulOperands& op, std::uint64_t product
   if (rows.product != product) {
     const std::byte* const x =
         static_cast<const std::byte*>(op.x) + op.x_batch[0] * static_cast<std::int64_t>(item);
-    const std::int64_t stride = op.x_row_stride * static_cast<std::int64_t>(item);
     // Rows that follow each other in one piece: a call for each takes longer than its line.
-    const std::size_t together = stride == static_cast<std::int64_t>(row) ? count : 1;
+    const std::size_t together = op.x_row_stride == op.cols ? count : 1;
     for (std::size_t i = 0; i < count; i += together) {
-      std::memcpy(copy + i * row, x + static_cast<std::int64_t>(i) * stride, together * row);
+      const std::int64_t element = static_cast<std::int64_t>(i) * op.x_row_stride;
+      std::memcpy(copy + i * row, x + element * static_cast<std::int64_t>(item), together * row);
     }
     rows.product = product;
   }
