@@ -287,46 +287,70 @@ void bind_selection(nb::module_& m) {
       "Write the numbers that columns get, and their index map.");
 }
 
-void bind_union(nb::module_& m) {
+/// Binds what counts and writes the positions of two canonical patterns together, row by row.
+void bind_row_pairs(nb::module_& m, const char* count_name,
+                    std::int64_t (*count)(const CsrPattern&, const CsrPattern&, void*),
+                    const char* count_doc, const char* fill_name,
+                    void (*fill)(const CsrPattern&, const CsrPattern&, const void*, void*, void*,
+                                 void*),
+                    const char* fill_doc) {
   m.def(
-      "count_union",
-      [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
+      count_name,
+      [count](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
         void* const offsets = row_offsets(indptr, a.view.rows, a.view.index_dtype);
         return run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                          [&] { return count_union(a.view, b.view, offsets); });
+                          [&] { return count(a.view, b.view, offsets); });
       },
-      nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
-      "Write the row offsets of the union of two canonical patterns; return its number of "
-      "positions.");
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"), count_doc);
   m.def(
-      "fill_union",
-      [](const PyCsrPattern& a, const PyCsrPattern& b, const InputArray& indptr,
-         const OutputArray& indices, const OutputArray& from_a, const OutputArray& from_b) {
+      fill_name,
+      [fill](const PyCsrPattern& a, const PyCsrPattern& b, const InputArray& indptr,
+             const OutputArray& indices, const OutputArray& from_a, const OutputArray& from_b) {
         const DType dtype = a.view.index_dtype;
-        const std::int64_t count = static_cast<std::int64_t>(indices.size());
+        const std::int64_t size = static_cast<std::int64_t>(indices.size());
         const void* const offsets = row_offsets(indptr, a.view);
-        void* const columns = vector_data(indices, count, dtype, "indices");
-        void* const in_a = vector_data(from_a, count, dtype, "from_a");
-        void* const in_b = vector_data(from_b, count, dtype, "from_b");
+        void* const columns = vector_data(indices, size, dtype, "indices");
+        void* const in_a = vector_data(from_a, size, dtype, "from_a");
+        void* const in_b = vector_data(from_b, size, dtype, "from_b");
         run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                   [&] { fill_union(a.view, b.view, offsets, columns, in_a, in_b); });
+                   [&] { fill(a.view, b.view, offsets, columns, in_a, in_b); });
       },
       nb::arg("a"), nb::arg("b"), nb::arg("indptr"), nb::arg("indices"), nb::arg("from_a"),
-      nb::arg("from_b"),
-      "Write the union's columns and each one's position in a and in b, -1 where absent.");
+      nb::arg("from_b"), fill_doc);
+}
+
+/// Checks the arrays that take such positions and their values, and calls
+/// body(left, right, indptr, indices, values).
+template <class Body>
+void write_row_pairs(const PyCsrPattern& a, const Input& a_values, const PyCsrPattern& b,
+                     const Input& b_values, const InputArray& indptr, const OutputArray& indices,
+                     const OutputArray& out, Body&& body) {
+  const CsrView left = with_values(a, a_values, "a_values");
+  const CsrView right = with_values(b, b_values, "b_values");
+  const std::int64_t size = static_cast<std::int64_t>(indices.size());
+  const void* const offsets = row_offsets(indptr, a.view);
+  void* const columns = vector_data(indices, size, a.view.index_dtype, "indices");
+  void* const values = vector_data(out, size, left.dtype, "out");
+  run_engine(a.view.nnz + b.view.nnz + a.view.rows,
+             [&] { body(left, right, offsets, columns, values); });
+}
+
+void bind_union(nb::module_& m) {
+  bind_row_pairs(m, "count_union", &count_union,
+                 "Write the row offsets of the union of two canonical patterns; return its number "
+                 "of positions.",
+                 "fill_union", &fill_union,
+                 "Write the union's columns and each one's position in a and in b, -1 where "
+                 "absent.");
   m.def(
       "fill_union_values",
       [](const PyCsrPattern& a, const Input& a_values, const PyCsrPattern& b, const Input& b_values,
          bool subtract, const InputArray& indptr, const OutputArray& indices,
          const OutputArray& out) {
-        const CsrView left = with_values(a, a_values, "a_values");
-        const CsrView right = with_values(b, b_values, "b_values");
-        const std::int64_t count = static_cast<std::int64_t>(indices.size());
-        const void* const offsets = row_offsets(indptr, a.view);
-        void* const columns = vector_data(indices, count, a.view.index_dtype, "indices");
-        void* const values = vector_data(out, count, left.dtype, "out");
-        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                   [&] { fill_union(left, right, subtract, offsets, columns, values); });
+        write_row_pairs(
+            a, a_values, b, b_values, indptr, indices, out,
+            [&](const CsrView& left, const CsrView& right, const void* offsets, void* columns,
+                void* values) { fill_union(left, right, subtract, offsets, columns, values); });
       },
       nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("subtract"),
       nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
@@ -334,43 +358,19 @@ void bind_union(nb::module_& m) {
 }
 
 void bind_intersection(nb::module_& m) {
-  m.def(
-      "count_intersection",
-      [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr) {
-        void* const offsets = row_offsets(indptr, a.view.rows, a.view.index_dtype);
-        return run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                          [&] { return count_intersection(a.view, b.view, offsets); });
-      },
-      nb::arg("a"), nb::arg("b"), nb::arg("indptr"),
-      "Write the row offsets of what two canonical patterns share; return its number of "
-      "positions.");
-  m.def(
-      "fill_intersection",
-      [](const PyCsrPattern& a, const PyCsrPattern& b, const InputArray& indptr,
-         const OutputArray& indices, const OutputArray& from_a, const OutputArray& from_b) {
-        const DType dtype = a.view.index_dtype;
-        const std::int64_t count = static_cast<std::int64_t>(indices.size());
-        const void* const offsets = row_offsets(indptr, a.view);
-        void* const columns = vector_data(indices, count, dtype, "indices");
-        void* const in_a = vector_data(from_a, count, dtype, "from_a");
-        void* const in_b = vector_data(from_b, count, dtype, "from_b");
-        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                   [&] { fill_intersection(a.view, b.view, offsets, columns, in_a, in_b); });
-      },
-      nb::arg("a"), nb::arg("b"), nb::arg("indptr"), nb::arg("indices"), nb::arg("from_a"),
-      nb::arg("from_b"), "Write the shared columns and each one's position in a and in b.");
+  bind_row_pairs(m, "count_intersection", &count_intersection,
+                 "Write the row offsets of what two canonical patterns share; return its number of "
+                 "positions.",
+                 "fill_intersection", &fill_intersection,
+                 "Write the shared columns and each one's position in a and in b.");
   m.def(
       "fill_intersection_values",
       [](const PyCsrPattern& a, const Input& a_values, const PyCsrPattern& b, const Input& b_values,
          const InputArray& indptr, const OutputArray& indices, const OutputArray& out) {
-        const CsrView left = with_values(a, a_values, "a_values");
-        const CsrView right = with_values(b, b_values, "b_values");
-        const std::int64_t count = static_cast<std::int64_t>(indices.size());
-        const void* const offsets = row_offsets(indptr, a.view);
-        void* const columns = vector_data(indices, count, a.view.index_dtype, "indices");
-        void* const values = vector_data(out, count, left.dtype, "out");
-        run_engine(a.view.nnz + b.view.nnz + a.view.rows,
-                   [&] { fill_intersection(left, right, offsets, columns, values); });
+        write_row_pairs(
+            a, a_values, b, b_values, indptr, indices, out,
+            [](const CsrView& left, const CsrView& right, const void* offsets, void* columns,
+               void* values) { fill_intersection(left, right, offsets, columns, values); });
       },
       nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("indptr"),
       nb::arg("indices"), nb::arg("out"),
