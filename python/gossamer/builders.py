@@ -14,7 +14,7 @@ from .arrays import Array, adapter_of, host_adapter
 from .construct import cast, check_shape, coo_array
 from .containers import SparseArray
 from .containers.format import check_format
-from .dtypes import is_complex, requested_dtype
+from .dtypes import GIVE_DTYPE, is_complex, requested_dtype
 from .structure import integer
 
 
@@ -26,10 +26,12 @@ def eye(
     Raises
     ------
     TypeError
-        For a dtype that is not supported, and a k that is no integer.
+        For a dtype that is not supported, a shape as m, and a k that is no integer.
     ValueError
         For a wrong shape, or another format than "csr", "csc" and "coo".
     """
+    if np.ndim(m) > 0:
+        raise TypeError(f"eye: m = {m!r}, expected an integer; write eye(*shape) for a shape")
     return _eye("eye", (m, m if n is None else n), k, dtype, format)
 
 
@@ -74,7 +76,7 @@ def diags(
     arrays = adapter_of(diagonals[0]) or host_adapter()
     values = []
     for i, x in enumerate(diagonals):
-        _, x = cast("diags", f"diags: diagonals[{i}]", x, dtype)
+        _, x = cast("diags", f"diags: diagonals[{i}]", x, dtype, GIVE_DTYPE)
         values.append(arrays.values(x, f"diags: diagonals[{i}]"))
     side = len(values[0]) + abs(offsets[0])
     m, n = check_shape("diags", (side, side) if shape is None else shape)
@@ -154,7 +156,8 @@ def random_array(
     Raises
     ------
     TypeError
-        For a dtype that is not supported, values that it does not hold, and both names of rng.
+        For a dtype that is not supported, values that it does not hold, a generator of another
+        kind, and both names of rng.
     ValueError
         For a density out of range, more than 2**63 - 1 positions, another format, or a
         data_sampler that returns other than that many values.
@@ -177,7 +180,8 @@ def random_array(
     try:
         rng = np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"random_array: rng = {rng!r}: {error}") from None
+        expected = "expected a numpy.random.Generator, or the seed of one"
+        raise type(error)(f"random_array: rng = {rng!r}, {expected}: {error}") from None
     nnz = round(density * positions)
     position = rng.choice(positions, nnz, replace=False, shuffle=False) if nnz else np.arange(0)
     position.sort()

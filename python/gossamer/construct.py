@@ -15,7 +15,7 @@ from .arrays.numpy import read
 from .containers import COOArray, CSCArray, CSRArray, SparseArray
 from .containers.format import check_format
 from .cuda import Memory, memory_of
-from .dtypes import requested_dtype
+from .dtypes import GIVE_DTYPE, check_value_dtype, dtype_name, requested_dtype
 from .scipy_interop import is_scipy_sparse, take_over
 from .structure import CooPattern, Pattern, index_arrays, integers
 
@@ -272,7 +272,7 @@ class _Asked:
                 f"expected {compressed}(data, (row, col)), (rows, columns) or a matrix"
             )
         else:
-            matrix = _as_container(f"{self.name}: arg", arg, self.dtype)
+            matrix = _as_container(f"{self.name}: arg", arg, self.dtype, GIVE_DTYPE)
         if self.shape not in (None, matrix.shape):
             raise ValueError(
                 f"{self.name}: shape = {self.shape}, but the matrix has shape {matrix.shape}"
@@ -282,7 +282,7 @@ class _Asked:
         return matrix if is_same else matrix._of(structure, matrix.data, matrix._arrays)
 
     def _values(self, data: Any) -> tuple[Adapter, Array]:
-        arrays, data = cast(self.name, f"{self.name}: data", data, self.dtype)
+        arrays, data = cast(self.name, f"{self.name}: data", data, self.dtype, GIVE_DTYPE)
         return arrays, arrays.values(data, f"{self.name}: data")
 
     def _check_length(self, argument: str, indices: Any, data: Array) -> None:
@@ -346,18 +346,23 @@ def check_not_tracing(name: str, arrays: Adapter) -> None:
         )
 
 
-def _as_container(argument: str, x: Any, dtype: Any = None) -> SparseArray:
+def _as_container(argument: str, x: Any, dtype: Any = None, how: str | None = None) -> SparseArray:
     if isinstance(x, SparseArray):
         return x if dtype is None else x.astype(dtype)
     if is_scipy_sparse(x):
-        return take_over(x, argument, dtype=dtype)
-    return _from_dense(argument, x, 0.0, "csr", dtype)
+        return take_over(x, argument, dtype=dtype, how=how)
+    return _from_dense(argument, x, 0.0, "csr", dtype, how)
 
 
 def _from_dense(
-    argument: str, dense: Any, threshold: float, format: str, dtype: Any = None
+    argument: str,
+    dense: Any,
+    threshold: float,
+    format: str,
+    dtype: Any = None,
+    how: str | None = None,
 ) -> SparseArray:
-    arrays, dense = cast(argument.partition(":")[0], argument, dense, dtype)
+    arrays, dense = cast(argument.partition(":")[0], argument, dense, dtype, how)
     if dense.ndim != 2:
         raise ValueError(f"{argument} has shape {tuple(dense.shape)}, expected two axes")
     dense = arrays.asarray(dense, argument)
@@ -367,13 +372,19 @@ def _from_dense(
     return CSRArray(pattern, arrays.freeze(data), arrays).asformat(format)
 
 
-def cast(function: str, argument: str, x: Any, dtype: Any) -> tuple[Adapter, Array]:
-    """Adapter of x, and x as its array, of that dtype if one is given."""
+def cast(
+    function: str, argument: str, x: Any, dtype: Any, how: str | None = None
+) -> tuple[Adapter, Array]:
+    """Adapter of x, and x as its array, of that dtype if one is given.
+
+    Otherwise x of a dtype that is not supported is refused, with the advice ``how`` to cast.
+    """
     arrays = adapter_of(x)
     if arrays is None:
         arrays, x = host_adapter(), read(x, argument)
     check_not_tracing(function, arrays)
     if dtype is None:
+        check_value_dtype(dtype_name(x.dtype), argument, how=how)
         return arrays, x
     return arrays, arrays.astype(x, requested_dtype(function, arrays, dtype))
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from .arrays import Adapter
 
 #: Supported value dtypes: the list that drives the engine's dispatch (gossamer/dtype.hpp).
 VALUE_DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+
+#: Advice of functions that cast by a parameter ``dtype``.
+GIVE_DTYPE = "give dtype=, as 'float32'"
+
+#: What NumPy's names of dtypes that hold no numbers begin with.
+_NO_NUMBERS = ("bytes", "datetime", "str", "timedelta", "void")
 
 #: Bits of the real part.
 _PRECISION = {
@@ -51,6 +59,13 @@ def promote(a: str, b: str) -> str:
     return _COMPLEX[real] if is_complex(a) or is_complex(b) else real
 
 
+def dtype_name(dtype: Any) -> str:
+    """Name of a dtype of NumPy or of another framework, which says it after its last dot."""
+    if isinstance(dtype, np.dtype | type):
+        return np.dtype(dtype).name
+    return str(dtype).rpartition(".")[2]
+
+
 def requested_dtype(function: str, arrays: Adapter, dtype: Any) -> str:
     """Return the NumPy name of a dtype that a function of that name was asked for.
 
@@ -74,10 +89,12 @@ def check_value_dtype(
     """Raise TypeError unless the dtype is supported, with advice how to cast."""
     if name in supported:
         return
+    if name.startswith(_NO_NUMBERS):
+        raise TypeError(f"{argument} has dtype {name}, which holds no numbers")
     common = ("complex64", "complex128") if name.startswith("complex") else ("float32", "float64")
     wide = " or ".join(wide for wide in common if wide in supported)
     if wide:
-        advice = f"cast it, for instance to {wide}, or give dtype= where there is one"
+        advice = f"cast it, for instance to {wide}"
     else:
         advice = "take real and imaginary part apart; sparse arrays, as CSR, may be complex"
     raise TypeError(

@@ -32,6 +32,7 @@ def from_jax(matrix: Any) -> SparseArray:
 
     from .arrays.jax import adapter
     from .construct import coo_array, csr_array
+    from .dtypes import check_value_dtype, dtype_name
 
     if not isinstance(matrix, BCOO | BCSR):
         raise TypeError(
@@ -43,6 +44,8 @@ def from_jax(matrix: Any) -> SparseArray:
             f"from_jax: matrix has shape {matrix.shape}, {matrix.n_batch} batch and "
             f"{matrix.n_dense} dense axes, expected two sparse axes"
         )
+    advice = "give it other data, as data.astype('float32')"
+    check_value_dtype(dtype_name(matrix.dtype), "from_jax: matrix", how=advice)
     indices = adapter.tonumpy(matrix.indices)
     if isinstance(matrix, BCSR):
         data, indptr = matrix.data, adapter.tonumpy(matrix.indptr)

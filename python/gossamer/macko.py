@@ -15,9 +15,9 @@ import numpy as np
 
 from . import packed
 from .arrays import Adapter, adapter_of, host_adapter
+from .dtypes import dtype_name
 from .packed import PackedArray
 from .packed.construct import packed_array
-from .packed.dtypes import dtype_name
 from .scipy_names import suggests
 
 #: Values, deltas, row indices, rows, columns.

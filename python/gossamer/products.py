@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from . import containers
@@ -44,6 +45,8 @@ def matmul(a: SparseArray, x: Any, swapped: bool = False) -> Any:
     if b is not None:
         return spgemm(b, a) if swapped else spgemm(a, b)
     dense = dense_operand(a, x, "x")
+    if isinstance(x, Number):
+        raise TypeError(f"A @ x: x is the number {x!r}, expected an array; write A * x")
     if dense is None:
         return NotImplemented
     return (a._arrays.rmatmul if swapped else a._arrays.matmul)(a, dense)

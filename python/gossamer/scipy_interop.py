@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .dtypes import check_value_dtype
+from .dtypes import GIVE_DTYPE, check_value_dtype
 from .optional import installing
 
 if TYPE_CHECKING:
@@ -43,17 +43,20 @@ def from_scipy(matrix: Any, *, dtype: Any = None, copy: bool = True) -> SparseAr
         raise TypeError(
             f"from_scipy: matrix is {type(matrix).__name__}, expected a scipy.sparse array"
         )
-    if dtype is None:
-        check_value_dtype(matrix.dtype.name, "from_scipy: matrix", how="give dtype=, as 'float32'")
-    return take_over(matrix, "from_scipy: matrix", copy, dtype)
+    return take_over(matrix, "from_scipy: matrix", copy, dtype, GIVE_DTYPE)
 
 
-def take_over(matrix: Any, argument: str, copy: bool = True, dtype: Any = None) -> SparseArray:
-    """Take over what is known to be SciPy's; errors as those of `from_scipy`, by that name."""
+def take_over(
+    matrix: Any, argument: str, copy: bool = True, dtype: Any = None, how: str | None = None
+) -> SparseArray:
+    """Take over what is known to be SciPy's; errors as those of `from_scipy`, by that name.
+
+    ``how`` is the advice to cast that they give.
+    """
     from .construct import from_parts
 
     if dtype is None:
-        check_value_dtype(matrix.dtype.name, argument)
+        check_value_dtype(matrix.dtype.name, argument, how=how)
     if matrix.ndim != 2:
         raise ValueError(f"{argument} has shape {matrix.shape}, expected two axes")
     if matrix.format not in ("csr", "csc", "coo"):

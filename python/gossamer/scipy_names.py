@@ -9,7 +9,7 @@ from typing import NoReturn
 _BY_SCIPY = "A.to_scipy().{name}(...), and gossamer.from_scipy of a sparse result"
 _CHANGED = "S = A.to_scipy(copy=True); S.{name}(...); gossamer.from_scipy(S)"
 _VALUES = "A.with_data(numpy.{name}(A.data)), A canonical"
-_CANONICAL = "A.tocsr(canonical=True), a new array: containers are immutable"
+_CANONICAL = "A.tocsr(canonical=True), a new array: the positions of a container stay as they are"
 
 _NORM = "A.row_norms(), A.col_norms(), or numpy.linalg.norm of a canonical A.data"
 
@@ -26,12 +26,12 @@ _METHODS = {
     "col": "A.tocoo().col",
     "coords": "A.tocoo().coords",
     "conjugate": "A.conj()",
-    "count_nonzero": "A.nnz, which counts stored zeros too",
+    "count_nonzero": "(A.tocsr(canonical=True).data != 0).sum(), or A.nnz, which counts zeros too",
     "getcol": "A[:, j:j + 1]",
     "get_shape": "A.shape",
     "getH": "A.H",
     "getformat": "A.format",
-    "getnnz": "A.nnz",
+    "getnnz": "A.nnz, or numpy.diff(A.tocsr().indptr) of each row, of A.tocsc() of each column",
     "getrow": "A[i]",
     "imag": "A.with_data(A.data.imag)",
     "indices": "A.tocsr().indices",
@@ -56,6 +56,7 @@ _TENSORS = {
     "double": "A.astype('float64')",
     "float": "A.astype('float32')",
     "half": "A.astype('float16')",
+    "is_sparse": "gossamer.issparse(A)",
     "is_cuda": "A.data.is_cuda",
     "mT": "A.T",
     "norm": _NORM,
@@ -83,6 +84,7 @@ _DENSE = {
     "abs": "abs(A)",
     "add": "A + B",
     "any": "A.data.any()",
+    "at": "A.with_data(A.data.at[k].set(x)) with JAX, A.data[k] = x where data may be written to",
     "density": "A.nnz / (A.shape[0] * A.shape[1])",
     "flat": "A.todense().flat",
     "is_coalesced": "A.has_canonical_format",
@@ -111,6 +113,8 @@ _FUNCTIONS = {
     **dict.fromkeys(("max", "mean", "min", "sum"), "A.{name}(axis)"),
     **dict.fromkeys(("concat", "concatenate", "stack"), "gossamer.vstack or gossamer.hstack"),
     **dict.fromkeys(("dot", "matmul", "spmm", "spmv"), "A @ x"),
+    **dict.fromkeys(("expm", "inv", "spilu", "splu"), "scipy.sparse.linalg.{name}(A.to_scipy())"),
+    "expm_multiply": "scipy.sparse.linalg.expm_multiply(A.to_scipy(), b)",
     **dict.fromkeys(("permute_dims", "swapaxes"), "A.T"),
     **dict.fromkeys(("bicgstab", "cg", "gmres", "svds"), _SOLVER),
     **dict.fromkeys(("eigs", "eigsh"), f"{_SOLVER}, and with sigma A.to_scipy()"),
@@ -121,6 +125,7 @@ _FUNCTIONS = {
     "find": "scipy.sparse.find(A.to_scipy())",
     "sparse_coo_tensor": "gossamer.coo_array, of tensors",
     "sparse_csr_tensor": "gossamer.csr_array, of tensors",
+    "Linear": "gossamer.nn.PackedLinear or SparseLinear, which are made by from_linear of a layer",
     "spsolve": "scipy.sparse.linalg.spsolve(A.to_scipy(), b)",
     "version": "gossamer.__version__",
     "decompress": "P.decompress()",

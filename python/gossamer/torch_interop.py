@@ -32,6 +32,7 @@ def from_torch(tensor: Any, *, copy: bool = False) -> SparseArray:
     import torch
 
     from .construct import coo_array, csc_array, csr_array
+    from .dtypes import check_value_dtype, dtype_name
 
     layout = tensor.layout if isinstance(tensor, torch.Tensor) else type(tensor).__name__
     if layout not in (torch.sparse_csr, torch.sparse_csc, torch.sparse_coo):
@@ -44,6 +45,8 @@ def from_torch(tensor: Any, *, copy: bool = False) -> SparseArray:
             f"from_torch: tensor has shape {tuple(tensor.shape)} and {tensor.dense_dim()} dense "
             f"axes, expected two sparse axes"
         )
+    advice = "cast it, as tensor.to(torch.float32)"
+    check_value_dtype(dtype_name(tensor.dtype), "from_torch: tensor", how=advice)
     shape = tuple(tensor.shape)
     if layout is torch.sparse_coo:
         canonical = tensor.is_coalesced()

@@ -252,7 +252,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch)
         (("prune", "m", "-o", "out", "--text", "none.txt"), "none.txt: there is no such file"),
         (("eval", "m", "--text", os.devnull), f"{os.devnull} is empty"),
         (("prune", "m", "-o", "."), "is no model's folder"),
-        (("compress", "m", "-o", "out", "--dtype", "int4"), "'int4' is not one of float32"),
+        (("compress", "m", "-o", "out", "--dtype", "int4"), "'int4', expected one of float32"),
         (("compress", "m", "-o", "out", "--shard", "many"), "'many' is no size such as 500MB"),
         (("eval", "m", "--text", "."), ".: is a folder, expected a file"),
         (("eval", "m", "--text", "empty.txt"), "empty.txt is empty"),

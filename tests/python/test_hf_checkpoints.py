@@ -132,6 +132,15 @@ def test_load_model_takes_a_bert_that_was_made_causal(tmp_path):
     assert type(load_model(tmp_path)) is transformers.BertLMHeadModel
 
 
+@pytest.mark.parametrize("given", [str, transformers.AutoConfig.from_pretrained, lambda _: None])
+def test_load_model_takes_any_config_that_transformers_takes(given, files):
+    model, _ = files
+    assert (
+        load_model(model, config=given(model)).config.vocab_size
+        == load_model(model).config.vocab_size
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -168,6 +168,12 @@ def test_a_dtype_that_packed_layers_do_not_take_is_refused(tmp_path):
         load(tmp_path, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("kind", [torch.nn.Linear, lambda *n: torch.nn.Sequential()])
+def test_what_is_no_language_model_is_refused(kind):
+    with pytest.raises(TypeError, match=r"^pack_model: model is a .*gossamer\.nn\.pack_linears"):
+        gossamer.hf.pack_model(kind(3, 3))
+
+
 def test_what_does_not_pay_stays_dense():
     model = pruned_model(sparsity=0.05)
     assert gossamer.hf.pack_model(model) == []
@@ -551,8 +557,10 @@ def test_compress_prints_a_table_and_takes_types(folders):
     listed = json.loads(invoke("info", folder / "packed", "--json").stdout)
     assert sorted({entry["file"] for entry in listed}) == [str(file) for file in files]
     assert f"all {len(files)} files: " in invoke("info", folder / "packed").stdout
+    assert invoke(*again, "--dtype", "float8_e4m3").exit_code == 0
     wrong = invoke(*again, "--dtype", "int4")
     assert (wrong.exit_code, "int4" in wrong.stderr) == (2, True)
+    assert "fp8" in wrong.stderr
     twice = invoke("compress", folder / "packed", "-o", folder / "twice")
     assert (twice.exit_code, "packed or quantized already" in twice.stderr) == (2, True)
 

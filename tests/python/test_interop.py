@@ -152,8 +152,11 @@ def test_to_scipy_refuses_what_scipy_lacks():
 )
 def test_integers_of_scipy_are_refused_by_the_name_of_the_call(call, argument):
     S = sparse.eye_array(3, dtype=int, format="csr")
-    with pytest.raises(TypeError, match=f"^{argument} has dtype int64"):
+    with pytest.raises(TypeError, match=f"^{argument} has dtype int64.*silently: (.*)") as caught:
         call(S)
+    # Only functions that take a dtype can be given one.
+    takes = call in (gossamer.from_scipy, gossamer.csr_array)
+    assert str(caught.value).endswith("give dtype=, as 'float32'") == takes
 
 
 @pytest.mark.parametrize("x", [np.eye(3), [[1.0]], None, 3])

@@ -60,6 +60,11 @@ def test_gradients_pass():
 @pytest.mark.parametrize(
     ("attempt", "error", "message"),
     [
+        (
+            lambda: gossamer.from_jax(sparse.BCOO.fromdense(jnp.eye(2, dtype=int))),
+            TypeError,
+            r"^from_jax: matrix has dtype int\d+, .*data.astype",
+        ),
         (lambda: gossamer.from_jax(jnp.eye(2)), TypeError, r"matrix is ArrayImpl, expected a BCOO"),
         (
             lambda: gossamer.from_jax(sparse.BCOO.fromdense(jnp.ones((2, 2, 2)), n_batch=1)),

@@ -269,6 +269,26 @@ def packed(A):
         (lambda A: (1j * A).max(0), TypeError, r"dtype complex128; complex numbers have no order"),
         (lambda A: A.diagonal(1.5), TypeError, r"diagonal: k = 1.5, expected an integer"),
         (lambda A: A.mean(2), ValueError, r"axis = 2, expected None, 0 or 1"),
+        (lambda A: A.sort_indices(), AttributeError, r"positions of a container stay as they are$"),
+        (
+            lambda A: A.getnnz(axis=0),
+            AttributeError,
+            r"numpy.diff\(A.tocsr\(\).indptr\) of each row",
+        ),
+        (lambda A: A.at, AttributeError, r"use A.with_data\(A.data.at\[k\].set\(x\)\)"),
+        (lambda A: A @ 3, TypeError, r"A @ x: x is the number 3, .*write A \* x$"),
+        (lambda A: 2.5 @ A, TypeError, r"x is the number 2.5, .*write A \* x$"),
+        (
+            lambda A: A @ np.array(["a"] * 3),
+            TypeError,
+            r"x has dtype str32, which holds no numbers$",
+        ),
+        (lambda A: gossamer.eye((3, 3)), TypeError, r"eye: m = \(3, 3\), expected an integer"),
+        (
+            lambda A: gossamer.random_array((3, 3), rng="seed"),
+            TypeError,
+            r"rng = 'seed', expected a numpy.random.Generator",
+        ),
     ],
 )
 def test_what_is_not_there(attempt, error, message):
@@ -369,7 +389,12 @@ def test_what_replaces_pytorchs_names(name):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     dense = torch.tensor([[0.0, 2.0, 1.5], [1.0, 0.0, 3.0]])
     A = gossamer.fromdense(dense)
-    layout = {"ccol_indices": "csc", "row_indices": "csc", "coalesce": "coo"}.get(name, "csr")
+    layout = {
+        "ccol_indices": "csc",
+        "row_indices": "csc",
+        "coalesce": "coo",
+        "is_sparse": "coo",
+    }.get(name, "csr")
     S = getattr(dense if name in ("t", "mT") else A.asformat(layout).to_torch(), name)
     found, expected = advised(name, A), S() if callable(S) else S
     if gossamer.issparse(found):
@@ -380,7 +405,7 @@ def test_what_replaces_pytorchs_names(name):
     np.testing.assert_array_equal(torch.as_tensor(found).float(), expected.float())
 
 
-@pytest.mark.parametrize("name", sorted({*scipy_names._DENSE} - {"requires_grad_"}))
+@pytest.mark.parametrize("name", sorted({*scipy_names._DENSE} - {"at", "requires_grad_"}))
 def test_what_replaces_names_of_dense_arrays(name):
     A = gossamer.fromdense([[0.0, -2.0, 1.5], [1.0, 0.0, 3.0], [0.5, 0.0, 0.0]])
     D = A.todense()
@@ -413,6 +438,8 @@ def test_what_replaces_names_of_dense_arrays(name):
         ("sum", lambda S: S.sum(0)),
         ("matmul", lambda S: S @ np.ones(3)),
         ("todense", lambda S: S.todense()),
+        ("spmm", lambda S: S @ np.ones(3)),
+        ("expm_multiply", lambda S: scipy.sparse.linalg.expm_multiply(S, np.ones(3))),
         ("spsolve", lambda S: scipy.sparse.linalg.spsolve(S, np.ones(3))),
         ("find", lambda S: scipy.sparse.find(S)),
         ("cg", lambda S: scipy.sparse.linalg.cg),
@@ -460,6 +487,12 @@ def test_names_of_modules_and_packed_arrays():
         AttributeError, match=r"'save'; use gossamer.save_safetensors\(FILE, {'name"
     ):
         P.save("file")
+
+
+def test_layers_are_named_after_pytorchs():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(AttributeError, match=r"'Linear'; use gossamer.nn.PackedLinear or"):
+        gossamer.nn.Linear  # noqa: B018
 
 
 @pytest.mark.parametrize("kind", ["bsr", "dia", "dok", "lil"])

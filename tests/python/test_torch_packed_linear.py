@@ -246,6 +246,20 @@ def test_a_dense_state_is_left_out_with_the_way_to_load_it(kind, advice):
     assert torch.equal(model[0].values, values)
 
 
+@pytest.mark.parametrize("kind", [nn.PackedLinear, nn.SparseLinear])
+@pytest.mark.parametrize("part", [None, [1.0, 2.0]])
+def test_parts_of_a_state_that_are_no_tensors_are_named(kind, part):
+    layer = kind.from_linear(linear(48, 70))
+    before = copy.deepcopy(layer.state_dict())
+    bias = before.pop("bias")
+    for name in before:
+        said = rf"{name} is a {type(part).__name__}, expected a tensor"
+        with pytest.raises(RuntimeError, match=said):
+            layer.load_state_dict({**before, "bias": bias, name: part})
+    for name, kept in before.items():
+        assert torch.equal(layer.state_dict()[name], kept)
+
+
 def test_autocast_gives_its_dtype():
     packed = nn.PackedLinear.from_linear(linear(48, 70))
     with torch.autocast("cpu", torch.bfloat16):

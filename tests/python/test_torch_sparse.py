@@ -368,6 +368,25 @@ def test_values_with_gradients_are_saved(tmp_path):
     np.testing.assert_array_equal(loaded["values"], layer.values.detach())
 
 
+@pytest.mark.parametrize("format", ["csr", "csc", "coo"])
+def test_files_hold_no_gradients(tmp_path, format):
+    pytest.importorskip("fast_matrix_market")
+    A = nn.SparseLinear(sparse()).weight.asformat(format)
+    assert A.data.requires_grad
+    gossamer.io.save_npz(tmp_path / "a.npz", A)
+    gossamer.io.write_matrix_market(tmp_path / "a.mtx", A)
+    np.testing.assert_array_equal(gossamer.io.load_npz(tmp_path / "a.npz").todense(), dense())
+    read = gossamer.io.read_matrix_market(tmp_path / "a.mtx")
+    np.testing.assert_array_equal(read.todense(), dense())
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo"])
+def test_integers_are_refused_by_the_name_of_the_call(layout):
+    tensor = getattr(torch.eye(2, dtype=torch.int64), f"to_sparse_{layout}")()
+    with pytest.raises(TypeError, match=r"^from_torch: tensor has dtype int64, .*tensor.to\(torch"):
+        gossamer.from_torch(tensor)
+
+
 def test_index_tensors():
     indices, indptr = torch.tensor([1, 0]), torch.tensor([0, 1, 2])
     A = gossamer.csr_array((torch.ones(2), indices, indptr), (2, 2))

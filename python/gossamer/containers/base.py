@@ -32,15 +32,17 @@ def restore(format: str, *arrays: Any) -> SparseArray:
 class SparseArray(TorchOperators, SparseFormat):
     """A sparse matrix: stored positions and one value for each.
 
-    Containers are immutable. The values are borrowed: ``data`` is the array that the caller passed,
-    and what is written to it later is seen. Index arrays are read-only.
+    The positions of a container stay as they are, its index arrays read-only, and no operation
+    changes its values. These are borrowed: ``data`` is the array that the caller passed, and what
+    is written to it later is seen.
 
     NumPy's functions do not take containers, but for ``np.sum``, ``np.mean``, ``np.max``,
     ``np.min`` and ``np.transpose``, which call the methods; ``np.asarray(A)`` and ``np.sqrt(A)``
     raise TypeError, since making a sparse matrix dense is to be asked for by name: ``A.todense()``.
-    SciPy's iterative solvers take containers as they are; its other functions, and its sparse
-    arrays' operators, ``A.to_scipy()``. ``eigsh`` with ``sigma`` factorizes that, and would solve
-    by iteration in each of its steps for a container.
+    SciPy's iterative solvers take containers as they are; its other functions, as
+    ``expm_multiply``, which subtracts from A, and its sparse arrays' operators, ``A.to_scipy()``.
+    ``eigsh`` with ``sigma`` factorizes that, and would solve by iteration in each of its steps for
+    a container.
 
     A container has two axes: a row ``A[i]`` is a matrix of shape (1, columns), as of SciPy's
     csr_matrix, where its csr_array gives an array of one axis. Dense it is ``A[i].todense()[0]``.

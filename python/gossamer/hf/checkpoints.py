@@ -55,9 +55,11 @@ def load_model(source: str | os.PathLike[str], dtype: str = "auto", **options: A
 
 
 def _config(folder: str, options: Mapping[str, Any]) -> Any:
-    if options.get("config") is not None:
-        return options["config"]
-    return transformers.AutoConfig.from_pretrained(folder, return_unused_kwargs=True, **options)[0]
+    others = dict(options)
+    given = others.pop("config", None)
+    if isinstance(given, transformers.PreTrainedConfig):  # transformers passes over other things
+        return given
+    return transformers.AutoConfig.from_pretrained(folder, return_unused_kwargs=True, **others)[0]
 
 
 def check_causal(config: Any) -> None:

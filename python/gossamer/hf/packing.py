@@ -54,7 +54,7 @@ def pack_model(
     Raises
     ------
     TypeError
-        If it is no module, or as of `gossamer.nn.pack_linears`.
+        If it is no model of transformers, or as of `gossamer.nn.pack_linears`.
     ValueError
         If the model is quantized already, or products with values of that type would not have the
         model's dtype, or as of `gossamer.nn.pack_linears`.
@@ -64,6 +64,12 @@ def pack_model(
     Where one layer cannot be packed those before it stay so, and the model is a packed one as any.
     """
     check_module("pack_model", model)
+    if not hasattr(model, "get_output_embeddings"):
+        raise TypeError(
+            f"pack_model: model is a {type(model).__name__}, expected a language model of "
+            f"transformers; gossamer.nn.pack_linears packs the layers of any other module, and "
+            f"gossamer.nn.PackedLinear.from_linear a single layer"
+        )
     if getattr(model, "is_quantized", False) or packed_layers(model):
         raise ValueError("the model is packed or quantized already; give the one it was made from")
     if dtype in DTYPES and not keeps_dtype(dtype, model.dtype):

@@ -14,6 +14,7 @@ import numpy as np
 from ..construct import coo_array
 from ..containers import COOArray, SparseArray
 from ..optional import installing
+from ..packed.storage import to_host
 from ..threads import get_num_threads
 from .atomic import replacing
 
@@ -67,8 +68,9 @@ def read_matrix_market(path: str | os.PathLike[str]) -> COOArray:
 def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> None:
     """Write a container as a general coordinate file, with the digits that give every value back.
 
-    It is compressed if its name ends in ``.gz``. 16-bit values are written as float32. A file that
-    was there before is replaced in one step.
+    It is compressed if its name ends in ``.gz``. 16-bit values are written as float32, those
+    of every framework alike, without gradients. A file that was there before is replaced in one
+    step.
 
     Raises
     ------
@@ -88,7 +90,8 @@ def write_matrix_market(path: str | os.PathLike[str], matrix: SparseArray) -> No
     opened = gzip.open if os.fspath(path).endswith(".gz") else open
     # Given a name, the library would not notice a full disk.
     with replacing(path) as beside, cast("IO[bytes]", opened(beside, "wb")) as file:
-        fmm.write_coo(file, (coo.data, coo.coords), coo.shape, parallelism=get_num_threads())
+        entries = to_host(coo.data), tuple(map(to_host, coo.coords))
+        fmm.write_coo(file, entries, coo.shape, parallelism=get_num_threads())
 
 
 class _Text:

@@ -13,6 +13,8 @@ from numpy.lib import format as npy
 
 from ..construct import check_shape, from_parts
 from ..containers import SparseArray
+from ..dtypes import check_value_dtype, dtype_name
+from ..packed.storage import to_host
 from .atomic import replacing
 
 #: Deflate never shrinks by more (https://zlib.net/zlib_tech.html).
@@ -22,7 +24,8 @@ _DEFLATE_RATIO = 1032
 def save_npz(path: str | os.PathLike[str], matrix: SparseArray, compressed: bool = True) -> None:
     """Write a container so that ``scipy.sparse.load_npz`` and `load_npz` read it.
 
-    A file that was there before is replaced in one step.
+    Values of every framework are written alike, without gradients. A file that was there before is
+    replaced in one step.
 
     Parameters
     ----------
@@ -42,11 +45,12 @@ def save_npz(path: str | os.PathLike[str], matrix: SparseArray, compressed: bool
     if name == "bfloat16":
         raise TypeError("save_npz: .npz has no bfloat16; cast it, as matrix.astype('float32')")
     keys = ("row", "col") if matrix.format == "coo" else ("indices", "indptr")
-    arrays: dict[str, Any] = dict(zip(keys, matrix._index_arrays(), strict=True))
+    indices = map(to_host, matrix._index_arrays())
+    arrays: dict[str, Any] = dict(zip(keys, indices, strict=True))
     arrays |= {
         "format": np.array(matrix.format.encode()),
         "shape": np.array(matrix.shape),
-        "data": matrix.data,
+        "data": to_host(matrix.data),
         "_is_array": np.array(True),
     }
     save = np.savez_compressed if compressed else np.savez
@@ -103,7 +107,10 @@ def _load(archive: zipfile.ZipFile, size: int) -> SparseArray:
             f"format = {kind!r}, expected 'csr', 'csc' or 'coo'; read it with "
             f"scipy.sparse.load_npz and convert it with gossamer.from_scipy"
         )
-    return from_parts(kind, read("data"), indices, shape)
+    data = read("data")
+    advice = "read it with scipy.sparse.load_npz, and give gossamer.from_scipy dtype=, as 'float32'"
+    check_value_dtype(dtype_name(data.dtype), "data", how=advice)
+    return from_parts(kind, data, indices, shape)
 
 
 def _check_sizes(members: dict[str, zipfile.ZipInfo], size: int) -> None:

@@ -32,7 +32,7 @@ from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
-from .parameters import quickly, warn_of_dense_weight
+from .parameters import check_tensors, quickly, warn_of_dense_weight
 
 # Held while a layer's matrix is made or its packed arrays are given up, and to read both together:
 # threads may make its first products at once. One for all layers, since a lock is not pickled.
@@ -344,6 +344,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return
         if parts:
             try:
+                check_tensors(parts)
                 shape = self.out_features, self.in_features
                 value_type = VALUE_TYPES.get(parts["values"].dtype, "")
                 packed_array(self.format, value_type, shape, typed(parts), copy=False)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -26,3 +28,10 @@ def warn_of_dense_weight(layer: nn.Module, state: dict[str, Any], prefix: str, w
             f"model, and then {way}",
             stacklevel=2,
         )
+
+
+def check_tensors(parts: Mapping[str, Any]) -> None:
+    """Raise TypeError naming a part of a state that is no tensor."""
+    for name, part in parts.items():
+        if not isinstance(part, torch.Tensor):
+            raise TypeError(f"{name} is a {type(part).__name__}, expected a tensor")

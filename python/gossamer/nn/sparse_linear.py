@@ -16,7 +16,7 @@ from ..containers import CSRArray, SparseArray
 from ..dtypes import promote
 from ..structure import Pattern
 from .autocast import autocast_dtype
-from .parameters import quickly, warn_of_dense_weight
+from .parameters import check_tensors, quickly, warn_of_dense_weight
 
 
 class SparseLinear(nn.Module):  # type: ignore[misc]
@@ -172,9 +172,11 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
             return
         if not missing:
             shape = self.out_features, self.in_features
-            parts = tuple(state_dict[prefix + name].detach().cpu() for name in names)
+            parts = {name: state_dict[prefix + name] for name in names}
             try:
-                csr = construct.csr_array(parts, shape)
+                check_tensors(parts)
+                on_host = tuple(part.detach().cpu() for part in parts.values())
+                csr = construct.csr_array(on_host, shape)
             except (TypeError, ValueError) as error:
                 error_msgs.append(f"{prefix}: {error}")
                 return

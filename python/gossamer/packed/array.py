@@ -11,10 +11,11 @@ from ..arrays.adapter import D
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
+from ..dtypes import dtype_name
 from ..quantities import size_text
 from ..scipy_names import packed_advice
 from ..structure import index_dtype
-from .dtypes import DENSE_DTYPES, check_dense_dtype, dtype_name, has_scales
+from .dtypes import DENSE_DTYPES, check_dense_dtype, has_scales
 from .storage import Storage, to_host
 
 if TYPE_CHECKING:

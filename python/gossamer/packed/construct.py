@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Adapter, adapter_of, host_adapter
+from ..dtypes import dtype_name
 from .array import PackedArray
-from .dtypes import dtype_name, has_scales, numpy_dtype, packed_dtype_name
+from .dtypes import has_scales, numpy_dtype, packed_dtype_name
 from .selection import DENSE_VALUES, FORMATS
 
 _DTYPES = {"positions": ("uint8",), "row_offsets": ("int32", "int64"), "scales": ("float32",)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import check_value_dtype
+from ..dtypes import check_value_dtype, dtype_name
 
 #: Value types by the engine's names; the 8-bit ones have a scale for each row.
 PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
@@ -48,15 +48,9 @@ def packed_dtype_name(dtype: Any, argument: str) -> str:
         return "float8_e4m3"
     # ml_dtypes' own float8_e4m3 has infinities: another encoding under the engine's name.
     if name not in PACKED_DTYPES or (name == "float8_e4m3" and not isinstance(dtype, str)):
-        raise TypeError(f"{argument} = {dtype!r}, expected one of {', '.join(PACKED_DTYPES)}")
+        expected = f"{', '.join(PACKED_DTYPES)} or fp8"
+        raise TypeError(f"{argument} = {dtype!r}, expected one of {expected}")
     return name
-
-
-def dtype_name(dtype: Any) -> str:
-    """Name of a dtype of NumPy or of another framework, which says it after its last dot."""
-    if isinstance(dtype, np.dtype | type):
-        return np.dtype(dtype).name
-    return str(dtype).rpartition(".")[2]
 
 
 def check_dense_dtype(name: str, argument: str) -> None:

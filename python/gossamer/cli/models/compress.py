@@ -15,8 +15,9 @@ from rich.table import Table
 
 from gossamer.cli.console import console_of, table_of
 from gossamer.cli.models.common import bar, check_new, refusals, require_transformers
-from gossamer.cli.options import JsonFlag, ModelFolder, Overwrite, model_source, one_of
+from gossamer.cli.options import JsonFlag, ModelFolder, Overwrite, model_source
 from gossamer.io.atomic import check_keeps
+from gossamer.packed.dtypes import packed_dtype_name
 from gossamer.quantities import duration_text, size_text
 
 
@@ -24,6 +25,13 @@ def _file_size(text: str) -> str:
     if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]B", text, re.IGNORECASE):
         raise typer.BadParameter(f"{text!r} is no size such as 500MB or 5GB")
     return text
+
+
+def _packed_dtype(name: str | None) -> str | None:
+    try:
+        return None if name is None else packed_dtype_name(name, "dtype")
+    except TypeError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _bytes(size: str) -> int:
@@ -41,8 +49,8 @@ def compress(
     dtype: Annotated[
         str | None,
         typer.Option(
-            callback=one_of("float32", "float16", "bfloat16", "int8", "fp8"),
-            help="Of the packed values: float32, float16, bfloat16, int8, fp8.",
+            callback=_packed_dtype,
+            help="Of the packed values: float32, float16, bfloat16, int8, float8_e4m3 or fp8.",
         ),
     ] = None,
     min_gain: Annotated[
@@ -95,7 +103,7 @@ def _compress(
         layers = compress_checkpoint(
             source,
             output,
-            "float8_e4m3" if dtype == "fp8" else dtype,
+            dtype,
             min_gain=min_gain,
             skip=skip,
             max_shard_bytes=shard,
