@@ -141,8 +141,16 @@ CONSTRUCTORS = [
         "density = 'a', expected a nu",
     ),
     (lambda: gossamer.random_array((-2, 2)), ValueError, "shape = (-2, 2)"),
-    (lambda: gossamer.random_array((2, 2), rng="x"), TypeError, "random_array: rng = 'x', expected a numpy"),
-    (lambda: gossamer.random_array((2, 2), rng=-1), ValueError, "random_array: rng = -1, expected a numpy"),
+    (
+        lambda: gossamer.random_array((2, 2), rng="x"),
+        TypeError,
+        "random_array: rng = 'x', expected a numpy",
+    ),
+    (
+        lambda: gossamer.random_array((2, 2), rng=-1),
+        ValueError,
+        "random_array: rng = -1, expected a numpy",
+    ),
     (
         lambda: gossamer.random_array((2, 2), data_sampler=lambda n: np.full(n, 1j)),
         TypeError,
