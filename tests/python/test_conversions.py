@@ -151,3 +151,24 @@ def test_astype(dtype, format):
     assert B.dtype == dtype
     np.testing.assert_array_equal(B.data, A.data.astype(dtype))
     assert B.index_dtype == A.index_dtype
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_canonical_positions_are_found_once_and_written_values_seen(format, monkeypatch):
+    data = np.array([1.0, 2.0, 3.0, 4.0])
+    A = gossamer.coo_array((data, ([0, 0, 1, 1], [1, 1, 2, 0])), (2, 3)).tocsr().asformat(format)
+    A = A.with_data(data)
+    first = A._canonical()
+    if format != "coo":  # conversions of COO keep nothing
+        monkeypatch.setattr(gossamer._engine, "count_distinct", None)
+        assert A._canonical()._structure is first._structure
+    data[:] *= 2
+    np.testing.assert_array_equal(first.todense() * 2, A._canonical().todense())
+    assert A.max() == 2 * first.max()
+
+
+def test_sums_of_values_that_nobody_can_write_to_are_kept():
+    A = gossamer.coo_array((np.ones(4), ([0, 0, 1, 1], [1, 1, 2, 0])), (2, 3)).tocsr()
+    assert A.tocsr(canonical=True).data is A.tocsr(canonical=True).data
+    assert A.tocsc().tocsc(canonical=True).nnz == 3
+    assert A.copy().tocsr(canonical=True).data is not A.tocsr(canonical=True).data

@@ -85,7 +85,9 @@ class COOArray(PatternedArray):
 
     def _by_rows(self) -> tuple[Pattern, Array]:
         pattern, index_map = self._pattern.compress()
-        return pattern, self._data if index_map is None else self._moved(index_map)
+        if index_map is None:
+            return pattern, self._data
+        return pattern, self._ordered("rows", lambda: self._arrays.gather(self._data, index_map))
 
     def _by_cols(self) -> tuple[Pattern, Array]:
         return self.T._by_rows()

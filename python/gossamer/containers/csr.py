@@ -28,6 +28,10 @@ class CSRArray(PatternedArray):
     positions on first use and keep them: columns + 1 + 2 nnz indices. Where nobody can write to the
     values, as to those that an operation made, the transposed values are kept too; otherwise they
     are gathered anew for each product, so that what was written is seen.
+
+    What needs rows in order or each position once, as ``tocsr(canonical=True)``, sums, elementwise
+    products and extremes, finds these on first use and keeps them, with rows + 1 + 2 indices for
+    each, and nnz more where rows were not in order; values as above.
     """
 
     __slots__ = ()
@@ -54,12 +58,11 @@ class CSRArray(PatternedArray):
     def _to_csr(self, canonical: bool) -> CSRArray:
         if not canonical or self._pattern.canonical:
             return self
-        pattern, segments, index_map = self._pattern.canonicalize()
-        if segments is not None:
-            return self._made(pattern, self._arrays.segment_sum(self._data, segments, index_map))
-        if index_map is not None:
-            return self._made(pattern, self._arrays.gather(self._data, index_map))
-        return CSRArray(pattern, self._data, self._arrays)
+        pattern, selection = self._pattern.canonicalize()
+        if selection is None:
+            return CSRArray(pattern, self._data, self._arrays)
+        data = self._ordered("canonical", lambda: self._arrays.select(self._data, selection))
+        return CSRArray(pattern, data, self._arrays)
 
     @structural
     def _to_csc(self, canonical: bool) -> CSCArray:
@@ -85,7 +88,9 @@ class CSRArray(PatternedArray):
 
     def _by_cols(self) -> tuple[Pattern, Array]:
         pattern, index_map = self._pattern.transpose()
-        return pattern, self._moved(index_map)
+        return pattern, self._ordered(
+            "transposed", lambda: self._arrays.gather(self._data, index_map)
+        )
 
     def _made(self, pattern: Pattern, data: Array) -> CSRArray:
         """Return a CSRArray over values that an operation made, read-only from now on."""

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..arrays import Adapter, Array
-from ..structure import CooPattern, Indices, Pattern
+from ..structure import CooPattern, Pattern
 from .base import SparseArray
 
 Self = TypeVar("Self", bound="PatternedArray")
@@ -18,11 +19,11 @@ Self = TypeVar("Self", bound="PatternedArray")
 class PatternedArray(SparseArray):
     """A container over a pattern, and values in its order.
 
-    The values in another order, in which products ask for them, are kept only where nobody can
-    write to what they were gathered from.
+    The values as another order of the positions has them, in which operations ask for them, are
+    kept only where nobody can write to what they were gathered from.
     """
 
-    __slots__ = ("_moved_data", "_pattern")
+    __slots__ = ("_kept", "_pattern")
 
     _pattern: Pattern | CooPattern
 
@@ -30,7 +31,7 @@ class PatternedArray(SparseArray):
         self._pattern = pattern
         self._data = data
         self._arrays = arrays
-        self._moved_data: Array | None = None
+        self._kept: dict[str, Array] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,13 +53,13 @@ class PatternedArray(SparseArray):
     def _structure(self) -> Pattern | CooPattern:
         return self._pattern
 
-    def _moved(self, index_map: Indices) -> Array:
-        """Return the values in the order of the one map that a container of this kind has."""
-        if self._moved_data is not None:
-            return self._moved_data
-        data = self._arrays.freeze(self._arrays.gather(self._data, index_map))
-        if self._arrays.is_frozen(self._data):
-            self._moved_data = data
+    def _ordered(self, order: str, values: Callable[[], Array]) -> Array:
+        """Return the values in an order that the pattern keeps, by the order's name."""
+        data = self._kept.get(order)
+        if data is None:
+            data = self._arrays.freeze(values())
+            if self._arrays.is_frozen(self._data):
+                self._kept[order] = data
         return data
 
     def _with_data(self: Self, data: Array, arrays: Adapter | None = None) -> Self:

@@ -226,11 +226,11 @@ def _canonical(
     memory: Memory, pattern: Pattern, values: DeviceArray
 ) -> tuple[Pattern, DeviceArray]:
     """Pattern with sorted rows and every position once, and its values."""
-    canonical, segments, index_map = pattern.canonicalize()
-    if segments is None and index_map is None:
+    canonical, selection = pattern.canonicalize()
+    if selection is None:
         return canonical, values
     summed = memory.empty((canonical.nnz,), memory.dtype_name(values), memory.device(values))
-    segment_sum(memory, values, Selection(pattern.nnz, index_map, segments), summed)
+    segment_sum(memory, values, selection, summed)
     return canonical, summed
 
 

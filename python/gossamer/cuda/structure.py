@@ -135,10 +135,7 @@ class DevicePattern(_OnDevice, Pattern):
             self._transpose = pattern, index_map
         return self._transpose
 
-    def canonicalize(self) -> tuple[Pattern, DeviceArray | None, DeviceArray | None]:
-        """Pattern with sorted rows and every position once, segments, and an index map."""
-        if self.canonical:
-            return self, None, None
+    def _canonicalized(self) -> tuple[Pattern, Any, Any]:
         ordered, index_map = self.sort()
         assert isinstance(ordered, DevicePattern)
         view, stream = ordered.view(), self._stream()
@@ -154,6 +151,7 @@ class DevicePattern(_OnDevice, Pattern):
             indices, segments = self._made(count), self._made(count + 1)
             outputs = map(self.memory.view, (indptr, indices, segments))
             engine().fill_distinct(view, *outputs, stream)
+        self.memory.to_host(indptr[-1:])  # all of it is complete, for every stream
         pattern = DevicePattern(self.memory, self.rows, self.cols, indptr, indices, True, True)
         return pattern, segments, index_map
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _engine
 from .indices import Indices, freeze, index_dtype
 from .positions import Positions
+from .selection import Selection
 
 if TYPE_CHECKING:
     from .coo import CooPattern
@@ -47,7 +48,15 @@ class Pattern(Positions):
         What a device keeps for products with it, by what the device calls itself.
     """
 
-    __slots__ = ("_runs_known", "_transpose", "handle", "indices", "indptr", "prepared")
+    __slots__ = (
+        "_canonical",
+        "_runs_known",
+        "_transpose",
+        "handle",
+        "indices",
+        "indptr",
+        "prepared",
+    )
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Pattern(Positions):
         self.prepared: dict[Any, Any] = {}
         self._runs_known = False
         self._transpose: tuple[Pattern, Indices] | None = None
+        self._canonical: tuple[Pattern, Selection | None] | None = None
 
     @property
     def nnz(self) -> int:
@@ -182,14 +192,23 @@ class Pattern(Positions):
             self._transpose = transposed, freeze(index_map)
         return self._transpose
 
-    def canonicalize(self) -> tuple[Pattern, Indices | None, Indices | None]:
-        """Pattern with sorted rows and every position once, segments, and an index map.
+    def canonicalize(self) -> tuple[Pattern, Selection | None]:
+        """Pattern with sorted rows and every position once, and what its values are sums of.
 
-        Value s of the result is the sum of the values at index_map[segments[s]:segments[s + 1]].
-        Without duplicates segments is None, and where nothing moves the map is None too.
+        None where the values stay as they are. Made on the first call and kept: of n positions
+        rows + 1 + 2 n indices, and nnz more where rows were not sorted.
         """
         if self.canonical:
-            return self, None, None
+            return self, None
+        if self._canonical is None:
+            pattern, segments, index_map = self._canonicalized()
+            stays = segments is None and index_map is None
+            selection = None if stays else Selection(self.nnz, index_map, segments)
+            self._canonical = pattern, selection
+        return self._canonical
+
+    def _canonicalized(self) -> tuple[Pattern, Any, Any]:
+        """Canonical pattern, segments and index map of a `Selection`, None for none."""
         ordered, index_map = self.sort()
         if ordered.canonical:
             return ordered, None, index_map

@@ -155,12 +155,12 @@ class CuPyAdapter(Adapter):
         return values
 
     def gather(self, values: Array, index_map: Indices) -> Array:
-        return self._selected(values, Selection(len(values), index_map))
+        return self.select(values, Selection(len(values), index_map))
 
     def segment_sum(self, values: Array, segments: Indices, index_map: Indices | None) -> Array:
-        return self._selected(values, Selection(len(values), index_map, segments))
+        return self.select(values, Selection(len(values), index_map, segments))
 
-    def _selected(self, values: Array, selection: Selection) -> Array:
+    def select(self, values: Array, selection: Selection) -> Array:
         sums = self._made((selection.rows,), values)
         sparse.segment_sum(memory, values, selection, sums)
         return sums
