@@ -460,9 +460,42 @@ def test_buffers_that_stand_in_for_one_call_leave_a_laid_out_layer_as_it_was(cou
         assert torch.equal(layer(x), expected[0])
         layer(x[:1])
     assert not layer.row_offsets.numel()  # laid out
-    with pytest.raises(RuntimeError, match="scales of a PackedLinear"):
-        torch.func.functional_call(layer, {"scales": 3 * layer.scales}, (x,))
+    scales = 4 * layer.scales
+    for _ in range(3):
+        found = torch.func.functional_call(layer, {"scales": scales}, (x,))
+        assert torch.equal(found, 4 * expected[0])
     assert torch.equal(layer(x), expected[0])
+
+
+@pytest.mark.parametrize("replaced", ["values", "positions", "row_offsets", "scales"])
+def test_a_first_product_by_buffers_of_one_call_keeps_the_layers_own(replaced):
+    W, x = matrix((300, 200), 0.5), vectors((1, 200)).cuda()
+    layer, other = (
+        gs.nn.PackedLinear(gs.compress(w.contiguous().cuda(), "bitmap", "int8"))
+        for w in (W, W.roll(1, 1))
+    )
+    expected = gs.nn.PackedLinear(layer.weight)(x)
+    buffers = {replaced: getattr(other, replaced).clone()}
+    for _ in range(3):
+        torch.func.functional_call(layer, buffers, (x,))
+    for _ in range(3):
+        assert torch.equal(layer(x), expected)
+    assert not layer.row_offsets.numel()  # laid out
+    assert torch.equal(gs.nn.PackedLinear(layer.weight)(x), expected)
+
+
+def test_parts_of_a_laid_out_layer_replaced_for_one_call():
+    W, x = matrix((300, 200), 0.5), vectors((1, 200)).cuda()
+    layer = gs.nn.PackedLinear(gs.compress(W.cuda(), "bitmap"))
+    layer.register_buffer("steps", torch.ones(3, device="cuda"))
+    twice = 2 * layer.values
+    expected = layer(x)
+    assert not layer.row_offsets.numel()  # laid out
+    for _ in range(3):
+        assert torch.equal(torch.func.functional_call(layer, {"values": twice}, (x,)), 2 * expected)
+    assert torch.equal(layer(x), expected)
+    assert torch.equal(layer.cpu().steps, torch.ones(3))
+    torch.testing.assert_close(layer(x.cpu()), expected.cpu(), rtol=1e-3, atol=1e-3)
 
 
 def test_registered_products_read_the_arrays_that_they_are_given():

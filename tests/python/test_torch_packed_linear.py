@@ -474,3 +474,53 @@ def test_a_product_waits_while_buffers_are_exchanged():
             time.sleep(0.1)
             layer._buffers = other._buffers
         assert torch.equal(found.result(), after)
+
+
+@pytest.mark.parametrize("replaced", ["values", "positions", "row_offsets", "scales"])
+def test_a_layer_forgets_the_buffers_of_a_first_product(replaced):
+    W, x = weight(), operand(70)
+    layer = nn.PackedLinear(gossamer.compress(W, "bitmap", "int8"))
+    expected = nn.PackedLinear(layer.weight)(x)
+    other = nn.PackedLinear(gossamer.compress(W.roll(1, 1), "bitmap", "int8"))
+    buffers = {replaced: getattr(other, replaced).clone()}
+    for _ in range(3):
+        torch.func.functional_call(layer, buffers, (x,))
+    for _ in range(3):
+        assert torch.equal(layer(x), expected)
+    assert _ran_by_what_is_kept(layer, x)
+
+
+def test_parts_given_for_good_are_multiplied_by_what_is_kept_for_them():
+    W, x = weight(), operand(70)
+    layer = nn.PackedLinear(gossamer.compress(W, "bitmap"))
+    layer(x)
+    layer.values = 3 * layer.values
+    for _ in range(3):
+        torch.testing.assert_close(layer(x), 3 * W @ x)
+    assert _ran_by_what_is_kept(layer, x)
+
+
+def _ran_by_what_is_kept(layer, x):
+    made = layer._matrix
+    layer(x)
+    return layer._matrix is made and all(
+        part is getattr(layer, name) for name, part in made[1]._asdict().items()
+    )
+
+
+def test_a_layer_takes_buffers_of_its_user():
+    W, x = weight(), operand(70)
+    layer = nn.PackedLinear(gossamer.compress(W, "bitmap"))
+    layer.register_buffer("steps", torch.ones(3))
+    expected = W @ x
+    torch.testing.assert_close(layer(x), expected)
+    assert layer.nbytes == layer.weight.nbytes
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        torch.testing.assert_close(twin(x), expected)
+        assert torch.equal(twin.steps, layer.steps)
+    other = nn.PackedLinear(gossamer.compress(torch.zeros_like(W), "bitmap"))
+    other.register_buffer("steps", torch.zeros(3))
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(other(x), expected)
+    assert torch.equal(other.steps, layer.steps)
+    assert layer.half().steps.dtype is torch.float16

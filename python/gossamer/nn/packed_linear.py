@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import RLock
@@ -27,7 +28,7 @@ from ..arrays.torch.packed import (
     plus_bias,
     typed,
 )
-from ..cuda.packed import DeviceMatrix
+from ..cuda.packed import DeviceMatrix, Parts
 from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
@@ -92,11 +93,10 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 f"PackedLinear: bias has shape {tuple(bias.shape)}, expected ({self.out_features},)"
             )
         self.format = weight.format
-        for name in ("values", "positions", "row_offsets", "scales"):
+        for name in Parts._fields:
             self.register_buffer(name, None)
         self._buffers |= _as_buffers(weight._storage.parts())
-        # What products need of the buffers, and the values and scales that it was made of.
-        self._matrix: tuple[Any, torch.Tensor, torch.Tensor | None] | None = None
+        self._keep_parts()
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 
     @classmethod
@@ -128,9 +128,23 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def nbytes(self) -> int:
         """Bytes that the weight takes where it is, in the form that is kept there."""
         with _exchange:
-            kept = sum(int(part.nbytes) for part in self._buffers.values() if part is not None)
+            kept = sum(int(part.nbytes) for part in self._parts if part is not None)
             matrix = self._laid_out
         return kept + (0 if matrix is None else matrix.nbytes)
+
+    @property
+    def _parts(self) -> Parts:
+        """The buffers that are the weight; a user may have registered others."""
+        buffers = self._buffers
+        return Parts(*[buffers[name] for name in Parts._fields])
+
+    def _keep_parts(self) -> None:
+        """Take the buffers for the layer's own, of which nothing was made yet."""
+        # What products need of the buffers, and the buffers that it was made of.
+        self._matrix: tuple[Any, Parts] | None = None
+        # Others may be in their place for one call: torch.func.functional_call.
+        self._own = _refs(self._parts)
+        self._last: tuple[int, ...] = ()
 
     @property
     def _value_type(self) -> str:
@@ -184,34 +198,45 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if self.format == "dense":
             y = nn.functional.linear(x.to(self.values.dtype), self.values)
             return plus_bias(y, bias)
-        if not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            parts = Parts(self.values, self.positions, self.row_offsets, self.scales)
+        else:
             # The registered operation would come to the same, in several times the time.
             fixed = self._fixed(x, bias)
             if fixed is not None:
                 return fixed_product(x, fixed, False, True, bias)
-        y = packed_matmul(
-            self.values,
-            self.positions,
-            self.row_offsets,
-            self.scales,
-            x,
-            self.format,
-            self.out_features,
-            self.in_features,
-            False,
-            True,
-        )
-        return plus_bias(y, bias)
+            parts = self._given_parts()
+        shape = self.out_features, self.in_features
+        return plus_bias(packed_matmul(*parts, x, self.format, *shape, False, True), bias)
+
+    def _given_parts(self) -> Parts:
+        """What the registered operation takes: packed arrays, or all that stands for them."""
+        with _exchange:
+            made = self._matrix
+            is_made = made is not None and _are(made[1], self._buffers)
+            return self._parts if is_made else self._packed_parts()
+
+    def _packed_parts(self) -> Parts:
+        """The parts, with packed arrays made anew where they were given up."""
+        with _exchange:
+            parts, made = self._parts, self._matrix
+            if made is None or made[1].row_offsets.numel():
+                return parts
+            stands_in = [part is kept for part, kept in zip(parts[:3], made[1], strict=False)]
+            if not any(stands_in):
+                return parts
+            packed = as_bytes(made[0].matrix.packed()._asdict())
+        given_up = itertools.compress(Parts._fields, stands_in)
+        return parts._replace(**{name: packed[name] for name in given_up})
 
     def _matrix_of(self, kind: Callable[..., Any]) -> Any:
         """What products need of the buffers, made by `kind` unless it is there."""
         with _exchange:
-            made, parts = self._matrix, tuple(self._buffers.values())
-            values, *_, scales = parts
-            if made is None or made[1] is not values or made[2] is not scales:
+            made, parts = self._matrix, self._parts
+            if made is None or not _are(made[1], self._buffers):
                 self._forget_matrix()
                 shape = self.out_features, self.in_features
-                made = self._matrix = kind(*parts, self.format, *shape), values, scales
+                made = self._matrix = kind(*parts, self.format, *shape), parts
         return made[0]
 
     def _fixed(self, x: torch.Tensor, bias: torch.Tensor | None) -> FixedMatrix | None:
@@ -224,16 +249,18 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             return None
         if bias is not None and (bias.ndim != 1 or len(bias) != self.out_features):
             return None
-        if made is not None:
-            if made[1] is not values or made[2] is not scales:
-                with _exchange:
-                    is_exchanged = buffers is not self._buffers or made is not self._matrix
-                # If not, other buffers are in place of the layer's: torch.func.functional_call.
-                return self._fixed(x, bias) if is_exchanged else None
-            found: FixedMatrix = made[0]  # values and scales were looked at when that was made
+        if made is not None and _are(made[1], buffers):
+            if self._last:
+                self._last = ()
+            found: FixedMatrix = made[0]  # the parts were looked at when that was made
             return found if runs_eagerly((x, bias)) else None
         if not (values.is_contiguous() and runs_eagerly((x, values, scales, bias))):
             return None
+        with _exchange:
+            if buffers is not self._buffers or made is not self._matrix:  # by another thread
+                return self._fixed(x, bias)
+            if not self._parts_stay():
+                return None
         if x.is_cuda:
             return self._on_device()
         host: TensorStorage | None = self._matrix_of(_host_storage) if x.is_cpu else None
@@ -243,16 +270,31 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         made: DeviceProducts = self._matrix_of(partial(_FirstProducts, ref(self)))
         return made
 
+    def _has_own_parts(self) -> bool:
+        own = (part if part is None else part() for part in self._own)
+        return all(part is kept for part, kept in zip(self._parts, own, strict=True))
+
+    def _parts_stay(self) -> bool:
+        """Tell if the parts are the layer's own, or others that were there the last time too."""
+        if self._has_own_parts():
+            return True
+        if self._matrix is not None and not self._matrix[1].row_offsets.numel():
+            return False  # what there is of the layer's own weight
+        last, self._last = self._last, tuple(map(id, self._parts))
+        return last == self._last
+
     def _give_up_packed(self, products: DeviceProducts) -> None:
         """Let a laid out matrix stand for the buffers that it was made of, if it can."""
         buffers, made = self._buffers, self._matrix
-        if made is None or made[0] is not products or made[1] is not buffers["values"]:
+        if made is None or made[0] is not products or not _are(made[1], buffers):
             return
-        if buffers["row_offsets"].numel() and products.drop_packed():
+        # Others than the layer's own may be there for one call, with some of its own beside them.
+        if self._has_own_parts() and made[1].row_offsets.numel() and products.drop_packed():
             matrix = products.matrix
             stand_in = matrix.stand_in
-            self._matrix = DeviceProducts(matrix, matrix.scales), stand_in.values, stand_in.scales
-            self._buffers = stand_in._asdict()
+            self._own = _refs(stand_in)
+            self._matrix = DeviceProducts(matrix, matrix.scales), stand_in
+            self._buffers = buffers | stand_in._asdict()
 
     def _forget_matrix(self) -> bool:
         """Do without what products needed, and leave buffers to graphs; tell if any read them."""
@@ -263,8 +305,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
     def _packed_buffers(self) -> dict[str, Any]:
         """The buffers with all packed arrays in them, made anew where they were given up."""
         with _exchange:
-            matrix = self._laid_out
-            return self._buffers if matrix is None else _as_buffers(matrix.packed()._asdict())
+            return self._buffers | self._packed_parts()._asdict()
 
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""
@@ -275,24 +316,26 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         )
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
-        kept, moved = self._buffers, self._moved_buffers(fn)
-        self._buffers = {}
+        kept, moved = self._buffers, self._moved_parts(fn)
+        self._buffers = {name: kept[name] for name in kept if name not in Parts._fields}
         try:
             super()._apply(fn, recurse)
-            if moved is not kept:
+            if moved is not None:
                 self._forget_matrix()
-            kept = moved
+            kept = kept | (moved or {}) | self._buffers
         finally:
             self._buffers = kept
+            self._own = _refs(self._parts)
         return self
 
-    def _moved_buffers(self, fn: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
+    def _moved_parts(self, fn: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any] | None:
+        """The parts after fn, or None where a matrix that stands for them stays as it is."""
         values = self._buffers["values"]
         if self._laid_out is not None:
             moved = fn(values)
             if (moved.device, moved.dtype) == (values.device, values.dtype):
-                return self._buffers
-        parts = dict(self._packed_buffers())
+                return None
+        parts = self._packed_parts()._asdict()
         scales = parts.pop("scales")
         buffers: dict[str, Any] = {
             name: None if part is None else fn(part) for name, part in parts.items()
@@ -311,13 +354,20 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         with _exchange:
             super()._save_to_state_dict(destination, prefix, keep_vars)
             if self._laid_out is not None:
-                packed = self._packed_buffers().items()
+                packed = self._packed_parts()._asdict().items()
                 destination.update({prefix + n: p.cpu() for n, p in packed if p is not None})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: the packed arrays."""
-        state: dict[str, Any] = super().__getstate__()
-        return state | {"_buffers": self._packed_buffers(), "_matrix": None}
+        state: dict[str, Any] = super().__getstate__() | {"_buffers": self._packed_buffers()}
+        for made_anew in ("_matrix", "_own", "_last"):
+            del state[made_anew]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what a copy or a pickle holds."""
+        super().__setstate__(state)
+        self._keep_parts()
 
     def _load_from_state_dict(
         self,
@@ -332,7 +382,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         """Take over parts of any number of nonzeros, after looking at their contents."""
         way = "pack it, by gossamer.nn.pack_linears or PackedLinear.from_linear"
         warn_of_dense_weight(self, state_dict, prefix, way)
-        names = [name for name, part in self._buffers.items() if part is not None]
+        names = [name for name, part in self._parts._asdict().items() if part is not None]
         parts = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
         if 0 < len(parts) < len(names):
             missing = [name for name in names if name not in parts]
@@ -366,6 +416,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             unexpected_keys,
             error_msgs,
         )
+        if parts:
+            self._own = _refs(self._parts)
 
 
 class _FirstProducts(DeviceProducts):
@@ -412,5 +464,20 @@ def _host_storage(
 
 def _as_buffers(parts: Mapping[str, Any]) -> dict[str, Any]:
     """All four buffers; float8 values as their bytes."""
-    names = ("values", "positions", "row_offsets", "scales")
-    return as_bytes({name: parts.get(name) for name in names})
+    return as_bytes({name: parts.get(name) for name in Parts._fields})
+
+
+def _refs(parts: Parts) -> tuple[ref[Any] | None, ...]:
+    """References to parts that do not keep them."""
+    return tuple(part if part is None else ref(part) for part in parts)
+
+
+def _are(parts: Parts, buffers: Mapping[str, Any]) -> bool:
+    """Tell if the very same parts are the buffers."""
+    values, positions, row_offsets, scales = parts
+    return (
+        values is buffers["values"]
+        and positions is buffers["positions"]
+        and row_offsets is buffers["row_offsets"]
+        and scales is buffers["scales"]
+    )
