@@ -11,28 +11,36 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs"
-MODULES = {"torch": "torch", "mlx": "mlx.core", "jax": "jax"}
+#: Pages that show what their code prints, and the modules that they need.
+SHOWN = {
+    "frameworks-torch": ["torch"],
+    "frameworks-mlx": ["mlx.core"],
+    "frameworks-jax": ["jax"],
+    "packed": [],
+    "sparse": ["scipy", "fast_matrix_market", "safetensors"],
+}
 
 
-@pytest.mark.parametrize("framework", MODULES)
+@pytest.mark.parametrize("name", SHOWN)
 @pytest.mark.filterwarnings("ignore:Sparse")
-def test_pages_print_what_they_show(framework):
-    if importlib.util.find_spec(MODULES[framework].partition(".")[0]) is None:
-        pytest.skip(f"{framework} is not installed")
-    if framework == "jax":
+def test_pages_print_what_they_show(name, tmp_path, monkeypatch):
+    for module in SHOWN[name]:
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    if name == "frameworks-jax":
         import jax
 
         jax.config.update("jax_enable_x64", False)
-    page = (PAGES / f"frameworks-{framework}.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     shown = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.DOTALL)
     assert shown
     names = {}
     for code, output in shown:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(code, f"frameworks-{framework}.md", "exec"), names)
+            exec(compile(code, f"{name}.md", "exec"), names)
         assert printed.getvalue() == output
-    if framework == "jax":
+    if name == "frameworks-jax":
         jax.config.update("jax_enable_x64", True)
 
 
