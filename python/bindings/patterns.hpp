@@ -20,6 +20,13 @@ struct PyCsrPattern {
   CsrPattern view;  ///< to be copied before the interpreter's lock is released: use_runs writes it
 };
 
+/// A pattern in a list, where a pointer could be None, or one that is kept.
+using PatternHandle = nb::handle_t<PyCsrPattern>;
+
+inline const PyCsrPattern& pattern_of(nb::handle pattern) {
+  return nb::cast<const PyCsrPattern&>(pattern);
+}
+
 /// A CSR view over the pattern; checks that there is one value for each position.
 CsrView with_values(const PyCsrPattern& pattern, const ArrayView& values, const char* argument);
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "gossamer/errors.hpp"
 #include "module.hpp"
 #include "patterns.hpp"
 
@@ -15,17 +16,15 @@ namespace {
 
 /// SpgemmAtOnce, with what it borrows.
 struct PySpgemmAtOnce {
-  PySpgemmAtOnce(nb::object a, const InputArray& a_values, nb::object b, const InputArray& b_values,
-                 OutputArray indptr)
-      : a(std::move(a)),
-        b(std::move(b)),
+  PySpgemmAtOnce(PatternHandle a, const InputArray& a_values, PatternHandle b,
+                 const InputArray& b_values, OutputArray indptr)
+      : a(nb::borrow(a)),
+        b(nb::borrow(b)),
         a_values(a_values),
         b_values(b_values),
         indptr(std::move(indptr)) {
-    const PyCsrPattern& a_pattern = nb::cast<const PyCsrPattern&>(this->a);
-    const CsrView a_view = with_values(a_pattern, a_values, "a_values");
-    const CsrView b_view =
-        with_values(nb::cast<const PyCsrPattern&>(this->b), b_values, "b_values");
+    const CsrView a_view = with_values(pattern_of(a), a_values, "a_values");
+    const CsrView b_view = with_values(pattern_of(b), b_values, "b_values");
     auto* offsets = static_cast<std::int64_t*>(
         vector_data(this->indptr, a_view.pattern.rows + 1, DType::int64, "indptr"));
     dtype = a_view.dtype;
@@ -49,7 +48,8 @@ std::int64_t workspace_size(const PySpgemmAtOnce& self) {
 
 void bind_spgemm_at_once(nb::module_& m) {
   nb::class_<PySpgemmAtOnce>(m, "SpgemmAtOnce", "A @ B in one phase, by way of a workspace.")
-      .def(nb::init<nb::object, const InputArray&, nb::object, const InputArray&, OutputArray>(),
+      .def(nb::init<PatternHandle, const InputArray&, PatternHandle, const InputArray&,
+                    OutputArray>(),
            nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("indptr"))
       .def_prop_ro(
           "workspace_size", [](const PySpgemmAtOnce& self) { return workspace_size(self); },
@@ -110,8 +110,11 @@ void bind_spgemm(nb::module_& m) {
         const std::int64_t nnz = offsets[a.view.rows];
         void* data = nullptr;
         if (values) {
-          a_view = with_values(a, a_values.value(), "a_values");
-          b_view = with_values(b, b_values.value(), "b_values");
+          if (!a_values || !b_values) {
+            throw InvalidArgument("spgemm_fill: values without a_values and b_values");
+          }
+          a_view = with_values(a, *a_values, "a_values");
+          b_view = with_values(b, *b_values, "b_values");
           data = vector_data(*values, nnz, a_view.dtype, "values");
         }
         const DType index_dtype = dtype_of(indices.dtype(), "indices");

@@ -379,12 +379,12 @@ void bind_intersection(nb::module_& m) {
 
 /// Checks the arrays that take a stack's positions, and calls body(indptr, indices).
 template <class Body>
-void write_stack(const std::vector<const PyCsrPattern*>& patterns, const OutputArray& indptr,
+void write_stack(const std::vector<PatternHandle>& patterns, const OutputArray& indptr,
                  const OutputArray& indices, Body&& body) {
   std::int64_t nnz = 0;
-  for (const PyCsrPattern* pattern : patterns) nnz += pattern->view.nnz;
+  for (PatternHandle pattern : patterns) nnz += pattern_of(pattern).view.nnz;
   if (patterns.empty()) throw InvalidArgument("hstack: no blocks, expected at least one");
-  const CsrPattern& first = patterns[0]->view;
+  const CsrPattern& first = pattern_of(patterns[0]).view;
   void* const offsets = row_offsets(indptr, first.rows, first.index_dtype);
   void* const columns = vector_data(indices, nnz, first.index_dtype, "indices");
   run_engine(nnz + first.rows, [&] { body(offsets, columns); });
@@ -393,10 +393,10 @@ void write_stack(const std::vector<const PyCsrPattern*>& patterns, const OutputA
 void bind_stacks(nb::module_& m) {
   m.def(
       "hstack",
-      [](const std::vector<const PyCsrPattern*>& patterns, const OutputArray& indptr,
+      [](const std::vector<PatternHandle>& patterns, const OutputArray& indptr,
          const OutputArray& indices, const OutputArray& map) {
         std::vector<CsrPattern> blocks;
-        for (const PyCsrPattern* pattern : patterns) blocks.push_back(pattern->view);
+        for (PatternHandle pattern : patterns) blocks.push_back(pattern_of(pattern).view);
         void* const map_data = vector_data(map, static_cast<std::int64_t>(indices.size()),
                                            dtype_of(indices.dtype(), "indices"), "map");
         write_stack(patterns, indptr, indices, [&](void* offsets, void* columns) {
@@ -407,7 +407,7 @@ void bind_stacks(nb::module_& m) {
       "Write the positions of matrices side by side, and their map into all blocks' positions.");
   m.def(
       "hstack_values",
-      [](const std::vector<const PyCsrPattern*>& patterns, const std::vector<InputArray>& values,
+      [](const std::vector<PatternHandle>& patterns, const std::vector<InputArray>& values,
          const OutputArray& indptr, const OutputArray& indices, const OutputArray& out) {
         if (values.size() != patterns.size()) {
           throw InvalidArgument("hstack: " + std::to_string(values.size()) + " arrays for " +
@@ -415,7 +415,7 @@ void bind_stacks(nb::module_& m) {
         }
         std::vector<CsrView> blocks;
         for (std::size_t b = 0; b < patterns.size(); ++b) {
-          blocks.push_back(with_values(*patterns[b], values[b], "values"));
+          blocks.push_back(with_values(pattern_of(patterns[b]), values[b], "values"));
         }
         void* const moved = vector_data(out, static_cast<std::int64_t>(indices.size()),
                                         dtype_of(out.dtype(), "out"), "out");

@@ -29,6 +29,15 @@ void check_memory(const ArrayView& view, const char* argument) {
   }
 }
 
+std::int64_t integer(nb::handle value, const char* argument) {
+  std::int64_t integer = 0;
+  if (!nb::try_cast(value, integer)) {
+    throw InvalidDType(std::string("View: ") + argument + " holds a " +
+                       nb::type_name(value.type()).c_str() + "; it must hold integers");
+  }
+  return integer;
+}
+
 void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::tuple shape,
                nb::tuple strides, bool swapped) {
   if (shape.size() != strides.size() ||
@@ -42,8 +51,8 @@ void make_view(ArrayView* view, std::uintptr_t pointer, const char* dtype, nb::t
   view->dtype = dtype_named(dtype);
   view->rank = static_cast<int>(shape.size());
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-    view->shape[axis] = nb::cast<std::int64_t>(shape[axis]);
-    view->strides[axis] = nb::cast<std::int64_t>(strides[axis]);
+    view->shape[axis] = integer(shape[axis], "shape");
+    view->strides[axis] = integer(strides[axis], "strides");
   }
   check_memory(*view, "View: array");
   if (swapped) swap_last_axes(*view);
