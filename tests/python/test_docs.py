@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs"
 #: Pages that show what their code prints, and the modules that they need.
 SHOWN = {
+    "formats": ["safetensors"],
     "frameworks-torch": ["torch"],
     "frameworks-mlx": ["mlx.core"],
     "frameworks-jax": ["jax"],
