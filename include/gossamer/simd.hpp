@@ -10,7 +10,7 @@ namespace gossamer {
 /// Instruction sets that were compiled in and that this processor runs, best first.
 std::vector<std::string> supported_simd_targets();
 
-/// The one in use: the first supported, or the one that GOSSAMER_SIMD names.
+/// The one in use: the first supported, or the one that GOSSAMER_SIMD names, unless empty.
 std::string simd_target();
 
 /// Uses the named target from now on. Throws InvalidArgument if it is not supported here.

@@ -118,6 +118,13 @@ def test_threads_of_the_environment():
     assert python(code, GOSSAMER_NUM_THREADS="3") == "3"
 
 
+@pytest.mark.parametrize("variable", ["GOSSAMER_NUM_THREADS", "GOSSAMER_SIMD"])
+def test_an_empty_variable_is_an_unset_one(variable, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    code = "from gossamer import _engine as e; print(e.num_threads(), e.simd_target())"
+    assert python(code, **{variable: ""}) == python(code)
+
+
 def test_many_python_threads_share_a_container():
     A = build(named("power_law_unsorted"), np.float64).tocsc()
     x = np.linspace(0, 1, A.shape[1])
