@@ -52,6 +52,28 @@ void await(const std::atomic<T>& changing, Ready ready) {
 
 thread_local bool inside_task = false;
 
+/// What a job throws: the exception of the first of its tasks, whichever thread was quicker.
+class FirstError {
+ public:
+  /// Called where task i was caught.
+  void keep(std::int64_t i) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (error_ && task_ <= i) return;
+    task_ = i;
+    error_ = std::current_exception();
+  }
+
+  /// Throws it, if there is one, and forgets it.
+  void rethrow() {
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::int64_t task_ = 0;
+  std::exception_ptr error_;
+};
+
 /// Threads that wait for one job at a time.
 ///
 /// The tasks of a job are shared out evenly, so that the same threads touch the same memory in one
@@ -78,7 +100,6 @@ class ThreadPool {
     shares_.store(shares, std::memory_order_release);
     done_.store(0, std::memory_order_relaxed);
     helpers_.store(threads - 1, std::memory_order_relaxed);
-    error_ = nullptr;
     for (std::uint64_t s = 0; s < shares; ++s) {
       tickets_[s].next.store(epoch_ << 32 | begin_of(s, count, shares), std::memory_order_seq_cst);
     }
@@ -86,7 +107,7 @@ class ThreadPool {
     generation_.notify_all();
     take_tasks(0);
     await(done_, [&](std::uint32_t done) { return done == static_cast<std::uint32_t>(count); });
-    if (error_) std::rethrow_exception(error_);
+    error_.rethrow();
   }
 
  private:
@@ -145,8 +166,7 @@ class ThreadPool {
       try {
         task(context, next);
       } catch (...) {
-        const std::lock_guard lock(error_mutex_);
-        if (!error_) error_ = std::current_exception();
+        error_.keep(next);
       }
       if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) done_.notify_one();
       ticket = next_ticket.load(std::memory_order_acquire);
@@ -162,8 +182,7 @@ class ThreadPool {
   std::atomic<int> helpers_{0};
   alignas(64) std::atomic<std::uint32_t> done_{0};
   alignas(64) std::atomic<std::uint32_t> generation_{0};
-  std::mutex error_mutex_;
-  std::exception_ptr error_;
+  FirstError error_;
   std::vector<std::thread> workers_;
 };
 
@@ -175,7 +194,7 @@ class TeamJob {
 
   void run(OpenMpParallel parallel) {
     parallel([](void* job) { static_cast<TeamJob*>(job)->take_tasks(); }, this, 0, 0);
-    if (error_) std::rethrow_exception(error_);
+    error_.rethrow();
   }
 
  private:
@@ -186,8 +205,7 @@ class TeamJob {
       try {
         task_(context_, i);
       } catch (...) {
-        const std::lock_guard lock(error_mutex_);
-        if (!error_) error_ = std::current_exception();
+        error_.keep(i);
       }
     }
     inside_task = outer;
@@ -198,8 +216,7 @@ class TeamJob {
   void* context_;
   std::atomic<int> places_;
   std::atomic<std::int64_t> next_{0};
-  std::mutex error_mutex_;
-  std::exception_ptr error_;
+  FirstError error_;
 };
 
 thread_local OpenMpParallel openmp = nullptr;

@@ -14,7 +14,7 @@ namespace gossamer {
 ///
 /// Which thread runs which task varies, so a task's result must depend on i alone. A call from
 /// within a task, or while another caller has the threads, runs on the calling thread. The first
-/// exception that a task throws is thrown again here, after all tasks have ended.
+/// exception by number of task is thrown again here, after all tasks have ended.
 void run_tasks(std::int64_t count, void (*task)(void* context, std::int64_t i), void* context);
 
 /// Calls body(i) for every i in [0, count) under the rules of run_tasks.

@@ -29,7 +29,7 @@ void validate_row(const PackedView& packed, std::int64_t row, std::int64_t slots
     set += std::popcount(mask);
   }
   if (packed.cols % 32 != 0 && mask >> (packed.cols % 32) != 0) {
-    const std::int64_t column = (packed.cols & ~31LL) + 31 - std::countl_zero(mask);
+    const std::int64_t column = packed.cols + std::countr_zero(mask >> (packed.cols % 32));
     throw InvalidArgument(message("the bitmap of row ", row, " sets column ", column,
                                   "; the matrix has ", packed.cols, " columns"));
   }

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -171,6 +173,23 @@ TEST_CASE("an exception ends the job and reaches the caller") {
   CHECK_THROWS_WITH(job(), "task failed");
   CHECK(ran == 50);
   check_each_runs_once(100);
+}
+
+TEST_CASE("of several exceptions the first task's reaches the caller") {
+  const auto job = [] {
+    parallel_for(64, [&](std::int64_t i) {
+      if (i < 3) return;
+      // The first that throws is the last to do so.
+      if (i == 3) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      throw std::runtime_error("task " + std::to_string(i));
+    });
+  };
+  for (const int threads : {1, 2, 4}) {
+    const Threads set(threads);
+    CHECK_THROWS_WITH(job(), "task 3");
+    const Team team;
+    CHECK_THROWS_WITH(job(), "task 3");
+  }
 }
 
 TEST_CASE("ranges cover everything once") {

@@ -7,6 +7,7 @@ import pytest
 from cases import DTYPES, build, every_dtype, named, operand, product
 from error_bound import BFLOAT16, assert_within
 from gossamer import _engine
+from gossamer.packed.construct import packed_array
 
 NAMES = ["power_law_unsorted", "long_row", "long_column", "duplicates", "banded"]
 
@@ -69,3 +70,18 @@ def test_sddmm_of_infinite_16_bit_values_on_every_instruction_set(target, dtype)
     A = build(named("random_0.5"), dtype)
     U, V = (np.full((n, 20), x, dtype) for n, x in zip(A.shape, (np.inf, 2.0**-14), strict=True))
     assert np.isinf(gossamer.sddmm(A, U, V).data.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("format", ["bitmap", "gap8"])
+def test_the_first_bad_row_is_named_for_every_thread_count(format):
+    P = gossamer.compress(np.ones((20_000, 33), np.float32), format=format)
+    parts = {name: part.copy() for name, part in P._storage.parts().items()}
+    rows = parts["positions"].reshape(len(parts["row_offsets"]) - 1, -1)
+    # Of two threads the second comes to its first row before the first to its last ones.
+    rows[9_900:, 4] = 0b1100
+    column = 34 if format == "bitmap" else 44
+    for threads in (1, 2, 4) * 3:
+        with gossamer.set_num_threads(threads), pytest.raises(ValueError) as refused:
+            packed_array(format, P.dtype, P.shape, parts)
+        assert "row 9900 " in str(refused.value)
+        assert f"column {column}" in str(refused.value)
