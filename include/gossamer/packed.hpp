@@ -103,7 +103,9 @@ std::int64_t validate(const PackedView& packed);
 /// First phase of packing: slots of each row in each of packed_formats, in one pass.
 ///
 /// dense is (m, n) of float32, float16 or bfloat16, any strides; elements with |x| > threshold are
-/// kept, NaN included. counts: (formats, m) in C order, written.
+/// kept, NaN included. counts: (formats, m) in C order, written. Throws InvalidArgument for another
+/// rank, a shape that packed_layout refuses and a negative or NaN threshold, InvalidDType for other
+/// types; so do the functions that follow.
 void count_packed(const ArrayView& dense, double threshold, std::int64_t* counts);
 /// The same for a CSR matrix with sorted rows and no duplicates, or for its transpose, of which a
 /// thread has a block of rows dense at a time; throws InvalidArgument for others.
@@ -111,26 +113,29 @@ void count_packed(const CsrView& csr, double threshold, std::int64_t* counts,
                   bool transpose = false);
 
 /// Scales that map each row's largest kept magnitude to the largest value of an 8-bit type; 1 for
-/// rows of zeros. scales: m elements, written. Throws InvalidArgument for infinite or NaN elements.
+/// rows of zeros. scales: m elements, written. Throws InvalidArgument for infinite or NaN elements,
+/// InvalidDType for a type without scales.
 void row_scales(const ArrayView& dense, double threshold, PackedDType dtype, float* scales);
 void row_scales(const CsrView& csr, double threshold, PackedDType dtype, float* scales,
                 bool transpose = false);
 
 /// Second phase: writes values and positions. Values are rounded to the nearest, ties to even;
-/// 8-bit types are divided by the row's scale and saturate. Throws InvalidArgument for a scale that
-/// is not positive and finite, or an element that is not finite where the type cannot hold it.
+/// 8-bit types are divided by the row's scale and saturate. Throws InvalidArgument for offsets that
+/// do not fit the counts, for scales that are missing, not asked for, or not positive and finite,
+/// and for an element that is not finite where the type cannot hold it.
 void pack(const ArrayView& dense, double threshold, const PackedOutput& packed);
 void pack(const CsrView& csr, double threshold, const PackedOutput& packed, bool transpose = false);
 
 /// Writes the matrix into dense (m, n) of float32, float16 or bfloat16, any strides, zeros
-/// included.
+/// included. Throws InvalidArgument for another shape, InvalidDType for other types.
 void unpack(const PackedView& packed, const ArrayView& dense);
 
 /// First phase of unpacking to CSR: row offsets of the stored nonzeros (fillers dropped), rows + 1
 /// elements of index_dtype, written. Returns their number. Throws InvalidArgument if it does not
 /// fit index_dtype.
 std::int64_t count_unpacked(const PackedView& packed, DType index_dtype, void* indptr);
-/// Second phase: columns and values (float32, float16 or bfloat16), rows in order.
+/// Second phase: columns and values (float32, float16 or bfloat16), rows in order. Throws
+/// InvalidArgument for offsets that count_unpacked did not write, InvalidDType for other types.
 void unpack(const PackedView& packed, DType index_dtype, const void* indptr, void* indices,
             DType dtype, void* values);
 

@@ -21,7 +21,8 @@ void row_extremes(const CsrView& a, Extreme extreme, void* extremes);
 /// The elements (i, i + k) from the first row on that has one: diagonal_length of them, written.
 /// Duplicates are summed in stored order, 16-bit types in float32.
 ///
-/// Where the columns of each row are `sorted`, long rows are searched by halves.
+/// Where the columns of each row are `sorted`, long rows are searched by halves. Throws
+/// InvalidDType for what is no value or index dtype.
 void diagonal(const CsrView& a, std::int64_t k, bool sorted, void* elements);
 
 /// Number of elements (i, i + k) that a matrix of this shape has.
@@ -29,6 +30,7 @@ std::int64_t diagonal_length(const CsrPattern& pattern, std::int64_t k);
 
 namespace reference {
 
+/// The obvious loops: what the above is tested against.
 void row_extremes(const CsrView& a, Extreme extreme, void* extremes);
 void diagonal(const CsrView& a, std::int64_t k, void* elements);
 

@@ -7,7 +7,8 @@
 // along instead.
 //
 // Patterns must be valid (see validate). Outputs must not overlap the inputs or each other. All
-// throw InvalidDType for index types other than int32 and int64.
+// throw InvalidDType for index types other than int32 and int64; validate, transpose and coo_to_csr
+// throw InvalidArgument for a shape or a number of positions that does not fit the index dtype.
 #pragma once
 
 #include <cstdint>
@@ -112,7 +113,8 @@ void select_rows(const CsrView& a, const std::int64_t* rows, std::int64_t count,
 std::int64_t count_columns(const CsrPattern& pattern, const IndexRange& columns, void* indptr);
 
 /// Second phase: the numbers of the columns within the range, and where each position was. Each row
-/// keeps its order, which a negative step turns around. indices and map: written.
+/// keeps its order, which a negative step turns around. indices and map: indptr[rows] elements,
+/// written. Throws as the first phase.
 void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const void* indptr,
                   void* indices, void* map);
 
@@ -123,7 +125,8 @@ void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const vo
 std::int64_t count_picked_columns(const CsrPattern& pattern, const CsrPattern& targets,
                                   void* indptr);
 
-/// Second phase. Each row keeps its order, equal columns next to each other.
+/// Second phase. Each row keeps its order, equal columns next to each other. indices and map:
+/// indptr[rows] elements, written.
 void fill_picked_columns(const CsrPattern& pattern, const CsrPattern& targets, const void* indptr,
                          void* indices, void* map);
 
@@ -175,7 +178,7 @@ void hstack(std::span<const CsrView> blocks, void* indptr, void* indices, void* 
 std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
                             void* indptr);
 
-/// Second phase: columns and values of the counted elements.
+/// Second phase: columns and values of the counted elements. Throws as the first phase.
 void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,
                    void* indices, void* values);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How values follow a structural operation. Each is the other's gradient.
+// How values follow a structural operation. Each is the other's gradient. Both throw InvalidDType
+// for what is no value or index dtype, and trust the maps and offsets.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,9 @@ namespace gossamer {
 void gather(DType dtype, const void* values, DType index_dtype, const void* map, std::int64_t count,
             void* out);
 
-/// out[s] = sum of values[map[p]] over p in [segments[s], segments[s+1]), in that order; map may be
-/// null (then p itself). segments: count + 1 offsets. 16-bit types sum in float32.
+/// out[s] = sum of values[map[p]] over p in [segments[s], segments[s+1]), in that order, zero where
+/// there is none; map may be null (then p itself). segments: count + 1 offsets of index_dtype. out:
+/// count elements. 16-bit types sum in float32.
 void segment_sum(DType dtype, const void* values, DType index_dtype, const void* map,
                  const void* segments, std::int64_t count, void* out);
 

@@ -50,14 +50,18 @@ std::size_t matmul_workspace(const CsrPattern& pattern, const RowSchedule& sched
 ///
 /// Every element is summed in an order that the pattern, the shapes and the strides alone decide.
 /// With int32 indices the rows of X lie less than 2 GiB apart. The pattern and its schedule were
-/// complete before the first product was launched, since an overlapped one reads them before it
-/// waits for the kernel before it. overlap: whether it is launched so (programmatic dependent
-/// launch, from compute capability 9.0 on); without a value, where that pays: in a graph that is
-/// being captured, right behind another product, by the same thread. Throws InvalidArgument for
-/// shapes and strides that do not fit and for a workspace that is too small, InvalidDType for types
-/// that do not. map: null, or nnz indices of the pattern's index dtype, complete as it: the value
-/// at position p is a.values[map[p]]. bias: null, or an element of A's dtype for each row, which is
-/// added to the rounded sums of that row; the rows of Y lie next to each other then.
+/// complete before the first product was launched: an overlapped one reads them before it waits.
+///
+/// overlap: whether it may begin while the kernel before it ends (programmatic dependent launch,
+/// from compute capability 9.0 on); without a value, where that pays: in a graph that is being
+/// captured, right behind another product, by the same thread.
+/// map: null, or nnz indices of the pattern's index dtype, complete as it: the value at position p
+/// is a.values[map[p]].
+/// bias: null, or an element of A's dtype for each row, added to the rounded sums of that row; the
+/// rows of Y lie next to each other then.
+///
+/// Throws InvalidArgument for shapes and strides that do not fit and for a workspace that is too
+/// small, InvalidDType for types that do not.
 void matmul(const CsrView& a, const RowSchedule& schedule, const ArrayView& x, const ArrayView& y,
             bool conjugate, Workspace workspace, Stream stream, std::optional<bool> overlap = {},
             const void* map = nullptr, const void* bias = nullptr);

@@ -80,10 +80,12 @@ class Arrangement {
   /// dependent launch, from compute capability 9.0 on). Right behind any kernel, since fill waited
   /// for the arrangement and everything else is touched after the kernel before; it pays between
   /// products of this kind, and costs up to a tenth behind others.
-  /// With 17 vectors and more blocks wait for up to three that begin after them, so a product ends
-  /// only where five multiprocessors are free of kernels that wait for it.
   /// bias: null, or m elements of y's type that are added to each of its rows, once that is
-  /// rounded. Throws InvalidArgument, InvalidDType for operands that do not fit.
+  /// rounded.
+  ///
+  /// With 17 vectors and more blocks wait for up to three that begin after them, so a product ends
+  /// only where five multiprocessors are free of kernels that wait for it. Throws InvalidArgument,
+  /// InvalidDType for operands that do not fit.
   virtual void matmul(const ArrayView& x, const ArrayView& y, Workspace workspace, Stream stream,
                       bool overlap = false, const void* bias = nullptr) const = 0;
 };

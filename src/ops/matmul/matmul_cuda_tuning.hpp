@@ -26,11 +26,16 @@ struct MatmulCudaSplits {
 inline constexpr MatmulCudaSplits matmul_cuda_single_column{0, 6, 128};
 
 /// Several columns: rows side by side share what they read of X, so short rows stay whole. 16
-/// columns, 2 million rows of 27: 526 us whole, 1153 us in 8 parts; 75000 rows of 750: 479 us in 8
-/// parts, 869 us whole (in an earlier version of the kernel). 64 columns, 16 lanes, with 64, 128
-/// and 256 positions beyond a warp, 16000 rows of 160: 76.8, 70.3 and 70.3 us; 5000 of
-/// 500: 65.3, 67.6 and 77.7 us. 16 columns, 4 lanes, with 128, 256 and 512 positions or more, 20000
-/// rows of 2800: 894, 704 and 627 us; 24000 of 2400: 430, 408 and 402 us.
+/// columns (in an earlier version of the kernel), us:
+///   2 million rows of 27   whole 526   in 8 parts 1153
+///   75000 rows of 750      whole 869   in 8 parts  479
+/// Positions beyond a warp, us:
+///   64 columns, 16 lanes     64     128    256
+///   16000 rows of 160        76.8   70.3   70.3
+///   5000 rows of 500         65.3   67.6   77.7
+///   16 columns, 4 lanes     128     256    512 or more
+///   20000 rows of 2800      894     704    627
+///   24000 rows of 2400      430     408    402
 inline constexpr MatmulCudaSplits matmul_cuda_columns{48, 16, 2048};
 
 /// Rows are uneven where the longest exceeds the mean this many times and this many positions more.

@@ -49,17 +49,21 @@ inline constexpr int matmul_loads_ahead = 4096;
 
 /// Bytes of x up to which long rows go panel by panel, of a panel's values and indices (the next
 /// panel has its place in the level-2 cache too), and its rows at most. Zen 5, one thread, ns a
-/// product row by row and so: rows of 750 in 75,000 columns float32 0.40 and 0.35 (0.39 with 96
-/// KiB, 0.38 with 288), of 2000 in 100,000 0.36 and 0.33, in 125,000 0.37 and 0.37; of 1500 in
-/// 75,000 float64 0.47 and 0.49.
+/// product:
+///   positions a row, columns   row by row   panels
+///   750, 75,000     float32          0.40     0.35 (96 KiB 0.39, 288 KiB 0.38)
+///   2000, 100,000   float32          0.36     0.33
+///   2000, 125,000   float32          0.37     0.37
+///   1500, 75,000    float64          0.47     0.49
 inline constexpr std::int64_t matmul_panel_x = 400'000;
 inline constexpr std::int64_t matmul_panel_bytes = 176 << 10;
 inline constexpr std::int64_t matmul_panel_rows = 64;
 
 /// Bytes of x in a block of columns, and at most where rows would else have less than so many
-/// positions in a block. Rows of 2400 in 24,000 columns float32, 3 to 8 blocks: 0.30, 0.27, 0.27,
-/// 0.27, 0.27; rows of 750 in 75,000, 5 to 10 blocks: 0.39, 0.36, 0.35, 0.35, 0.35, 0.36; rows of
-/// 600 in 48,000 float64, 7 blocks of 55 KB: 0.45 row by row and 0.49.
+/// positions in a block. The same measure:
+///   2400, 24,000   float32   3 to 8 blocks    0.30, 0.27, 0.27, 0.27, 0.27
+///   750, 75,000    float32   5 to 10 blocks   0.39, 0.36, 0.35, 0.35, 0.35, 0.36
+///   600, 48,000    float64   7 blocks         0.49 (row by row 0.45)
 inline constexpr std::int64_t matmul_panel_block = 24 << 10;
 inline constexpr std::int64_t matmul_panel_block_most = 40 << 10;
 inline constexpr std::int64_t matmul_panel_piece = 80;
@@ -77,11 +81,14 @@ inline constexpr std::int64_t matmul_panel_line = 2;
 inline constexpr int matmul_run_ahead = 4096;
 
 /// Positions of A whose blocks of X are asked for ahead; twice as many where a block is two lines
-/// or less. Same machine, 8000 rows of X not aligned to cache lines: 64 columns 18.5 ms
-/// without, 16.2 ms with 4, 15.5 ms with 16; 16 columns 6.7 ms without, 4.5 ms with 8, 4.4 ms
-/// with 32. With the last line of a block that straddles lines besides, Zen 5, two threads, µs, 16
-/// columns float64: 2000 rows of 20 in 20,000 columns 38.4 and 32.8, a power-law graph of 131,000
-/// rows 3640 and 3240, 100,000 rows of 1 648 and 472; three more within 7%.
+/// or less. That Xeon, 8000 rows of X not aligned to cache lines, ms:
+///   64 columns   none 18.5   4 ahead 16.2   16 ahead 15.5
+///   16 columns   none  6.7   8 ahead  4.5   32 ahead  4.4
+/// With the last line of a block that straddles lines, Zen 5, two threads, 16 columns float64, µs
+/// (three more within 7%):
+///   2000 rows of 20 in 20,000 columns     38.4   32.8
+///   power-law graph of 131,000 rows       3640   3240
+///   100,000 rows of 1                      648    472
 inline constexpr int matmul_blocks_ahead = 16;
 
 /// Bytes of X up to which its blocks are not asked for ahead, where the processor hides the latency
@@ -97,10 +104,14 @@ inline constexpr std::int64_t matmul_near_x = 1 << 20;
 inline constexpr int matmul_shifted_vectors = 4;
 
 /// Positions of A for each cache line of X and thread from which every thread copies X, of
-/// matmul_near_x at most, to lines, where rows form no runs. Zen 5, two threads, µs, X 16 bytes
-/// past a line: 2000 rows of 20 times 16 columns float32 16.4 and 12.9, 500 rows of 50 7.5 and 6.1,
-/// float64 11.1 and 9.4, times 64 float32 19.6 and 18.5; with fewer positions 12 spins times 16
-/// float64 29.2 and 31.5, 2000 rows of 20 times 64 float32 37.1 and 40.2.
+/// matmul_near_x at most, to lines, where rows form no runs. Zen 5, two threads, X 16 bytes past a
+/// line, µs as it lies and copied:
+///   2000 rows of 20, 16 columns   float32   16.4   12.9
+///   500 rows of 50, 16 columns    float32    7.5    6.1
+///                                 float64   11.1    9.4
+///   500 rows of 50, 64 columns    float32   19.6   18.5
+///   below: 12 spins, 16 columns   float64   29.2   31.5
+///   2000 rows of 20, 64 columns   float32   37.1   40.2
 inline constexpr std::int64_t matmul_aligned_reads = 5;
 
 /// Bytes of a result that is written past the caches where its rows are whole cache lines. Written
@@ -120,19 +131,25 @@ inline constexpr int matmul_run_stretch = 2;
 
 /// Columns of a member, and positions a row times columns, from which strided columns are copied to
 /// be neighbours: they cost a cache line for each element that is gathered, the copies a pass over
-/// X and Y. Two threads of a Xeon, float32, µs without / with copies, k columns of n×n matrices:
-/// 1024, 10 a row, k=4 14.8 / 19.2, k=8 26 / 29, k=64 187 / 91; 4096, 4 a row, k=4 50 / 58, k=16
-/// 151 / 101, k=64 436 / 360; 20,000, 4 a row, k=8 335 / 299, k=64 3771 / 1710; 200,000, 4 a row,
-/// k=8 8487 / 4193.
+/// X and Y. Two threads of a Xeon, float32, µs without / with copies, n×n matrices:
+///   n, a row       4 columns     8             16          64
+///   1024, 10       14.8 / 19.2   26 / 29                   187 / 91
+///   4096, 4        50 / 58                     151 / 101   436 / 360
+///   20,000, 4                    335 / 299                 3771 / 1710
+///   200,000, 4                   8487 / 4193
 inline constexpr std::int64_t matmul_copied_columns_least = 4;
 inline constexpr std::int64_t matmul_copied_reads_least = 32;
 
 /// Bytes of X that are copied at once: whole cache lines of columns that stay within the first;
 /// else one line of them, or half or a quarter of it, within the second; X is not copied where not
-/// even four columns do. Zen 5, two threads, ms, X of 64 columns in Fortran order, 64 at once, 32,
-/// 16, 8 and 4: 65,536 rows of 8 float32 2.8, 2.0, 2.5, 2.8, 3.8, float64 15.5, 5.9, 4.4, 5.5, 5.8;
-/// 200,000 rows of 5 float32 35, 16, 16, 12, 16, float64 48, 36, 20, 24, 23. Two million rows of 5
-/// times 16 columns float64, 16 at once, 8, 4, 2, 1 and not copied: 130, 132, 194, 326, 316, 337.
+/// even four columns do. Zen 5, two threads, ms, X of 64 columns in Fortran order:
+///   columns at once               64     32    16     8     4
+///   65,536 rows of 8    float32    2.8   2.0   2.5   2.8   3.8
+///                       float64   15.5   5.9   4.4   5.5   5.8
+///   200,000 rows of 5   float32   35     16    16    12    16
+///                       float64   48     36    20    24    23
+/// Two million rows of 5 times 16 columns float64, 16, 8, 4, 2, 1 at once and not copied: 130, 132,
+/// 194, 326, 316, 337.
 inline constexpr std::int64_t matmul_copied_bytes = 8 << 20;
 inline constexpr std::int64_t matmul_copied_bytes_most = 64 << 20;
 

@@ -27,9 +27,14 @@ inline constexpr std::int64_t packed_expanded_columns = 16;
 
 /// Columns of X that gap rows take slot by slot, in parts of so many columns: more go through
 /// decoded lists, or through panels where these are decoded. Zen 5, two threads, from memory,
-/// 4096 x 4096, 20%, bfloat16, gap4, ms by lists and so: 4 columns 2.56 and 0.83, 16 2.58 and 0.91,
-/// 32 3.58 and 1.47, 64 4.01 and 3.26, 128 6.76 and 6.28; 4096 x 11008: 64 10.8 and 10.4, 128 18.4
-/// and 20.2. By panels, half zeros: 2 columns 5.17 and 1.79, 32 6.35 and 3.65.
+/// bfloat16, gap4, ms:
+///   columns                         2      4      16     32     64     128
+///   4096 x 4096, 20%    lists              2.56   2.58   3.58   4.01   6.76
+///                       slots              0.83   0.91   1.47   3.26   6.28
+///   4096 x 11008, 20%   lists                                  10.8   18.4
+///                       slots                                  10.4   20.2
+///   half zeros          panels      5.17                 6.35
+///                       slots       1.79                 3.65
 inline constexpr std::size_t packed_gap_columns = 64;
 inline constexpr std::size_t packed_gap_columns_at_once = 32;
 
@@ -37,9 +42,11 @@ inline constexpr std::size_t packed_gap_columns_at_once = 32;
 inline constexpr double packed_panel_density = 0.25;
 
 /// Columns that are decoded together. 4096 x 4096, half zeros, float32, read from memory by two
-/// threads, 32 and 128 columns of X, fastest, ms, when each tile of rows was decoded by itself: 128
-/// 7.1 and 16.3, 256 5.0 and 14.9, 512 4.9 and 17.4; 128 columns at the rate of multiply-adds in
-/// registers alone, 342 GFLOP/s: 12.6.
+/// threads, each tile of rows decoded by itself, fastest, ms (multiply-adds in registers alone, 342
+/// GFLOP/s, would take 12.6 with 128 columns of X):
+///   decoded together      128    256    512
+///   32 columns of X       7.1    5.0    4.9
+///   128 columns of X     16.3   14.9   17.4
 inline constexpr std::int64_t packed_panel_columns = 256;
 
 /// Rows whose panels are decoded together, within the L2 cache: one tile after the other they meet
@@ -91,11 +98,13 @@ inline constexpr std::int64_t packed_paired_floats = 131'072;
 inline constexpr std::int64_t packed_block_floats = 8'192;
 
 /// How far ahead of its reads a kernel prefetches; a bitmap kernel that takes X block by block at
-/// least one row. Gaps, 4096 x 4096 float32 read from memory by two threads, ms at 5% and 10%: none
-/// 0.26 and 0.51, 1 KiB 0.24 and 0.40, 2 KiB 0.17 and 0.36, 4 KiB 0.16 and 0.33; a plain read of
-/// these bytes 0.15 and 0.29. Bitmaps, two rows, 90%: none 2.46, 2 KiB 2.03, 4 KiB 2.04. Zen 5, two
-/// threads, x @ P of a bitmap, half zeros, ms without and with: 4096 x 4096 float32 1.64 and 0.62,
-/// 11008 x 4096 bfloat16 3.4 and 1.0.
+/// least one row. Two threads, from memory, ms:
+///   4096 x 4096 float32        none   1 KiB   2 KiB   4 KiB   plain read
+///   gaps, 5%                   0.26    0.24    0.17    0.16         0.15
+///   gaps, 10%                  0.51    0.40    0.36    0.33         0.29
+///   bitmap, two rows, 90%      2.46            2.03    2.04
+///   x @ P, half zeros, Zen 5   1.64                    0.62
+/// and of 11008 x 4096 bfloat16 3.4 without and 1.0 with.
 inline constexpr std::int64_t packed_prefetch_bytes = 4096;
 
 /// The same for the bits of a bitmap: 1.95 instead of 2.04 ms.

@@ -6,8 +6,7 @@
 namespace gossamer::tuning {
 
 /// Products below which everything stays on the calling thread. A five-point stencil of 1024 rows
-/// has 22,600: in one phase 60 µs on one thread, 46 µs on two of a Zen 5. (In two phases it was 112
-/// and 121 µs on a Xeon of the Emerald Rapids kind.)
+/// has 22,600: 60 µs on one thread, 46 µs on two of a Zen 5.
 inline constexpr std::int64_t spgemm_serial_work = 16'384;
 
 /// Pieces of rows for each thread: enough to even out rows of unequal cost.
@@ -32,10 +31,12 @@ inline constexpr std::int64_t spgemm_repeat_products = 6;
 inline constexpr std::int64_t spgemm_row_shapes = 8;
 
 /// Rows that repeat are summed in steps of whole vectors if that takes few steps, or one for so
-/// many products. Zen 5, one thread, product by product and in steps, ms: stencil of 250,000 rows
-/// float32 (5 steps, 5.0 products each) 12.2 and 10.2, its product with an interpolation (1.8
-/// products) 9.6 and 8.7; finite elements, 4096 rows, float32 (4.5) 1.54 and 1.33, float64
-/// (2.4) 1.56 and 1.71.
+/// many products. Zen 5, one thread, ms:
+///                                         products a step   by products   in steps
+///   stencil of 250,000 rows     float32   5.0 (5 steps)            12.2       10.2
+///   times an interpolation      float32   1.8                       9.6        8.7
+///   finite elements, 4096 rows  float32   4.5                      1.54       1.33
+///                               float64   2.4                      1.56       1.71
 inline constexpr std::int64_t spgemm_few_steps = 16, spgemm_products_per_step = 4;
 
 /// Rows in succession that repeat none before the search pauses, and for how many rows.
