@@ -17,7 +17,7 @@ from .structure import CooPattern, below, index_dtype
 
 if TYPE_CHECKING:
     from .arrays import Array
-    from .structure import Indices, Pattern
+    from .structure import Indices
 
 
 def vstack(blocks: Sequence[Any], format: str | None = None) -> SparseArray:
@@ -128,40 +128,46 @@ def _stack(blocks: Sequence[SparseArray], format: str) -> SparseArray:
 
 @structural
 def _below(*blocks: CSRArray) -> CSRArray:
-    patterns, values, dtype = _parts(blocks)
+    patterns, values = _parts(blocks)
+    rows, nnz = (sum(getattr(p, n) for p in patterns) for n in ("rows", "nnz"))
+    dtype = _index_dtype((rows, patterns[0].cols), nnz, blocks)
     return blocks[0]._made(below(patterns, dtype), blocks[0]._arrays.concatenate(values))
 
 
 @structural
 def _beside(*blocks: CSRArray) -> CSRArray:
-    patterns, values, dtype = _parts(blocks)
+    patterns, values = _parts(blocks)
+    cols, nnz = (sum(getattr(p, n) for p in patterns) for n in ("cols", "nnz"))
+    dtype = _index_dtype((patterns[0].rows, cols), nnz, blocks)
     return blocks[0]._made(*blocks[0]._arrays.beside(patterns, values, dtype))
 
 
-def _parts(blocks: tuple[CSRArray, ...]) -> tuple[list[Pattern], list[Array], Any]:
-    """Patterns, values in the dtype that they meet in, and the index dtype of a stack."""
-    patterns = [block._pattern.on_host() for block in blocks]
-    rows, cols, nnz = (sum(getattr(p, n) for p in patterns) for n in ("rows", "cols", "nnz"))
-    return patterns, _values(blocks), index_dtype(rows, cols, nnz, blocks[0].index_dtype)
+def _parts(blocks: tuple[Any, ...]) -> tuple[list[Any], list[Array]]:
+    """Patterns, and values in the dtype that they meet in."""
+    values = promoted(blocks[0]._arrays, *(block.data for block in blocks))
+    return [block._pattern.on_host() for block in blocks], values
 
 
-def _values(blocks: tuple[Any, ...]) -> list[Array]:
-    return promoted(blocks[0]._arrays, *(block.data for block in blocks))
+def _index_dtype(shape: tuple[int, int], nnz: int, blocks: Sequence[SparseArray]) -> np.dtype[Any]:
+    """Return the widest of the blocks' index dtypes, or int64 where the result needs that."""
+    widest = np.result_type(*(block.index_dtype for block in blocks))
+    return index_dtype(*shape, nnz, at_least=widest)
 
 
 @structural
 def _below_in_coo(*blocks: COOArray) -> COOArray:
-    patterns = [block._pattern.on_host() for block in blocks]
+    patterns, values = _parts(blocks)
     rows, nnz = (sum(getattr(p, n) for p in patterns) for n in ("rows", "nnz"))
-    dtype = index_dtype(rows, patterns[0].cols, nnz, blocks[0].index_dtype)
+    shape = rows, patterns[0].cols
+    dtype = _index_dtype(shape, nnz, blocks)
     row, above, done = np.empty(nnz, dtype), 0, 0
     for p in patterns:
         np.add(p.row, dtype.type(above), out=row[done : done + p.nnz], dtype=dtype)
         above, done = above + p.rows, done + p.nnz
     col = np.concatenate([pattern.col for pattern in patterns], dtype=dtype)
     flags = (all(p.sorted for p in patterns), all(p.canonical for p in patterns))
-    data = blocks[0]._arrays.concatenate(_values(blocks))
-    return _placed(blocks[0], data, (rows, patterns[0].cols), row, col, *flags)
+    data = blocks[0]._arrays.concatenate(values)
+    return _placed(blocks[0], data, shape, row, col, *flags)
 
 
 @structural
@@ -171,11 +177,13 @@ def _kron(a: SparseArray, b: SparseArray) -> SparseArray:
     x, y = promoted(arrays, left.data, right.data)
     shape = p.rows * q.rows, p.cols * q.cols
     # A matrix without rows or columns makes a small shape of any other one.
-    rows, cols = max(shape[0], q.rows), max(shape[1], q.cols)
-    dtype = index_dtype(rows, cols, p.nnz * q.nnz, at_least=a.index_dtype).type
-    row, col = np.empty(p.nnz * q.nnz, dtype), np.empty(p.nnz * q.nnz, dtype)
+    largest, nnz = (max(shape[0], q.rows), max(shape[1], q.cols)), p.nnz * q.nnz
+    dtype = _index_dtype(largest, nnz, (a, b)).type
+    row, col = np.empty(nnz, dtype), np.empty(nnz, dtype)
     np.add.outer(p.row * dtype(q.rows), q.row, out=row.reshape(p.nnz, q.nnz))
     np.add.outer(p.col * dtype(q.cols), q.col, out=col.reshape(p.nnz, q.nnz))
+    dtype = _index_dtype(shape, nnz, (a, b))
+    row, col = row.astype(dtype, copy=False), col.astype(dtype, copy=False)
     return _placed(a, arrays.outer(x, y), shape, row, col)
 
 
@@ -188,8 +196,5 @@ def _placed(
     *flags: bool,
 ) -> COOArray:
     """COO matrix of values that an operation made, its positions where those of another are."""
-    dtype = index_dtype(*shape, len(row), at_least=beside.index_dtype)
-    pattern = CooPattern(
-        *shape, row.astype(dtype, copy=False), col.astype(dtype, copy=False), *flags
-    )
+    pattern = CooPattern(*shape, row, col, *flags)
     return COOArray(pattern, beside._arrays.freeze(data), beside._arrays)

@@ -79,9 +79,7 @@ def test_the_first_bad_row_is_named_for_every_thread_count(format):
     rows = parts["positions"].reshape(len(parts["row_offsets"]) - 1, -1)
     # Of two threads the second comes to its first row before the first to its last ones.
     rows[9_900:, 4] = 0b1100
-    column = 34 if format == "bitmap" else 44
+    first = f"row 9900 .*column {34 if format == 'bitmap' else 44}"
     for threads in (1, 2, 4) * 3:
-        with gossamer.set_num_threads(threads), pytest.raises(ValueError) as refused:
+        with gossamer.set_num_threads(threads), pytest.raises(ValueError, match=first):
             packed_array(format, P.dtype, P.shape, parts)
-        assert "row 9900 " in str(refused.value)
-        assert f"column {column}" in str(refused.value)

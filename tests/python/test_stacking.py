@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matrices made of matrices, against NumPy's of the dense ones; gradients: test_frameworks.py."""
 
+import itertools
+
 import gossamer
 import numpy as np
 import pytest
@@ -91,15 +93,25 @@ def test_stacks_of_different_index_dtypes():
     arrays = A.data, A.indices.astype(np.int64), A.indptr.astype(np.int64)
     wide = gossamer.csr_array(arrays, A.shape)
     beyond = gossamer.csr_array((np.ones(3), np.full(3, 2**31 - 1), np.arange(4)), (3, 2**40))
-    for left, right in ((A, wide), (wide, A)):
+    pairs = [*itertools.permutations((A, wide)), (A, A)]
+    for format, (left, right) in itertools.product(FORMATS, pairs):
         for stack, along in ((gossamer.vstack, np.vstack), (gossamer.hstack, np.hstack)):
-            stacked = stack([left, right])
-            assert stacked.index_dtype == left.index_dtype
+            stacked = stack([left.asformat(format), right.asformat(format)])
+            assert stacked.index_dtype == (np.int32 if left is right else np.int64)
             np.testing.assert_array_equal(stacked.todense(), along([A.todense(), A.todense()]))
+        product = gossamer.kron(left.asformat(format), right)
+        assert product.index_dtype == (np.int32 if left is right else np.int64)
     stacked = gossamer.hstack([A, beyond])
     assert stacked.index_dtype == np.int64
     np.testing.assert_array_equal(stacked[:, :4].todense(), A.todense())
     assert stacked[2, 4 + 2**31 - 1] == 1
+
+
+@pytest.mark.parametrize("format", ["csr", "coo"])
+def test_a_stack_is_as_narrow_as_its_shape(format):
+    A = gossamer.coo_array((np.ones(1), ([0], [2**30])), (1, 2**30 + 1)).asformat(format)
+    assert gossamer.vstack([A, A, A]).index_dtype == np.int32
+    assert gossamer.hstack([A.T, A.T, A.T]).index_dtype == np.int32
 
 
 def test_a_stack_side_by_side_of_more_columns_than_int32_holds():
