@@ -182,8 +182,8 @@ def _kron(a: SparseArray, b: SparseArray) -> SparseArray:
     row, col = np.empty(nnz, dtype), np.empty(nnz, dtype)
     np.add.outer(p.row * dtype(q.rows), q.row, out=row.reshape(p.nnz, q.nnz))
     np.add.outer(p.col * dtype(q.cols), q.col, out=col.reshape(p.nnz, q.nnz))
-    dtype = _index_dtype(shape, nnz, (a, b))
-    row, col = row.astype(dtype, copy=False), col.astype(dtype, copy=False)
+    kept = _index_dtype(shape, nnz, (a, b))
+    row, col = row.astype(kept, copy=False), col.astype(kept, copy=False)
     return _placed(a, arrays.outer(x, y), shape, row, col)
 
 
