@@ -63,7 +63,7 @@ inline constexpr std::int64_t matmul_panel_rows = 64;
 /// positions in a block. The same measure:
 ///   2400, 24,000   float32   3 to 8 blocks    0.30, 0.27, 0.27, 0.27, 0.27
 ///   750, 75,000    float32   5 to 10 blocks   0.39, 0.36, 0.35, 0.35, 0.35, 0.36
-///   600, 48,000    float64   7 blocks         0.49 (row by row 0.45)
+///   600, 48,000    float64   7 of 55 KB       0.49 (row by row 0.45)
 inline constexpr std::int64_t matmul_panel_block = 24 << 10;
 inline constexpr std::int64_t matmul_panel_block_most = 40 << 10;
 inline constexpr std::int64_t matmul_panel_piece = 80;
