@@ -66,3 +66,18 @@ def test_cpp_code_of_the_readme_is_what_the_consumer_project_builds():
     (shown,) = blocks("README.md", "cpp")
     built = (ROOT / "tests/cpp/consumer/main.cpp").read_text(encoding="utf-8")
     assert shown == built.partition("\n")[2]
+
+
+def test_links_between_pages_lead_somewhere():
+    pages = [*ROOT.glob("*.md"), *PAGES.rglob("*.md"), *(ROOT / "workbench").rglob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            target = link.partition("#")[0]
+            if not link.startswith("http") and target:
+                assert (page.parent / target).exists(), (page.name, link)
+
+
+def test_every_decision_is_in_the_index():
+    index = (PAGES / "decisions/README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"\]\((\d{4}-[^)]*\.md)\)", index)
+    assert listed == sorted(page.name for page in (PAGES / "decisions").glob("0*.md"))
