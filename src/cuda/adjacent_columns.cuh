@@ -20,11 +20,14 @@ struct RowsToCopy {
   std::int64_t members = 1, member_stride = 0;
 };
 
-/// Whether copies pay: `positions` gathers of `cols` elements each from `rows` rows. Times on an
-/// H200, float32, us with strided columns / with copies. matmul: 4096 x 4096, 41 a row, 8 columns
-/// 8.9 / 5.9, 64: 29 / 12.6; 4 a row, 64: 7.4 / 6.8; 8192 x 8192, 8 a row, 16: 9.2 / 5.5. sddmm:
-/// 4096 x 4096, 4 a row, 64: 16.8 / 11.8; 8192 x 8192, 8 a row, 64: 44 / 14.5. Below, a copy takes
-/// the 2 us that it saves.
+/// Whether copies pay: `positions` gathers of `cols` elements each from `rows` rows. Below, a copy
+/// takes the 2 us that it saves. H200, float32, us with strided columns / with copies:
+///   matmul   4096 x 4096, 41 a row    8 columns    8.9 / 5.9
+///                                    64 columns   29   / 12.6
+///            4096 x 4096, 4 a row    64 columns    7.4 / 6.8
+///            8192 x 8192, 8 a row    16 columns    9.2 / 5.5
+///   sddmm    4096 x 4096, 4 a row    64 columns   16.8 / 11.8
+///            8192 x 8192, 8 a row    64 columns   44   / 14.5
 inline bool pays_to_copy(std::int64_t positions, std::int64_t rows, std::int64_t cols) {
   return cols > 1 && positions >= rows && positions * cols >= 1 << 20;
 }
