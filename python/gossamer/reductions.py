@@ -63,11 +63,14 @@ def extreme(a: SparseArray, name: str, axis: int | None) -> Array:
     shape = a.shape[::-1] if axis in (0, -2) else a.shape
     if shape[1] == 0 or (axis is None and shape[0] == 0):
         raise ValueError(f"{name}: A of shape {a.shape} has no elements")
-    if axis is None:
-        return total_extreme(a, name)
     dtype = a._arrays.dtype_name(a.dtype)
     if is_complex(dtype):
-        raise TypeError(f"max, min: A has dtype {dtype}; complex numbers have no order")
+        raise TypeError(
+            f"{name}: A has dtype {dtype}; complex numbers have no order, the {name} of their "
+            f"moduli is abs(A).{name}()"
+        )
+    if axis is None:
+        return total_extreme(a, name)
     return row_extremes(a.T if axis in (0, -2) else a, name)
 
 

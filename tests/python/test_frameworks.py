@@ -203,6 +203,14 @@ def test_compiled_without_stored_values(framework, shape):
 
 
 @every_framework
+def test_dtypes_are_written_as_the_framework_does(framework):
+    of = {"torch": "torch.", "mlx": "mlx.core.", "jax": ""}[framework.name]
+    A = gossamer.eye(3, dtype="float32")
+    written = str(A).replace("float32", f"{of}float32").replace("int32", f"{of}int32")
+    assert str(A.with_data(framework.array(A.data))) == written
+
+
+@every_framework
 def test_extremes_see_nan(framework):
     D = np.array([[1.0, np.nan, 0], [0, -2, -3], [-1, -2, -3]])
     A = gossamer.fromdense(framework.array(D))

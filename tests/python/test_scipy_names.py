@@ -267,6 +267,7 @@ def packed(A):
         (lambda A: A.transpose((0, 1)), ValueError, r"axes = \(0, 1\), expected None or \(1, 0\)"),
         (lambda A: A.max(axis=2), ValueError, r"max: axis = 2, expected None, 0 or 1"),
         (lambda A: (1j * A).max(0), TypeError, r"dtype complex128; complex numbers have no order"),
+        (lambda A: (1j * A).min(), TypeError, r"min: A has dtype complex128; .*abs\(A\).min\(\)$"),
         (lambda A: A.diagonal(1.5), TypeError, r"diagonal: k = 1.5, expected an integer"),
         (lambda A: A.mean(2), ValueError, r"axis = 2, expected None, 0 or 1"),
         (lambda A: A.sort_indices(), AttributeError, r"positions of a container stay as they are$"),

@@ -100,9 +100,11 @@ class SparseArray(TorchOperators, SparseFormat):
         raise AttributeError(method_advice(type(self), name))
 
     def __repr__(self) -> str:
+        # Both dtypes as the framework writes its own, mlx.core.float32 and mlx.core.int32.
+        written = str(self.dtype).removesuffix(self._arrays.dtype_name(self.dtype))
         return (
             f"{type(self).__name__}(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, "
-            f"index_dtype={self.index_dtype}, sorted_indices={self.has_sorted_indices}, "
+            f"index_dtype={written}{self.index_dtype}, sorted_indices={self.has_sorted_indices}, "
             f"has_canonical_format={self.has_canonical_format})"
         )
 
@@ -412,7 +414,7 @@ class SparseArray(TorchOperators, SparseFormat):
         """Largest element of all, of each column (axis 0) or of each row (axis 1); NaN if one is.
 
         Elements that are not stored count as zeros. Raises ValueError for a matrix without
-        elements, TypeError for complex ones along an axis; ``out`` and ``keepdims`` as in `sum`.
+        elements, TypeError for complex ones; ``out`` and ``keepdims`` as in `sum`.
         Equal elements share the gradient evenly; those that are not stored count as one.
         """
         reductions.check_no_out("max", out)
