@@ -11,7 +11,7 @@
 
 namespace gossamer::testing {
 
-/// Matrices of more than one bucket of the counting sort.
+/// Matrices of more than one bucket of the counting sort, and one that it sorts at once.
 inline std::vector<BatteryMatrix> large_matrices() {
   std::vector<BatteryMatrix> all;
   std::mt19937 random(3);
@@ -30,9 +30,10 @@ inline std::vector<BatteryMatrix> large_matrices() {
     }
     all.push_back(m);
   };
-  add("several buckets", 3'000, 2'000, 150'000, false);
-  add("several buckets, rows nearly in order", 50'000, 100, 150'000, true);
-  add("a row a bucket", 3, 90'000, 120'000, false);
+  add("several blocks, sorted at once", 1'000, 700, 20'000, false);
+  add("several buckets", 3'000, 2'000, 300'000, false);
+  add("several buckets, rows nearly in order", 50'000, 100, 300'000, true);
+  add("a row a bucket", 3, 90'000, 300'000, false);
   add("more rows than entries", 300'000, 300'000, 70'000, false);
   return all;
 }

@@ -4,7 +4,7 @@
 // Entries are first parted into buckets of neighbouring rows, in the output arrays themselves; then
 // each bucket, which fits the cache, is counted, parted into rows and, where wanted, sorted by
 // column. Both steps keep the input's order within a row, so that the result does not depend on how
-// the work was shared.
+// the work was shared. Few entries, which fit the cache, go to their rows at once.
 #pragma once
 
 #include <algorithm>
@@ -280,12 +280,53 @@ class CountingSorter {
   Scratch<std::uint16_t> rows_;  ///< each entry's row within its bucket
 };
 
+/// Counts the rows and moves each entry to its own, into `columns_out` and `payload_out`.
+template <class I, class E, class Columns>
+void move_to_rows(const CountingSort& job, const I* rows, const Columns& columns, I* columns_out,
+                  void* payload_out) {
+  constexpr std::int64_t block = 512;
+  I buffer[block];
+  I* const offsets = static_cast<I*>(job.offsets);
+  std::fill_n(offsets, job.rows + 1, I{0});
+  for (std::int64_t p = 0; p < job.entries; ++p) ++offsets[rows[p]];
+  std::exclusive_scan(offsets, offsets + job.rows + 1, offsets, I{0});
+  for (std::int64_t p = 0; p < job.entries; p += block) {
+    const std::int64_t end = std::min(p + block, job.entries);
+    const I* const read = columns.read(p, end, buffer);
+    for (std::int64_t k = 0; k < end - p; ++k) {
+      const I to = offsets[rows[p + k]]++;
+      columns_out[to] = read[k];
+      store_element<E>(payload_out, to, initial_element<E>(job.payload.in, p + k));
+    }
+  }
+  // Each offset has moved on to where the next row begins.
+  std::copy_backward(offsets, offsets + job.rows, offsets + job.rows + 1);
+  offsets[0] = 0;
+}
+
+/// Sorts few entries, into rows on one thread.
+template <class I, class E, class Columns>
+bool sort_few(const CountingSort& job, const I* rows, const Columns& columns) {
+  if (!job.by_column) {
+    move_to_rows<I, E>(job, rows, columns, static_cast<I*>(job.columns), job.payload.out);
+    return true;
+  }
+  const auto moved = make_scratch<I>(static_cast<std::size_t>(job.entries));
+  const auto payload =
+      make_scratch<std::byte>(static_cast<std::size_t>(job.entries) * job.payload.size);
+  move_to_rows<I, E>(job, rows, columns, moved.get(), payload.get());
+  return sort_pattern({job.rows, 0, job.entries, job.index_dtype, job.offsets, moved.get()},
+                      job.columns, {payload.get(), job.payload.out, job.payload.size});
+}
+
 /// Sorts entries into rows; returns whether no row holds a column twice, where rows are sorted.
 template <class I, class Columns>
 bool counting_sort(const CountingSort& job, const I* rows, const Columns& columns) {
   return visit_payload(job.payload, [&](auto payload) {
     using E = typename decltype(payload)::type;
-    return CountingSorter<I, E, Columns>(job, rows, columns).run();
+    const bool few = job.entries + job.rows <= tuning::sort_at_once;
+    return few ? sort_few<I, E>(job, rows, columns)
+               : CountingSorter<I, E, Columns>(job, rows, columns).run();
   });
 }
 

@@ -24,6 +24,14 @@ inline constexpr std::int64_t sort_least_bucket_entries = 4'096;
 /// prefetch 8.4, 8.9 and 10.2.
 inline constexpr std::int64_t sort_max_buckets = 2'048;
 
+/// Entries and rows together up to which entries go to their rows at once, on one thread.
+/// Transposes of random entries on two threads of a Zen 5, µs by buckets and at once: 16,000 of
+/// 3200 rows 80 and 28, 50,000 of 10,000 412 and 99, 200,000 of 40,000 1012 and 795, 400,000 of
+/// 80,000 1718 and 1791, 100,000 of 200,000 1078 and 1187, 400,000 of 800,000 3235 and 5473. On one
+/// thread, at once takes half the time or less up to 400,000 of 80,000, and 0.9 of it for 400,000
+/// of 800,000.
+inline constexpr std::int64_t sort_at_once = 300'000;
+
 /// Entries in a piece of the partition, at least: it then outweighs its histogram.
 inline constexpr std::int64_t sort_piece_entries = 16'384;
 
@@ -39,6 +47,13 @@ inline constexpr std::int64_t stream_grain = 131'072;
 /// on two threads of a Zen 5, in tasks of 131,072 and of these: 2 × 16,000 positions 198 and 73
 /// µs, 2 × 40,000 600 and 262 µs, 2 × 53,248 222 and 131 µs.
 inline constexpr std::int64_t merge_grain = 16'384;
+
+/// Positions in a task that looks every column up.
+inline constexpr std::int64_t lookup_grain = 16'384;
+
+/// Rows of a matrix of diagonals that are written one diagonal after the other: they stay in the L1
+/// cache.
+inline constexpr std::int64_t diagonal_rows = 256;
 
 /// Longest row that is sorted by ranking each column against all others, in columns and in vectors.
 inline constexpr std::int64_t rank_sort_length = 64;
