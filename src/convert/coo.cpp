@@ -53,9 +53,13 @@ void copy_entries(const CooPattern& coo, void* indices, const Payload& payload) 
 PatternProperties convert(const CooPattern& coo, bool sorted, void* indptr, void* indices,
                           const Payload& payload) {
   check_index_range("coo_to_csr", coo.index_dtype, coo.rows, coo.cols, coo.nnz);
-  const PositionScan order = scan_order(coo);
   return visit_index(coo.index_dtype, "row", [&](auto index) -> PatternProperties {
     using I = typename decltype(index)::type;
+    if (indices == nullptr) {
+      write_offsets(coo, static_cast<I*>(indptr));
+      return {true, coo.nnz == 0};
+    }
+    const PositionScan order = scan_order(coo);
     if (!order.rows_in_order) {
       const bool distinct = counting_sort<I>(
           {coo.index_dtype, coo.rows, coo.nnz, sorted, indptr, indices, payload},
@@ -67,7 +71,7 @@ PatternProperties convert(const CooPattern& coo, bool sorted, void* indptr, void
       const CsrPattern unsorted{coo.rows, coo.cols, coo.nnz, coo.index_dtype, indptr, coo.col};
       return {true, sort_pattern(unsorted, indices, payload)};
     }
-    if (indices != nullptr) copy_entries(coo, indices, payload);
+    copy_entries(coo, indices, payload);
     return {order.sorted, order.distinct};
   });
 }

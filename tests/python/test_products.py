@@ -54,6 +54,24 @@ def test_transposed_products(matrix, dtype):
             assert_within(A.T @ X, expected_columns, dtype)
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_transposed_products_of_entries_take_them_by_rows(ordered):
+    """A COO matrix is sorted once for products with vectors from both sides, if at all."""
+    coo = build(named("banded"), np.float64, "coo")
+    shuffled = np.random.default_rng(0).permutation(coo.nnz)
+    if not ordered:
+        entries = coo.data[shuffled], (coo.row[shuffled], coo.col[shuffled])
+        coo = gossamer.coo_array(entries, coo.shape)
+    x, dense = np.arange(1.0, 1 + coo.shape[0]), coo.todense()
+    for product in (x @ coo, coo.T @ x, coo.rmatvec(x)):
+        np.testing.assert_allclose(product, x @ dense, rtol=1e-13)
+    assert coo._pattern.transpose()._compressed is None
+    # Entries that are in order by columns alone stay so too.
+    by_columns = coo.tocsc().tocoo()
+    y = np.arange(1.0, 1 + coo.shape[1])
+    np.testing.assert_allclose(by_columns @ y, dense @ y, rtol=1e-13)
+
+
 @every_format
 @pytest.mark.parametrize("name", ["random_0.1", "duplicates", "wide"])
 def test_conjugate_transpose(format, name):

@@ -132,9 +132,14 @@ class NumPyAdapter(Adapter):
         return x
 
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
-        if a.format == "csc" and x.ndim == 1 and a._stored()[0].adds_rows:
-            return self._sum_of_rows(*a._by_cols(), x, conjugate, swapped=False)
-        pattern, values = a._by_rows()
+        if a.format != "csr" and x.ndim == 1:
+            pattern, values, transposed = a._stored()
+            if transposed and pattern.adds_rows:
+                return self._sum_of_rows(pattern, values, x, conjugate, swapped=False)
+            if transposed:
+                pattern, values = a._by_rows()
+        else:
+            pattern, values = a._by_rows()
         # The shortest path: a dtype that the engine reads as it is, a shape that fits. The long one
         # takes every other operand, and names what is wrong with it.
         dtype = values.dtype
@@ -148,8 +153,10 @@ class NumPyAdapter(Adapter):
         return self._product(pattern, values, x, conjugate, swapped=False)
 
     def rmatmul(self, a: SparseArray, x: Array) -> Array:
-        if a.format == "csr" and x.ndim == 1 and a._stored()[0].adds_rows:
-            return self._sum_of_rows(*a._by_rows(), x, conjugate=False, swapped=True)
+        if a.format != "csc" and x.ndim == 1 and a._structure.adds_rows:
+            pattern, values, transposed = a._stored()
+            if not transposed:
+                return self._sum_of_rows(pattern, values, x, conjugate=False, swapped=True)
         return self._product(*a._by_cols(), x, conjugate=False, swapped=True)
 
     def _sum_of_rows(

@@ -20,8 +20,9 @@ class COOArray(PatternedArray):
     """A matrix by entries: row, column and value of each, in any order. Made by `coo_array`.
 
     Entries at one position are summed wherever the matrix is used. Products build the positions by
-    rows on first use and keep them, rows + 1 + 2 nnz indices; ``x @ A`` those by columns. Where
-    nobody can write to the values, these are kept in that order too. Conversions keep nothing.
+    rows on first use and keep them, rows + 1 + 2 nnz indices; transposed ones those by columns,
+    except with a vector over NumPy arrays, as of `CSRArray`. Where nobody can write to the values,
+    these are kept in that order too. Conversions keep nothing.
     """
 
     __slots__ = ()
@@ -93,7 +94,8 @@ class COOArray(PatternedArray):
         return self.T._by_rows()
 
     def _stored(self) -> tuple[Pattern, Array, bool]:
-        return *self._by_rows(), False
+        transposed = self._pattern.is_compressed_by_columns
+        return *(self.T if transposed else self)._by_rows(), transposed
 
     def _index_arrays(self) -> tuple[Indices, Indices]:
         return self.coords

@@ -95,6 +95,12 @@ class CooPattern(Positions):
         """Whether `compress` has its answer already, or moves nothing."""
         return self.sorted or self._compressed is not None
 
+    @property
+    def is_compressed_by_columns(self) -> bool:
+        """Whether that is so of the transpose, and not of itself."""
+        transpose = self._transpose
+        return transpose is not None and transpose.is_compressed and not self.is_compressed
+
     def compress(self) -> tuple[Pattern, Indices | None]:
         """Pattern of the same positions row by row, sorted, and the index map of its values.
 
@@ -113,7 +119,6 @@ class CooPattern(Positions):
         flags = _engine.coo_to_csr(
             self.rows, self.cols, self.row, self.col, True, indptr, indices, index_map
         )
-        pattern = Pattern(
-            self.rows, self.cols, indptr, self.col if indices is None else indices, *flags
-        )
-        return pattern, index_map
+        if indices is None:
+            indices, flags = self.col, (True, self.canonical)
+        return Pattern(self.rows, self.cols, indptr, indices, *flags), index_map

@@ -25,6 +25,9 @@ bool repeats(const I* indptr, const I* indices, std::int64_t i) {
   return differences == 0;
 }
 
+/// Runs that a piece finds before it tells the others, whose next one waits for the cache line.
+constexpr std::size_t counted_together = 256;
+
 }  // namespace
 
 std::int64_t find_runs(const CsrPattern& pattern, void* starts, std::int64_t capacity) {
@@ -37,12 +40,16 @@ std::int64_t find_runs(const CsrPattern& pattern, void* starts, std::int64_t cap
     std::atomic<std::int64_t> count{0};
     parallel_for(pieces, [&](std::int64_t piece) {
       std::vector<I>& here = found[static_cast<std::size_t>(piece)];
+      std::size_t counted = 0;
       const std::int64_t last = balanced_row(indptr, pattern.rows, piece + 1, pieces);
       for (std::int64_t i = balanced_row(indptr, pattern.rows, piece, pieces); i < last; ++i) {
         if (i > 0 && repeats(indptr, indices, i)) continue;
         here.push_back(static_cast<I>(i));
-        if (count.fetch_add(1, std::memory_order_relaxed) >= capacity) return;
+        if (here.size() - counted < counted_together) continue;
+        if (count.fetch_add(counted_together, std::memory_order_relaxed) >= capacity) return;
+        counted = here.size();
       }
+      count.fetch_add(static_cast<std::int64_t>(here.size() - counted), std::memory_order_relaxed);
     });
     if (count > capacity) return 0;
     I* out = static_cast<I*>(starts);
