@@ -52,8 +52,9 @@ void transpose(const CsrView& a, void* indptr, void* indices, void* values);
 /// CSR positions of a COO pattern, each row by column when `sorted`, else in input order (stable).
 ///
 /// indptr: rows + 1 elements, indices and map: nnz elements, written. map may be null. indices may
-/// be null, and with it map, when the input is sorted already: then its columns are the answer.
-/// Returns what is known of the result's order. Scratch as for transpose.
+/// be null, and with it map, when the input is known to be sorted, which is not looked at again:
+/// then its columns are the answer. Returns what is known of the result's order. Scratch as for
+/// transpose.
 PatternProperties coo_to_csr(const CooPattern& coo, bool sorted, void* indptr, void* indices,
                              void* map);
 
@@ -96,10 +97,13 @@ struct IndexRange {
   std::int64_t begin, end, step;
 };
 
-/// Positions of some rows, in any order, a row as often as it is named.
-///
-/// rows: `count` row numbers, not checked. indptr: count + 1 offsets, where each of these rows
-/// begins in the result, read. indices and map: indptr[count] elements, written.
+/// First phase of selecting rows, in any order, a row as often as it is named: where each begins in
+/// the result. rows: `count` row numbers, not checked. indptr: count + 1 elements, written, unless
+/// they do not hold the number of positions, which is returned.
+std::int64_t count_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
+                        void* indptr);
+
+/// Second phase. indptr is read; indices and map: indptr[count] elements, written.
 void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
                  const void* indptr, void* indices, void* map);
 
@@ -186,5 +190,21 @@ void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, 
 /// stored order, 16-bit types in float32. Throws InvalidArgument or InvalidDType where dense does
 /// not fit.
 void todense(const CsrView& a, const ArrayView& dense);
+
+/// The elements (i, i + offset) of a matrix. Number k of them has value first + step k of those
+/// that all diagonals share: step 0 gives them one value.
+struct Diagonal {
+  std::int64_t offset, first, step;
+};
+
+/// First phase of a matrix of diagonals: counts its positions. Throws InvalidArgument unless
+/// offsets ascend and lie within the matrix.
+std::int64_t count_diagonals(std::int64_t rows, std::int64_t cols,
+                             std::span<const Diagonal> diagonals);
+
+/// Second phase: positions by rows, sorted, and which value each has.
+/// indptr: rows + 1 elements, indices and map as many as were counted, written.
+void fill_diagonals(std::int64_t rows, std::int64_t cols, std::span<const Diagonal> diagonals,
+                    DType index_dtype, void* indptr, void* indices, void* map);
 
 }  // namespace gossamer

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gossamer/structure.hpp"
 
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -197,6 +199,20 @@ void bind_order(nb::module_& m) {
 }
 
 void bind_selection(nb::module_& m) {
+  m.def(
+      "count_rows",
+      [](const PyCsrPattern& pattern, const InputArray& rows, const OutputArray& indptr) {
+        const CsrPattern& p = pattern.view;
+        const std::int64_t count = static_cast<std::int64_t>(rows.size());
+        const void* const numbers = vector_data(rows, count, DType::int64, "rows");
+        void* const offsets = row_offsets(indptr, count, p.index_dtype);
+        return run_engine(count, [&] {
+          return count_rows(p, static_cast<const std::int64_t*>(numbers), count, offsets);
+        });
+      },
+      nb::arg("pattern"), nb::arg("rows"), nb::arg("indptr"),
+      "Write the row offsets of some rows, unless their dtype is too short for their number of\n"
+      "positions; return it.");
   m.def(
       "select_rows",
       [](const PyCsrPattern& pattern, const InputArray& rows, const InputArray& indptr,
@@ -468,6 +484,41 @@ void bind_dense(nb::module_& m) {
       "Write the matrix into dense, zeros included.");
 }
 
+/// Offset, first value and step of each.
+std::vector<Diagonal> as_diagonals(const std::vector<std::array<std::int64_t, 3>>& given) {
+  std::vector<Diagonal> diagonals;
+  for (const auto& [offset, first, step] : given) diagonals.push_back({offset, first, step});
+  return diagonals;
+}
+
+void bind_diagonals(nb::module_& m) {
+  m.def(
+      "count_diagonals",
+      [](std::int64_t rows, std::int64_t cols,
+         const std::vector<std::array<std::int64_t, 3>>& diagonals) {
+        return count_diagonals(rows, cols, as_diagonals(diagonals));
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("diagonals"),
+      "Return the number of positions on diagonals, each an offset, a first value and a step.");
+  m.def(
+      "fill_diagonals",
+      [](std::int64_t rows, std::int64_t cols,
+         const std::vector<std::array<std::int64_t, 3>>& given, const OutputArray& indptr,
+         const OutputArray& indices, const OutputArray& map) {
+        const std::vector<Diagonal> diagonals = as_diagonals(given);
+        const std::int64_t nnz = count_diagonals(rows, cols, diagonals);
+        const DType index_dtype = dtype_of(indices.dtype(), "indices");
+        void* const offsets = row_offsets(indptr, rows, index_dtype);
+        void* const columns = vector_data(indices, nnz, index_dtype, "indices");
+        void* const map_data = vector_data(map, nnz, index_dtype, "map");
+        run_engine(nnz + rows, [&] {
+          fill_diagonals(rows, cols, diagonals, index_dtype, offsets, columns, map_data);
+        });
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("diagonals"), nb::arg("indptr"), nb::arg("indices"),
+      nb::arg("map"), "Write the positions on diagonals by rows, and which value each has.");
+}
+
 }  // namespace
 
 void bind_structure(nb::module_& m) {
@@ -480,6 +531,7 @@ void bind_structure(nb::module_& m) {
   bind_intersection(m);
   bind_stacks(m);
   bind_dense(m);
+  bind_diagonals(m);
 }
 
 }  // namespace gossamer::python

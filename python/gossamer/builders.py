@@ -12,10 +12,10 @@ import numpy as np
 
 from .arrays import Array, adapter_of, host_adapter
 from .construct import cast, check_shape, coo_array
-from .containers import SparseArray
+from .containers import CSRArray, SparseArray
 from .containers.format import check_format
 from .dtypes import GIVE_DTYPE, is_complex, requested_dtype
-from .structure import integer
+from .structure import integer, on_diagonals
 
 
 def eye(
@@ -80,22 +80,25 @@ def diags(
         values.append(arrays.values(x, f"diags: diagonals[{i}]"))
     side = len(values[0]) + abs(offsets[0])
     m, n = check_shape("diags", (side, side) if shape is None else shape)
-    rows, cols = [], []
+    described, count = [], 0
     for i, k in enumerate(offsets):
-        row, col = min(max(-k, 0), m), min(max(k, 0), n)
-        steps = np.arange(min(m - row, n - col))
-        if len(values[i]) == 1:
-            values[i] = arrays.take(values[i], np.zeros_like(steps))
-        if len(values[i]) != len(steps):
+        length = max(0, min(m - max(-k, 0), n - max(k, 0)))
+        if len(values[i]) not in (1, length):
             raise ValueError(
-                f"diags: diagonals[{i}] has {len(values[i])} elements, expected {len(steps)} at "
+                f"diags: diagonals[{i}] has {len(values[i])} elements, expected {length} at "
                 f"offset {k} in shape {(m, n)}"
             )
-        rows.append(row + steps)
-        cols.append(col + steps)
-    positions = _coords(np.concatenate(rows), np.concatenate(cols), (m, n))
-    entries = coo_array((arrays.concatenate(values), positions), (m, n), copy=False)
-    return entries.tocsr(canonical=True).asformat(format)
+        if length > 0:
+            described.append((k, count, int(len(values[i]) > 1)))
+        count += len(values[i])
+    if format == "csc":
+        described = [(-k, first, step) for k, first, step in described]
+    pattern, index_map = on_diagonals(
+        (n, m) if format == "csc" else (m, n), sorted(described), count
+    )
+    data = arrays.freeze(arrays.gather(arrays.concatenate(values), index_map))
+    csr = CSRArray(pattern, data, arrays)
+    return csr.T if format == "csc" else csr.asformat(format)
 
 
 def _with_offsets(diagonals: Any, offsets: Any) -> tuple[list[Any], list[int]]:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "battery.hpp"
@@ -41,6 +42,8 @@ void check_selection(const BatteryMatrix& m) {
     Positions<I> got = expected;
     std::fill(got.indices.begin(), got.indices.end(), I(-7));
     std::fill(got.map.begin(), got.map.end(), I(-7));
+    std::fill(got.indptr.begin(), got.indptr.end(), I(-7));
+    CHECK(count_rows(pattern, rows.data(), count, got.indptr.data()) == expected.indptr.back());
     select_rows(pattern, rows.data(), count, got.indptr.data(), got.indices.data(), got.map.data());
     CHECK(got == expected);
   });
@@ -145,6 +148,55 @@ TEST_CASE("selected rows and columns") {
   CHECK_THROWS_WITH_AS(
       count_picked_columns(often.pattern(1, 1), numbers.pattern(1, 1 << 16), got.indptr.data()),
       doctest::Contains("4294967296 positions do not fit int32"), InvalidArgument);
+  // As many of a row that is picked as often: nothing is written.
+  const std::vector<std::int64_t> rows(1 << 16, 0);
+  Positions<std::int32_t> picked(1 << 16, 0);
+  std::ranges::fill(picked.indptr, -7);
+  CHECK(count_rows(often.pattern(1, 1), rows.data(), 1 << 16, picked.indptr.data()) ==
+        std::int64_t{1} << 32);
+  CHECK(std::ranges::count(picked.indptr, -7) == (1 << 16) + 1);
+}
+
+template <class I>
+void check_matrix_of(std::int64_t rows, std::int64_t cols, const std::vector<Diagonal>& diagonals) {
+  INFO(rows << " rows, " << cols << " columns, " << diagonals.size() << " diagonals");
+  const std::int64_t nnz = count_diagonals(rows, cols, diagonals);
+  Positions<I> expected(rows, nnz);
+  reference::fill_diagonals(rows, cols, diagonals, dtype_v<I>, expected.indptr.data(),
+                            expected.indices.data(), expected.map.data());
+  REQUIRE(expected.indptr.back() == nnz);
+  for_each_setting([&] {
+    Positions<I> got(rows, nnz);
+    fill_diagonals(rows, cols, diagonals, dtype_v<I>, got.indptr.data(), got.indices.data(),
+                   got.map.data());
+    CHECK(got == expected);
+  });
+}
+
+TEST_CASE("matrices of diagonals") {
+  for (const auto& [rows, cols] : {std::pair{0, 0},
+                                   {0, 5},
+                                   {5, 0},
+                                   {1, 1},
+                                   {4, 9},
+                                   {9, 4},
+                                   {7, 7},
+                                   {300'000, 3},
+                                   {300'000, 300'000}}) {
+    std::vector<Diagonal> all;
+    const std::int64_t before = std::min(rows, 12), after = std::min(cols, 12);
+    for (std::int64_t k = 1 - before; k < after; k += 2) all.push_back({k, 100 * k + 5000, k % 3});
+    check_matrix_of<std::int32_t>(rows, cols, all);
+    check_matrix_of<std::int64_t>(rows, cols, all);
+    check_matrix_of<std::int32_t>(rows, cols, {});
+    if (rows == 0 || cols == 0) continue;
+    check_matrix_of<std::int64_t>(rows, cols, {{1 - rows, 0, 1}});
+    check_matrix_of<std::int64_t>(rows, cols, {{cols - 1, 7, 0}});
+  }
+  const std::vector<Diagonal> twice{{1, 0, 1}, {1, 3, 1}}, outside{{4, 0, 1}}, above{{-3, 0, 1}};
+  for (const auto& wrong : {twice, outside, above}) {
+    CHECK_THROWS_AS(count_diagonals(3, 4, wrong), InvalidArgument);
+  }
 }
 
 TEST_SUITE_END();

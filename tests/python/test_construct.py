@@ -203,6 +203,11 @@ def test_diags(format):
         second.todense(), np.eye(4, 6, -1) - 2 * np.eye(4, 6) + np.eye(4, 6, 1)
     )
     np.testing.assert_array_equal(gossamer.diags([1.0, 2.0]).todense(), np.diag([1.0, 2.0]))
+    outside = gossamer.diags([[1.0], [3.0], [2.0, 5.0]], [2**70, 2, -2], (4, 3), format)
+    assert outside.nnz == 3
+    np.testing.assert_array_equal(
+        outside.todense(), 3 * np.eye(4, 3, 2) + np.pad(np.diag([2.0, 5.0]), ((2, 0), (0, 1)))
+    )
 
 
 @every_format

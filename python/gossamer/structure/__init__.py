@@ -3,7 +3,7 @@
 
 from .coo import CooPattern
 from .indices import Indices, freeze, index_arrays, index_dtype, integer, integers, is_frozen
-from .pattern import Pattern, below, beside, common_index_dtype
+from .pattern import Pattern, below, beside, common_index_dtype, on_diagonals
 from .selection import Selection, check_values
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "integer",
     "integers",
     "is_frozen",
+    "on_diagonals",
 ]

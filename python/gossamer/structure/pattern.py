@@ -24,11 +24,6 @@ _FEWEST_WITH_RUNS = 4096
 # columns a position 14 and 48, 16 31 and 44, 32 53 and 44, 64 95 and 45.
 _COLUMNS_PER_POSITION = 24
 
-# Positions a row from which adding up rows is faster than a product with the kept transpose. Two
-# threads of a Xeon, float32, microseconds by rows and by the transpose: 20,000 rows with 2 each 147
-# and 54, 100,000 with 1 546 and 274, 250,000 with 5 989 and 1316, 131,072 with 18 1496 and 2621.
-_ADDED_PER_ROW = 4
-
 
 class Pattern(Positions):
     """Positions of a matrix of shape (rows, cols), row by row; a CSC array holds its transpose's.
@@ -153,14 +148,6 @@ class Pattern(Positions):
     def column_sums(self, values: Any, out: Any) -> None:
         """Write the sum of every column into out, as `multiply_transposed` does for ones."""
         _engine.column_sums(self.handle, values, out)
-
-    @property
-    def adds_rows(self) -> bool:
-        """Whether `multiply_transposed` is faster than a product with the transposed pattern.
-
-        It holds sums for every column, so these must not be many beside the values.
-        """
-        return self.nnz >= _ADDED_PER_ROW * self.rows and self.cols <= 2 * self.nnz
 
     def multiply_transposed(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
         """Write A.T @ x, or A.H @ x, into y; arrays as the engine takes them.
@@ -295,8 +282,8 @@ class Pattern(Positions):
         return pattern, slice(start, stop)
 
     def _pick_rows(self, rows: Indices) -> tuple[Pattern, Indices]:
-        source, indptr = self._row_offsets_of(rows)
-        indices, positions = source._empty(indptr[-1]), source._empty(indptr[-1])
+        source, indptr, nnz = self._row_offsets_of(rows)
+        indices, positions = source._empty(nnz), source._empty(nnz)
         _engine.select_rows(source.handle, rows, indptr, indices, positions)
         return Pattern(
             len(rows), self.cols, indptr, indices, self.sorted, self.canonical
@@ -304,16 +291,21 @@ class Pattern(Positions):
 
     def pick_rows(self, values: Any, rows: Indices) -> tuple[Pattern, Any]:
         """Pattern and values of rows by number; values are NumPy's, as the engine takes them."""
-        source, indptr = self._row_offsets_of(rows)
-        indices, picked = source._empty(indptr[-1]), np.empty(indptr[-1], values.dtype)
+        source, indptr, nnz = self._row_offsets_of(rows)
+        indices, picked = source._empty(nnz), np.empty(nnz, values.dtype)
         _engine.select_rows_values(source.handle, values, rows, indptr, indices, picked)
         return Pattern(len(rows), self.cols, indptr, indices, self.sorted, self.canonical), picked
 
-    def _row_offsets_of(self, rows: Indices) -> tuple[Pattern, Indices]:
-        """Positions in an index dtype that holds those of some rows, and where each row begins."""
-        lengths = self.indptr[1:].take(rows) - self.indptr.take(rows)
-        dtype = index_dtype(0, 0, int(lengths.sum(dtype=np.int64)), self.index_dtype)
-        return self.astype(dtype), _offsets(lengths, dtype)
+    def _row_offsets_of(self, rows: Indices) -> tuple[Pattern, Indices, int]:
+        """Positions in an index dtype that holds some rows, where each of these begins, their size.
+
+        Rows that are named several times may need a wider one.
+        """
+        indptr = self._empty(len(rows) + 1)
+        nnz = _engine.count_rows(self.handle, rows, indptr)
+        if index_dtype(0, 0, nnz, self.index_dtype) == self.index_dtype:
+            return self, indptr, nnz
+        return self.astype(np.int64)._row_offsets_of(rows)
 
     def select_columns(self, cols: range | Indices) -> tuple[Pattern, Indices]:
         """Pattern of some columns, and where their values are.
@@ -374,6 +366,21 @@ class Pattern(Positions):
             self.sorted,
             self.canonical,
         )
+
+
+def on_diagonals(
+    shape: tuple[int, int], diagonals: Sequence[tuple[int, int, int]], values: int
+) -> tuple[Pattern, Indices]:
+    """Pattern of a matrix that its diagonals describe, and which of the values each position has.
+
+    A diagonal is its offset, the number of its first value, and the step to the next one: 0 where
+    it has one value; offsets ascend, and lie in the matrix.
+    """
+    nnz = _engine.count_diagonals(*shape, diagonals)
+    dtype = index_dtype(*shape, max(nnz, values))
+    indptr, indices, index_map = (np.empty(n, dtype) for n in (shape[0] + 1, nnz, nnz))
+    _engine.fill_diagonals(*shape, diagonals, indptr, indices, index_map)
+    return Pattern(*shape, indptr, indices, True, True), index_map
 
 
 def _offsets(lengths: Any, dtype: Any) -> Indices:

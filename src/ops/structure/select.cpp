@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <numeric>
 #include <type_traits>
+#include <vector>
 
 #include "core/message.hpp"
 #include "core/threads.hpp"
@@ -114,6 +117,11 @@ struct Targets {
 
 std::int64_t pieces_of(std::int64_t work) { return work / tuning::stream_grain + 1; }
 
+/// Of work that looks every column up, or divides by a step.
+std::int64_t lookup_pieces(const CsrPattern& pattern) {
+  return (pattern.nnz + pattern.rows) / tuning::lookup_grain + 1;
+}
+
 /// Writes the row offsets of what is kept, where times(c) is how often column c is, in a type that
 /// holds what a row keeps.
 template <class I, class Times>
@@ -121,7 +129,7 @@ std::int64_t count_kept(const CsrPattern& pattern, void* indptr, Times times) {
   const I* offsets = static_cast<const I*>(pattern.indptr);
   const I* columns = static_cast<const I*>(pattern.indices);
   return write_row_offsets(
-      "select_columns", static_cast<I*>(indptr), pieces_of(pattern.nnz + pattern.rows),
+      "select_columns", static_cast<I*>(indptr), lookup_pieces(pattern),
       [&](std::int64_t piece, std::int64_t pieces) {
         return balanced_row(offsets, pattern.rows, piece, pieces);
       },
@@ -157,6 +165,35 @@ void copy_items(const void* from, std::int64_t source, void* to, std::int64_t ta
 }
 
 }  // namespace
+
+std::int64_t count_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
+                        void* indptr) {
+  return visit_index(pattern.index_dtype, "indices", [&](auto index) {
+    using I = typename decltype(index)::type;
+    const I* from = static_cast<const I*>(pattern.indptr);
+    I* const to = static_cast<I*>(indptr);
+    const std::int64_t pieces = pieces_of(count);
+    const auto begin_of = [&](std::int64_t piece) { return count * piece / pieces; };
+    const auto length = [&](std::int64_t i) { return from[rows[i] + 1] - from[rows[i]]; };
+    std::vector<std::int64_t> before(static_cast<std::size_t>(pieces) + 1);
+    parallel_for(pieces, [&](std::int64_t piece) {
+      std::int64_t total = 0;
+      for (std::int64_t i = begin_of(piece); i < begin_of(piece + 1); ++i) total += length(i);
+      before[static_cast<std::size_t>(piece) + 1] = total;
+    });
+    std::partial_sum(before.begin(), before.end(), before.begin());
+    if (before.back() > std::numeric_limits<I>::max()) return before.back();
+    parallel_for(pieces, [&](std::int64_t piece) {
+      I next = static_cast<I>(before[static_cast<std::size_t>(piece)]);
+      for (std::int64_t i = begin_of(piece); i < begin_of(piece + 1); ++i) {
+        to[i] = next;
+        next = static_cast<I>(next + length(i));
+      }
+    });
+    to[count] = static_cast<I>(before.back());
+    return before.back();
+  });
+}
 
 void select_rows(const CsrPattern& pattern, const std::int64_t* rows, std::int64_t count,
                  const void* indptr, void* indices, void* map) {
@@ -205,18 +242,21 @@ void fill_columns(const CsrPattern& pattern, const IndexRange& columns, const vo
     const I* columns_in = static_cast<const I*>(pattern.indices);
     const I* to = static_cast<const I*>(indptr);
     const ColumnNumbers<I> numbers(columns);
-    const std::int64_t pieces = pieces_of(pattern.nnz + pattern.rows);
+    const std::int64_t pieces = lookup_pieces(pattern);
     for_row_pieces(offsets, pattern.rows, pieces, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = first; i < last; ++i) {
         // Backwards, so that what was sorted stays sorted.
         std::int64_t next = numbers.backwards() ? to[i + 1] - 1 : to[i];
         const std::int64_t step = numbers.backwards() ? -1 : 1;
+        // Written whether it is kept or not: no branch to guess. The row ends with its last one.
         I number;
-        for (I p = offsets[i]; p < offsets[i + 1]; ++p) {
-          if (!numbers.find(columns_in[p], number)) continue;
+        std::int64_t left = to[i + 1] - to[i];
+        for (I p = offsets[i]; left > 0; ++p) {
+          const bool kept = numbers.find(columns_in[p], number);
           static_cast<I*>(indices)[next] = number;
           static_cast<I*>(map)[next] = p;
-          next += step;
+          next += kept ? step : 0;
+          left -= kept;
         }
       }
     });
@@ -244,7 +284,7 @@ void fill_picked_columns(const CsrPattern& pattern, const CsrPattern& targets, c
     const I* columns = static_cast<const I*>(pattern.indices);
     const I* to = static_cast<const I*>(indptr);
     const Targets<I> numbers(targets);
-    const std::int64_t pieces = pieces_of(pattern.nnz + pattern.rows);
+    const std::int64_t pieces = lookup_pieces(pattern);
     for_row_pieces(offsets, pattern.rows, pieces, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = first; i < last; ++i) {
         numbers.fill_row(columns, offsets[i], to[i], to[i + 1], static_cast<I*>(indices),

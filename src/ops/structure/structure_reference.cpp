@@ -411,4 +411,23 @@ void todense(const CsrView& a, const ArrayView& dense) {
   });
 }
 
+void fill_diagonals(std::int64_t rows, std::int64_t cols, std::span<const Diagonal> diagonals,
+                    DType index_dtype, void* indptr, void* indices, void* map) {
+  with_index(index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    std::int64_t next = 0;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      static_cast<I*>(indptr)[i] = static_cast<I>(next);
+      for (const Diagonal& diagonal : diagonals) {
+        const std::int64_t j = i + diagonal.offset;
+        if (j < 0 || j >= cols) continue;
+        static_cast<I*>(indices)[next] = static_cast<I>(j);
+        static_cast<I*>(map)[next++] =
+            static_cast<I>(diagonal.first + diagonal.step * std::min(i, j));
+      }
+    }
+    static_cast<I*>(indptr)[rows] = static_cast<I>(next);
+  });
+}
+
 }  // namespace gossamer::reference

@@ -38,5 +38,7 @@ std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType inde
 void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,
                    void* indices, void* values);
 void todense(const CsrView& a, const ArrayView& dense);
+void fill_diagonals(std::int64_t rows, std::int64_t cols, std::span<const Diagonal> diagonals,
+                    DType index_dtype, void* indptr, void* indices, void* map);
 
 }  // namespace gossamer::reference
