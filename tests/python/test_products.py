@@ -63,8 +63,8 @@ def test_transposed_products_of_entries_take_them_by_rows(ordered):
         entries = coo.data[shuffled], (coo.row[shuffled], coo.col[shuffled])
         coo = gossamer.coo_array(entries, coo.shape)
     x, dense = np.arange(1.0, 1 + coo.shape[0]), coo.todense()
-    for product in (x @ coo, coo.T @ x, coo.rmatvec(x)):
-        np.testing.assert_allclose(product, x @ dense, rtol=1e-13)
+    for left in (x @ coo, coo.T @ x, coo.rmatvec(x)):
+        np.testing.assert_allclose(left, x @ dense, rtol=1e-13)
     assert coo._pattern.transpose()._compressed is None
     # Entries that are in order by columns alone stay so too.
     by_columns = coo.tocsc().tocoo()
