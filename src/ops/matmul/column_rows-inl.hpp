@@ -26,16 +26,16 @@ namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Asks for the block of X that a coming position of A will need; indices[0 .. known) may be read.
+/// Asks for the block of X that a coming position of A will need, of `nnz` positions.
 ///
 /// Besides latency this hides what a block costs that straddles cache lines, as blocks of NumPy's
 /// arrays do.
 template <std::size_t Bytes, class T, class I>
-HWY_INLINE void prefetch_block(const I* indices, std::int64_t p, std::int64_t known, const T* x,
+HWY_INLINE void prefetch_block(const I* indices, std::int64_t p, std::int64_t nnz, const T* x,
                                std::int64_t x_stride) {
   if constexpr (Bytes >= 64) {
     constexpr std::int64_t ahead = (Bytes <= 128 ? 2 : 1) * tuning::matmul_blocks_ahead;
-    const std::int64_t next = indices[std::min(p + ahead, known - 1)];
+    const std::int64_t next = indices[std::min(p + ahead, nnz - 1)];
     const char* block = reinterpret_cast<const char*>(x + next * x_stride);
     for (std::size_t byte = 0; byte < Bytes; byte += 64) hwy::Prefetch(block + byte);
     hwy::Prefetch(block + Bytes - 1);  // a line more, where blocks straddle lines
@@ -54,11 +54,12 @@ bool streams_result(const MatmulOperands& op, const T* y) {
          op.y_row_stride % line == 0 && reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
 }
 
-/// One row of A times a block of columns; AsksAhead: blocks of coming positions are asked for.
+/// Positions [p, end) of A, a row's, times a block of columns; AsksAhead: blocks of coming
+/// positions are asked for.
 template <bool AsksAhead, class Columns, class T, class I>
 HWY_INLINE void real_row(Columns block, const T* HWY_RESTRICT values, const I* HWY_RESTRICT indices,
-                         std::int64_t n, std::int64_t known, const T* HWY_RESTRICT x,
-                         std::int64_t x_stride, T* HWY_RESTRICT y) {
+                         std::int64_t p, std::int64_t end, std::int64_t nnz,
+                         const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
   using D = typename Columns::Tag;
   const D d;
   // Few vectors: several sums each, to hide the latency of the multiply-add.
@@ -67,19 +68,19 @@ HWY_INLINE void real_row(Columns block, const T* HWY_RESTRICT values, const I* H
   for (int chain = 0; chain < Chains; ++chain) {
     for (int v = 0; v < Columns::loads; ++v) sums[chain][v] = hn::Zero(d);
   }
-  const auto add = [&](std::int64_t p, int chain) HWY_ATTR {
-    if constexpr (AsksAhead) prefetch_block<Columns::bytes>(indices, p, known, x, x_stride);
+  const auto add = [&](int chain) HWY_ATTR {
+    if constexpr (AsksAhead) prefetch_block<Columns::bytes>(indices, p, nnz, x, x_stride);
     const auto a = hn::Set(d, widen(values[p]));
     const T* row = x + static_cast<std::int64_t>(indices[p]) * x_stride;
     for (int v = 0; v < Columns::loads; ++v) {
       sums[chain][v] = hn::MulAdd(a, block.load_vector(row, v), sums[chain][v]);
     }
+    ++p;
   };
-  std::int64_t p = 0;
-  for (; p + Chains <= n; p += Chains) {
-    for (int chain = 0; chain < Chains; ++chain) add(p + chain, chain);
+  while (p + Chains <= end) {
+    for (int chain = 0; chain < Chains; ++chain) add(chain);
   }
-  for (; p < n; ++p) add(p, 0);
+  while (p < end) add(0);
   for (int v = 0; v < Columns::loads; ++v) {
     for (int chain = 1; chain < Chains; ++chain) {
       sums[0][v] = hn::Add(sums[0][v], sums[chain][v]);
@@ -92,14 +93,15 @@ HWY_INLINE void real_row(Columns block, const T* HWY_RESTRICT values, const I* H
 /// apart.
 template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
 HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTRICT values,
-                            const I* HWY_RESTRICT indices, std::int64_t n, std::int64_t known,
-                            const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y) {
+                            const I* HWY_RESTRICT indices, std::int64_t p, std::int64_t end,
+                            std::int64_t nnz, const T* HWY_RESTRICT x, std::int64_t x_stride,
+                            T* HWY_RESTRICT y) {
   using R = typename T::value_type;
   const D d;
   hn::Vec<D> by_real[Vectors], by_imag[Vectors];
   for (int v = 0; v < Vectors; ++v) by_real[v] = by_imag[v] = hn::Zero(d);
-  for (std::int64_t p = 0; p < n; ++p) {
-    prefetch_block<block.bytes>(indices, p, known, x, x_stride);
+  for (; p < end; ++p) {
+    prefetch_block<block.bytes>(indices, p, nnz, x, x_stride);
     const auto real = hn::Set(d, values[p].real());
     const auto imag = hn::Set(d, Conjugate ? -values[p].imag() : values[p].imag());
     const R* row = reinterpret_cast<const R*>(x + static_cast<std::int64_t>(indices[p]) * x_stride);
@@ -144,46 +146,47 @@ HWY_INLINE void with_block(const T* x, std::int64_t x_stride, std::int64_t tail,
   body(Block<D, Vectors, Partial>{tail, streams}, std::int64_t{0});
 }
 
+/// Rows [begin, end) of A times a block of columns. Not inlined: among the other blocks' loops its
+/// variables would lie in memory.
+template <bool AsksAhead, class Columns, class T, class I>
+HWY_NOINLINE void real_rows(Columns block, const MatmulOperands& op, const T* x, T* y,
+                            std::int64_t begin, std::int64_t end) {
+  const I* HWY_RESTRICT indptr = static_cast<const I*>(op.a.pattern.indptr);
+  const I* HWY_RESTRICT indices = static_cast<const I*>(op.a.pattern.indices);
+  const T* HWY_RESTRICT values = static_cast<const T*>(op.a.values);
+  const std::int64_t nnz = op.a.pattern.nnz, x_stride = op.x_row_stride, y_stride = op.y_row_stride;
+  for (std::int64_t i = begin; i < end; ++i) {
+    real_row<AsksAhead>(block, values, indices, indptr[i], indptr[i + 1], nnz, x, x_stride,
+                        y + i * y_stride);
+  }
+}
+
 /// Rows [begin, end) times the block of columns that begins at real column c.
 template <bool Conjugate, class D, int Vectors, bool Partial, class T, class I>
 void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, std::int64_t tail,
                 std::int64_t begin, std::int64_t end) {
-  const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
-  const I* indices = static_cast<const I*>(op.a.pattern.indices);
-  const T* values = static_cast<const T*>(op.a.values);
   const std::int64_t column = is_complex<T> ? c / 2 : c;
   const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + column;
   T* y = static_cast<T*>(op.y) + op.y_batch[member] + column;
   const bool streams = streams_result(op, y - column);
-  const bool far = asks_ahead<T>(op);
-  const auto for_rows = [&](auto row) HWY_ATTR {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t first = indptr[i];
-      row(values + first, indices + first, indptr[i + 1] - first, op.a.pattern.nnz - first,
-          i * op.y_row_stride);
-    }
-  };
   if constexpr (is_complex<T>) {
     const Block<D, Vectors, Partial> block{tail, streams};
-    for_rows([&](const T* a, const I* j, std::int64_t n, std::int64_t known, std::int64_t to)
-                 HWY_ATTR {
-                   complex_row<Conjugate>(block, a, j, n, known, x, op.x_row_stride, y + to);
-                 });
+    const I* indptr = static_cast<const I*>(op.a.pattern.indptr);
+    const I* indices = static_cast<const I*>(op.a.pattern.indices);
+    const T* values = static_cast<const T*>(op.a.values);
+    for (std::int64_t i = begin; i < end; ++i) {
+      complex_row<Conjugate>(block, values, indices, indptr[i], indptr[i + 1], op.a.pattern.nnz, x,
+                             op.x_row_stride, y + i * op.y_row_stride);
+    }
   } else {
+    const bool far = asks_ahead<T>(op);
     with_block<D, Vectors, Partial>(
         x, op.x_row_stride, tail, streams, far, [&](auto block, std::int64_t shift) HWY_ATTR {
-          const auto rows = [&, x = x - shift, y = y - shift]<bool AsksAhead>() HWY_ATTR {
-            for_rows([&](const T* a, const I* j, std::int64_t n, std::int64_t known,
-                         std::int64_t to) HWY_ATTR {
-              real_row<AsksAhead>(block, a, j, n, known, x, op.x_row_stride, y + to);
-            });
-          };
+          using Columns = decltype(block);
           // One line a position: its latency is hidden from any cache.
-          if (far && (decltype(block)::loads > 1 || !simd::hides_cache_latency())) {
-            rows.template operator()<true>();
-          } else {
-            rows.template operator()<false>();
-          }
+          const bool asks = far && (Columns::loads > 1 || !simd::hides_cache_latency());
+          const auto rows = asks ? real_rows<true, Columns, T, I> : real_rows<false, Columns, T, I>;
+          rows(block, op, x - shift, y - shift, begin, end);
         });
   }
 }
