@@ -174,13 +174,6 @@ class Adapter(ABC):
     def take(self, x: Array, positions: Any) -> Array:
         """Elements of x (rank 1) at a slice or at an array of indices."""
 
-    @abstractmethod
-    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
-        """Return x, an array of ours, raised to values[p] at each positions[p], which may repeat.
-
-        Real; NaN counts as the largest. Equal elements share the gradient evenly, x's among them.
-        """
-
     # ---- operations of the engine --------------------------------------------------------------
 
     @abstractmethod
@@ -276,16 +269,9 @@ class Adapter(ABC):
             values = self.concatenate([values, self.gather(values, np.array([-1], np.int32))])
         return getattr(values, name)()
 
+    @abstractmethod
     def row_extremes(self, a: CSRArray, name: str) -> Array:
         """Largest or smallest element of every row of a canonical real matrix, shape (rows,)."""
-        if name == "min":
-            # Negated, a largest element of 0 would be -0.
-            return 0 - self.row_extremes(-a, "max")
-        pattern = a._pattern.on_host()
-        lowest = np.where(np.diff(pattern.indptr) == a.shape[1], -np.inf, 0).astype(np.float32)
-        initial = self.to(self.fromnumpy(lowest), a.device)
-        initial = self.astype(initial, self.dtype_name(a.dtype))
-        return self.scatter_max(initial, pattern.row_indices(), a.data)
 
     def tracks(self, x: Array) -> bool:
         """Whether somebody may ask for a gradient by x of what is computed from it now."""
@@ -324,3 +310,24 @@ class Adapter(ABC):
 
         They are arrays of the framework, or NumPy's that nobody else has.
         """
+
+
+class ScatteringAdapter(Adapter):
+    """Adapter that takes the extremes of rows by its framework's own operations."""
+
+    @abstractmethod
+    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
+        """Return x, an array of ours, raised to values[p] at each positions[p], which may repeat.
+
+        Real; NaN counts as the largest. Equal elements share the gradient evenly, x's among them.
+        """
+
+    def row_extremes(self, a: CSRArray, name: str) -> Array:  # noqa: D102 - as Adapter says
+        if name == "min":
+            # Negated, a largest element of 0 would be -0.
+            return 0 - self.row_extremes(-a, "max")
+        pattern = a._pattern.on_host()
+        lowest = np.where(np.diff(pattern.indptr) == a.shape[1], -np.inf, 0).astype(np.float32)
+        initial = self.to(self.fromnumpy(lowest), a.device)
+        initial = self.astype(initial, self.dtype_name(a.dtype))
+        return self.scatter_max(initial, pattern.row_indices(), a.data)

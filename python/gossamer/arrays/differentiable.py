@@ -12,7 +12,7 @@ from ..dtypes import promote
 from ..packed.dtypes import has_scales
 from ..structure import Indices, Pattern, Selection
 from . import kernels
-from .adapter import Adapter, Array
+from .adapter import Array, ScatteringAdapter
 from .numpy import adapter as numpy_adapter
 from .operands import check_fits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..packed.storage import Storage
 
 
-class DifferentiableAdapter(Adapter):
+class DifferentiableAdapter(ScatteringAdapter):
     """Adapter over a framework's registered operations.
 
     ``ops`` is what `gossamer.gradients` takes: the framework's module of operations.

@@ -126,11 +126,6 @@ class NumPyAdapter(Adapter):
             return x[positions]
         return self.gather(np.ascontiguousarray(x), positions)
 
-    def scatter_max(self, x: Array, positions: Any, values: Array) -> Array:
-        with np.errstate(invalid="ignore"):  # NaN is a value like others
-            np.maximum.at(x, positions, values)
-        return x
-
     def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
         if a.format != "csr" and x.ndim == 1:
             pattern, values, transposed = a._stored()

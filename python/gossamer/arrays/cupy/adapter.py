@@ -14,7 +14,7 @@ from ...devices import Device
 from ...dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
 from ...structure import Indices, Pattern, Selection
 from .. import kernels
-from ..adapter import Adapter, Array
+from ..adapter import Array, ScatteringAdapter
 from ..numpy import adapter as numpy_adapter
 from ..operands import check_fits
 from .memory import device_dtype, memory
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...packed.storage import Storage
 
 
-class CuPyAdapter(Adapter):
+class CuPyAdapter(ScatteringAdapter):
     """Values as CuPy arrays."""
 
     array_type = cupy.ndarray
