@@ -87,7 +87,9 @@ bool plan_steps(const Typed<T, I>& op, std::int64_t i, std::int64_t products, st
 
 /// sum + scale * value in the lanes, which take consecutive values in order.
 template <class V>
-HWY_INLINE V add_to_lanes(V sum, float scale, const float* values, std::uint16_t lanes) {
+HWY_INLINE V add_to_lanes([[maybe_unused]] V sum, [[maybe_unused]] float scale,
+                          [[maybe_unused]] const float* values,
+                          [[maybe_unused]] std::uint16_t lanes) {
 #if HWY_TARGET <= HWY_AVX3
   const __m512 spread = _mm512_maskz_expandloadu_ps(lanes, values);
   return V{_mm512_mask3_fmadd_ps(_mm512_set1_ps(scale), spread, sum.raw, lanes)};

@@ -202,7 +202,8 @@ inline constexpr bool looks_up =
 
 /// Element index[lane] of the vectors in each lane.
 template <int Vectors, class D, class V = hn::Vec<D>, class Index>
-HWY_INLINE V look_up(D d, const V* table, Index index) {
+HWY_INLINE V look_up([[maybe_unused]] D d, [[maybe_unused]] const V* table,
+                     [[maybe_unused]] Index index) {
 #if HWY_TARGET <= HWY_AVX3
   constexpr int lanes = static_cast<int>(hn::MaxLanes(d));
   if constexpr (Vectors == 2) {
