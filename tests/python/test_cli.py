@@ -14,9 +14,10 @@ import typer
 pytest.importorskip("scipy")
 pytest.importorskip("matplotlib")
 from commands import invoke, refusal
-from gossamer.cli import machine, matrices, options
+from gossamer.cli import console, machine, matrices, options
 from gossamer.cli.bench.command import settle_threads
 from gossamer.cli.bench.peers import open_libraries
+from gossamer.cli.console import say_if_busy
 from gossamer.cli.demo import pruned
 from gossamer.cli.demo.report import plot_demo
 from gossamer.cli.figures import save_figure
@@ -286,6 +287,32 @@ def test_demo_prints_a_table_and_draws_a_figure(tmp_path, monkeypatch):
     assert "conjugate gradients" in result.stdout
     assert "exact -12.381490" in result.stdout
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("load", "usable", "note"),
+    [
+        ("3.10 2.00 1.00 1/100 7", 2, None),
+        ("0.00 0.00 0.00 2/100 7", 2, "note: 1 other thread runs on 2 cores: timings will be off"),
+        ("0.00 0.00 0.00 4/100 7", 2, "note: 3 other threads run on 2 cores: timings will be off"),
+        ("0.00 0.00 0.00 2/100 7", 1, None),
+    ],
+)
+def test_what_else_runs_is_said_before_timings(load, usable, note, tmp_path, monkeypatch, capsys):
+    (tmp_path / "loadavg").write_text(load)
+    monkeypatch.setattr(machine, "_LOAD", tmp_path / "loadavg")
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(machine, "usable_cores", lambda: usable)
+    say_if_busy()
+    assert capsys.readouterr().err == ("" if note is None else f"{note}\n")
+
+
+def test_demo_and_bench_say_what_else_runs(monkeypatch):
+    monkeypatch.setattr(console, "busy_note", lambda: "note: busy")
+    result = invoke(*QUICK, "--only", "^ising-12/float32/spmv", "--threads", "1")
+    assert result.stderr == "note: busy\n"
+    monkeypatch.setattr("gossamer.cli.demo.command._solve_problems", None)
+    assert invoke("demo", "--quick").stderr.startswith("note: busy\n")
 
 
 def test_demo_multiplies_a_matrix_market_file(tmp_path):

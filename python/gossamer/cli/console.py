@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import typer
 from rich.console import Console
 from rich.table import Table
+
+from gossamer.cli.machine import busy_note
 
 
 def console_of(width: int, stderr: bool = False) -> Console:
@@ -15,6 +18,13 @@ def console_of(width: int, stderr: bool = False) -> Console:
     if not console.is_terminal:
         console.width = width
     return console
+
+
+def say_if_busy() -> None:
+    """Print a line on stderr if other programs run, to be called before anything is measured."""
+    note = busy_note()
+    if note is not None:
+        typer.echo(note, err=True)
 
 
 def table_of(

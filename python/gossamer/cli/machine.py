@@ -7,10 +7,13 @@ import os
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 UNKNOWN_CACHE = 256 << 20
+
+_LOAD = Path("/proc/loadavg")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -29,6 +32,29 @@ def usable_cores() -> int:
     """Cores that this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def busy_note() -> str | None:
+    """Say so where other threads take cores that this process may want; None where none do.
+
+    The load average would still tell of what ran a minute ago, as the compiler before a first demo.
+    """
+    others = min(_running_threads() for _ in range(5))
+    cores = os.cpu_count() or 1
+    if others + usable_cores() <= cores:
+        return None
+    counted = "1 other thread runs" if others == 1 else f"{others} other threads run"
+    return f"note: {counted} on {cores} {'core' if cores == 1 else 'cores'}: timings will be off"
+
+
+def _running_threads() -> int:
+    """Threads on the machine that run or wait for a core, this one aside; 0 where unknown."""
+    try:
+        running, _ = _LOAD.read_text().split()[3].split("/")
+    except OSError:
+        return 0
+    time.sleep(0.01)
+    return max(0, int(running) - 1)
 
 
 def memory_bytes() -> int:

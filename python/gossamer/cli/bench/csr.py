@@ -17,6 +17,7 @@ from gossamer.cli.bench.command import (
     results_to_resume,
     settle_threads,
 )
+from gossamer.cli.console import say_if_busy
 from gossamer.cli.extras import require
 from gossamer.cli.machine import processor_name
 from gossamer.cli.options import DeviceName, FigureFile, JsonFile
@@ -60,6 +61,7 @@ def csr(
     thread_counts = parse_counts("--threads", threads)
     pattern = parse_pattern(only)
     environment = settle_threads()
+    say_if_busy()
     try:
         libraries, notes = open_libraries([name for name in peers.split(",") if name])
     except ValueError as error:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from gossamer.cli.console import console_of
+from gossamer.cli.console import console_of, say_if_busy
 from gossamer.cli.extras import require
 from gossamer.cli.options import figure_file, input_file
 
@@ -38,12 +38,13 @@ def demo(
 
     progress = Console(stderr=True)
     console = console_of(width=140)
+    A: Any = None if matrix is None else _read(matrix)
+    say_if_busy()
     with progress.status("") as status:
         if matrix is None:
             lines, picture = _solve_problems(quick, status)
             caption = "Potential of three charges"
         else:
-            A = _read(matrix)
             lines, picture = _multiply(matrix.stem, A, status)
             caption = f"{matrix.name}, {A.shape[0]} × {A.shape[1]}, {A.nnz} stored"
     console.print(measurement_table(lines))
