@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,10 +60,17 @@ def promote(a: str, b: str) -> str:
     return _COMPLEX[real] if is_complex(a) or is_complex(b) else real
 
 
+@cache
+def numpy_name(dtype: Any) -> str:
+    """Name of a dtype of NumPy, which puts it together from its parts each time."""
+    name: str = np.dtype(dtype).name
+    return name
+
+
 def dtype_name(dtype: Any) -> str:
     """Name of a dtype of NumPy or of another framework, which says it after its last dot."""
     if isinstance(dtype, np.dtype | type):
-        return np.dtype(dtype).name
+        return numpy_name(dtype)
     return str(dtype).rpartition(".")[2]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .dtypes import GIVE_DTYPE, check_value_dtype
+from .dtypes import GIVE_DTYPE, check_value_dtype, numpy_name
 from .optional import installing
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def take_over(
     from .construct import from_parts
 
     if dtype is None:
-        check_value_dtype(matrix.dtype.name, argument, how=how)
+        check_value_dtype(numpy_name(matrix.dtype), argument, how=how)
     if matrix.ndim != 2:
         raise ValueError(f"{argument} has shape {matrix.shape}, expected two axes")
     if matrix.format not in ("csr", "csc", "coo"):

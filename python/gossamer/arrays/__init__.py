@@ -7,6 +7,7 @@ No framework is imported here: an array of a framework that was never imported c
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -100,6 +101,7 @@ def named_adapter(framework: Any) -> Adapter | None:
     return None
 
 
+@cache
 def host_adapter() -> Adapter:
     """Adapter of what is no array yet, such as a list: NumPy's."""
     adapter: Adapter = import_module("gossamer.arrays.numpy").adapter

@@ -8,7 +8,6 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from .. import _engine
 from ..cuda import default_memory
 from ..devices import CPU, Device
-from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype, promote
+from ..dtypes import VALUE_DTYPES, accumulator, check_value_dtype, numpy_name, promote
 from ..structure import (
     CooPattern,
     Indices,
@@ -53,7 +52,7 @@ class NumPyAdapter(Adapter):
         if hasattr(x, "filled"):
             raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
         array = read(x, argument)
-        check_value_dtype(_name(array.dtype), argument, dtypes)
+        check_value_dtype(numpy_name(array.dtype), argument, dtypes)
         if not array.dtype.isnative:
             return array.astype(array.dtype.newbyteorder("="))
         if not array.flags.aligned or any(step % array.itemsize for step in array.strides):
@@ -70,7 +69,7 @@ class NumPyAdapter(Adapter):
         return np.ascontiguousarray(array)
 
     def dtype_name(self, dtype: Any) -> str:
-        return _name(_dtype(dtype))
+        return numpy_name(_dtype(dtype))
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
         return np.empty(shape, _dtype(dtype))
@@ -108,7 +107,7 @@ class NumPyAdapter(Adapter):
     def absolute_square(self, x: Array) -> Array:
         if x.dtype.kind == "c":
             return x.real**2 + x.imag**2
-        return np.square(self.astype(x, accumulator(_name(x.dtype))))
+        return np.square(self.astype(x, accumulator(numpy_name(x.dtype))))
 
     def outer(self, x: Array, y: Array) -> Array:
         products = np.empty(len(x) * len(y), x.dtype)  # no view, which would never be frozen
@@ -119,7 +118,9 @@ class NumPyAdapter(Adapter):
         return np.sqrt(x)
 
     def sum(self, x: Array) -> Array:
-        return np.sum(self.astype(x, accumulator(_name(x.dtype)))).astype(x.dtype)
+        name = numpy_name(x.dtype)
+        total = np.add.reduce(self.astype(x, accumulator(name)), axis=None)
+        return total if accumulator(name) == name else total.astype(x.dtype)
 
     def take(self, x: Array, positions: Any) -> Array:
         if isinstance(positions, slice):
@@ -172,7 +173,7 @@ class NumPyAdapter(Adapter):
         x = self.dense_operand(x, values, "x")
         check_fits(x.shape, (outputs, inputs), swapped)
         if x.dtype != values.dtype:
-            dtype = promote(_name(values.dtype), _name(x.dtype))
+            dtype = promote(numpy_name(values.dtype), numpy_name(x.dtype))
             values, x = self.astype(values, dtype), self.astype(x, dtype)
         return values, x
 
@@ -192,7 +193,7 @@ class NumPyAdapter(Adapter):
     def spgemm(
         self, a: Pattern, a_values: Array, b: Pattern, b_values: Array
     ) -> tuple[Pattern, Array]:
-        dtype = promote(_name(a_values.dtype), _name(b_values.dtype))
+        dtype = promote(numpy_name(a_values.dtype), numpy_name(b_values.dtype))
         a_bits, b_bits = (bits(self.astype(v, dtype)) for v in (a_values, b_values))
         a, b = common_index_dtype(a, b)
         offsets = np.empty(a.rows + 1, np.int64)
@@ -261,7 +262,7 @@ class NumPyAdapter(Adapter):
         return extremes
 
     def sddmm(self, pattern: Pattern, u: Array, v: Array) -> Array:
-        dtype = promote(_name(u.dtype), _name(v.dtype))
+        dtype = promote(numpy_name(u.dtype), numpy_name(v.dtype))
         u, v = self.astype(u, dtype), self.astype(v, dtype)
         values = self.empty((pattern.nnz,), dtype)
         sample_product(bits(u), bits(v), pattern, bits(values), np.ascontiguousarray)
@@ -323,7 +324,7 @@ class NumPyAdapter(Adapter):
         if getattr(x, "dtype", None) is None:
             x = read(x, argument)
             if x.dtype.kind in "biuf":
-                return self.astype(x, _name(values.dtype))  # Python's numbers have no dtype
+                return self.astype(x, numpy_name(values.dtype))  # Python's numbers have no dtype
         if x.dtype.kind in "biu":
             # As NumPy has it: SciPy's operators try a product of int8 to learn what comes out.
             wide = np.float32 if values.dtype.kind == "V" else values.dtype
@@ -335,7 +336,7 @@ class NumPyAdapter(Adapter):
         refuse_sparse(x)
         if isinstance(x, np.ndarray) and x.dtype.kind in "biu":
             # As in dense_operand, but for products in float32.
-            narrow = x.itemsize == 1 and _name(values.dtype) in VALUE_DTYPES
+            narrow = x.itemsize == 1 and numpy_name(values.dtype) in VALUE_DTYPES
             x = x.astype(values.dtype if narrow else np.float32)
         return super().packed_operand(x, values)
 
@@ -372,11 +373,6 @@ def read(x: Any, argument: str) -> Any:
             given += f" that holds {part!r:.40}"
         raise TypeError(f"{argument} is a {given}, expected numbers in an array or list")
     return array
-
-
-@cache
-def _name(dtype: np.dtype[Any]) -> str:
-    return dtype.name
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

@@ -105,7 +105,9 @@ def _converted(array: Indices, dtype: np.dtype[Any], argument: str, copy: bool) 
         return freeze(array.astype(dtype))
     if copy and not is_frozen(array):
         return freeze(array.copy())
-    return freeze(np.require(array, requirements=("C", "A")).view())
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        array = np.require(array, requirements=("C", "A"))
+    return freeze(array.view())
 
 
 def host_indices(indices: Any) -> Indices:
