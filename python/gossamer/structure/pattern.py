@@ -383,13 +383,6 @@ def on_diagonals(
     return Pattern(*shape, indptr, indices, True, True), index_map
 
 
-def _offsets(lengths: Any, dtype: Any) -> Indices:
-    """Where each of some pieces begins that follow each other, and the last one ends."""
-    offsets = np.zeros(len(lengths) + 1, dtype)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
-
-
 def beside(
     patterns: Sequence[Pattern], dtype: Any, values: Sequence[Any] | None = None
 ) -> tuple[Pattern, Any]:
@@ -414,10 +407,15 @@ def beside(
 
 def below(patterns: Sequence[Pattern], dtype: Any) -> Pattern:
     """Pattern of matrices one below the other; ``dtype`` is to hold all positions."""
-    indptr = _offsets(np.concatenate([np.diff(pattern.indptr) for pattern in patterns]), dtype)
+    rows = sum(pattern.rows for pattern in patterns)
+    indptr, above, done = np.zeros(rows + 1, dtype), 0, 0
+    for p in patterns:
+        offsets = indptr[above + 1 : above + p.rows + 1]
+        np.add(p.indptr[1:], dtype.type(done), out=offsets, dtype=dtype)
+        above, done = above + p.rows, done + p.nnz
     indices = np.concatenate([pattern.indices for pattern in patterns], dtype=dtype)
     flags = all(p.sorted for p in patterns), all(p.canonical for p in patterns)
-    return Pattern(len(indptr) - 1, patterns[0].cols, indptr, indices, *flags)
+    return Pattern(rows, patterns[0].cols, indptr, indices, *flags)
 
 
 def common_index_dtype(a: Pattern, b: Pattern) -> tuple[Pattern, Pattern]:
