@@ -186,6 +186,13 @@ def random_array(
         expected = "expected a numpy.random.Generator, or the seed of one"
         raise type(error)(f"random_array: rng = {rng!r}, {expected}: {error}") from None
     nnz = round(density * positions)
+    try:
+        np.empty(nnz, np.int64)  # NumPy's choice of more than there can be crashes
+    except (MemoryError, ValueError):
+        raise MemoryError(
+            f"random_array: no memory for {nnz} positions, of shape = {shape} at density = "
+            f"{density}"
+        ) from None
     position = rng.choice(positions, nnz, replace=False, shuffle=False) if nnz else np.arange(0)
     position.sort()
     row, col = np.divmod(position, max(cols, 1))

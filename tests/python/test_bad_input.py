@@ -361,3 +361,21 @@ def test_operand_of_another_framework_is_named():
 
     with pytest.raises(TypeError, match="unsupported operand"):
         named("full") and A() @ Tensor()
+
+
+@pytest.mark.parametrize("rows", [2**60, 2**63 - 1])
+def test_offsets_beyond_all_memory_are_named(rows):
+    entry = np.ones(1), ([0], [0])
+    for make in (
+        lambda: csr_array((rows, 2)),
+        lambda: csc_array((2, rows)),
+        lambda: csr_array(entry, (rows, 2)),
+        lambda: coo_array(entry, (rows, 2)) @ np.ones(2),
+        lambda: gossamer.eye(rows),
+        lambda: gossamer.random_array((rows, 1), density=0),
+    ):
+        with pytest.raises(MemoryError, match=f"shape\\[0\\] = {rows}, in CSC"):
+            make()
+    with pytest.raises(MemoryError, match=r"random_array: no memory for .* at density = 0.5"):
+        gossamer.random_array((rows, 1), density=0.5)
+    assert coo_array(entry, (rows, rows)).shape == (rows, rows)

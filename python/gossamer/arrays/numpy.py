@@ -23,6 +23,7 @@ from ..structure import (
     Pattern,
     beside,
     common_index_dtype,
+    empty_offsets,
     index_dtype,
     is_frozen,
 )
@@ -270,7 +271,8 @@ class NumPyAdapter(Adapter):
 
     def compress(self, coo: CooPattern, values: Array) -> tuple[Pattern, Array]:
         # Values move along with their indices: quicker than through a map, which nobody needs here.
-        indptr, indices = (np.empty(n, coo.index_dtype) for n in (coo.rows + 1, coo.nnz))
+        indptr = empty_offsets(coo.rows, coo.index_dtype)
+        indices = np.empty(coo.nnz, coo.index_dtype)
         moved = np.empty(coo.nnz, values.dtype)
         flags = _engine.coo_to_csr_values(
             coo.rows,

@@ -2,7 +2,16 @@
 """Stored positions, apart from values: patterns, and the index maps by which values follow."""
 
 from .coo import CooPattern
-from .indices import Indices, freeze, index_arrays, index_dtype, integer, integers, is_frozen
+from .indices import (
+    Indices,
+    empty_offsets,
+    freeze,
+    index_arrays,
+    index_dtype,
+    integer,
+    integers,
+    is_frozen,
+)
 from .pattern import Pattern, below, beside, common_index_dtype, on_diagonals
 from .selection import Selection, check_values
 
@@ -15,6 +24,7 @@ __all__ = [
     "beside",
     "check_values",
     "common_index_dtype",
+    "empty_offsets",
     "freeze",
     "index_arrays",
     "index_dtype",

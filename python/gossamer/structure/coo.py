@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from .indices import Indices, freeze
+from .indices import Indices, empty_offsets, freeze
 from .pattern import Pattern
 from .positions import Positions
 
@@ -113,7 +113,7 @@ class CooPattern(Positions):
 
     def _compress(self) -> tuple[Pattern, Indices | None]:
         empty = partial(np.empty, dtype=self.index_dtype)
-        indptr = empty(self.rows + 1)
+        indptr = empty_offsets(self.rows, self.index_dtype)
         moved = None if self.sorted else (empty(self.nnz), empty(self.nnz))
         indices, index_map = moved or (None, None)
         flags = _engine.coo_to_csr(

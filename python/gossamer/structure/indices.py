@@ -22,6 +22,23 @@ def index_dtype(rows: int, cols: int, nnz: int, at_least: Any = np.int32) -> np.
     return np.dtype(at_least if fits else np.int64)
 
 
+def empty_offsets(rows: int, dtype: Any) -> Indices:
+    """Return uninitialized row offsets, shape (rows + 1,).
+
+    Raises
+    ------
+    MemoryError
+        Naming their number, also where that is beyond what an address can be.
+    """
+    try:
+        return np.empty(rows + 1, dtype)
+    except (MemoryError, ValueError):
+        raise MemoryError(
+            f"no memory for the {rows + 1} {np.dtype(dtype)} offsets of a compressed matrix of "
+            f"shape[0] = {rows}, in CSC shape[1]; COO keeps none"
+        ) from None
+
+
 def freeze(indices: Indices) -> Indices:
     """Mark an index array that we made as read-only."""
     indices.flags.writeable = False

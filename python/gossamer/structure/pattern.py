@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _engine
-from .indices import Indices, freeze, index_dtype
+from .indices import Indices, empty_offsets, freeze, index_dtype
 from .positions import Positions
 from .selection import Selection
 
@@ -378,7 +378,8 @@ def on_diagonals(
     """
     nnz = _engine.count_diagonals(*shape, diagonals)
     dtype = index_dtype(*shape, max(nnz, values))
-    indptr, indices, index_map = (np.empty(n, dtype) for n in (shape[0] + 1, nnz, nnz))
+    indptr = empty_offsets(shape[0], dtype)
+    indices, index_map = np.empty(nnz, dtype), np.empty(nnz, dtype)
     _engine.fill_diagonals(*shape, diagonals, indptr, indices, index_map)
     return Pattern(*shape, indptr, indices, True, True), index_map
 
