@@ -120,25 +120,30 @@ HWY_INLINE void complex_row(Block<D, Vectors, Partial> block, const T* HWY_RESTR
   }
 }
 
+/// Whether the rows of a member of X take more than that.
+template <class T>
+bool x_exceeds(const MatmulOperands& op, std::int64_t bytes) {
+  // Rows that share memory may be more than bytes can be counted.
+  const std::int64_t row = op.cols * static_cast<std::int64_t>(sizeof(T));
+  return op.a.pattern.cols > bytes / row;
+}
+
 /// Whether rows of X are far enough to be asked for ahead.
 template <class T>
 bool asks_ahead(const MatmulOperands& op) {
-  // Rows that share memory may be more than bytes can be counted.
-  const std::int64_t row = op.cols * static_cast<std::int64_t>(sizeof(T));
-  return op.a.pattern.cols > tuning::matmul_near_x / row || !simd::hides_cache_latency();
+  return x_exceeds<T>(op, tuning::matmul_near_x) || !simd::hides_cache_latency();
 }
 
 /// Calls body(block, shift) for a block of columns of X, shifted where its rows straddle cache
-/// lines and that pays.
+/// lines, if that pays.
 template <class D, int Vectors, bool Partial, class T, class Body>
 HWY_INLINE void with_block(const T* x, std::int64_t x_stride, std::int64_t tail, bool streams,
-                           bool far, Body body) {
+                           bool pays, Body body) {
   constexpr std::int64_t line = 64 / sizeof(T);
   if constexpr (HWY_TARGET <= HWY_AVX3 && Vectors > 1 && !Partial &&
                 std::is_same_v<T, hn::TFromD<D>> && hn::MaxLanes(D()) == line) {
     const std::int64_t shift =
         static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(x) % 64 / sizeof(T));
-    const bool pays = Vectors >= tuning::matmul_shifted_vectors || !far;
     if (shift != 0 && pays && x_stride % line == 0 && !streams) {
       return body(ShiftedBlock<D, Vectors>(shift), shift);
     }
@@ -180,8 +185,9 @@ void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, st
     }
   } else {
     const bool far = asks_ahead<T>(op);
+    const bool pays = Vectors >= tuning::matmul_shifted_vectors || !far;
     with_block<D, Vectors, Partial>(
-        x, op.x_row_stride, tail, streams, far, [&](auto block, std::int64_t shift) HWY_ATTR {
+        x, op.x_row_stride, tail, streams, pays, [&](auto block, std::int64_t shift) HWY_ATTR {
           using Columns = decltype(block);
           // One line a position: its latency is hidden from any cache.
           const bool asks = far && (Columns::loads > 1 || !simd::hides_cache_latency());
@@ -195,18 +201,27 @@ void block_rows(const MatmulOperands& op, std::size_t member, std::int64_t c, st
 template <class D, int Vectors, bool Partial, class T, class I>
 void block_run(const MatmulOperands& op, const Run<I>& run, std::size_t member, std::int64_t c,
                std::int64_t tail, std::int64_t begin, std::int64_t end) {
-  const T* values = static_cast<const T*>(op.a.values) + run.first;
   const T* x = static_cast<const T*>(op.x) + op.x_batch[member] + c;
   T* y = static_cast<T*>(op.y) + op.y_batch[member] + c;
-  const Block<D, Vectors, Partial> block{tail, streams_result(op, y - c)};
-  const auto rows = [&]<int Rows>(std::int64_t i) HWY_ATTR {
-    const std::int64_t moved = i - run.begin;
-    run_block<Rows>(block, run, values + moved * run.n, x + moved * op.x_row_stride,
-                    op.x_row_stride, y + i * op.y_row_stride, op.y_row_stride);
-  };
-  std::int64_t i = begin;
-  for (; i + 4 <= end; i += 4) rows.template operator()<4>(i);
-  for (; i < end; ++i) rows.template operator()<1>(i);
+  const bool pays =
+      Vectors >= tuning::matmul_shifted_vectors && !x_exceeds<T>(op, tuning::matmul_shifted_run_x);
+  with_block<D, Vectors, Partial>(
+      x, op.x_row_stride, tail, streams_result(op, y - c), pays,
+      [&](auto block, std::int64_t shift) HWY_ATTR {
+        const T* values = static_cast<const T*>(op.a.values) + run.first;
+        std::int64_t i = begin;
+        const auto rows = [&]<int Rows>(std::int64_t last) HWY_ATTR {
+          for (; i + Rows <= last; i += Rows) {
+            const std::int64_t moved = i - run.begin;
+            run_block<Rows>(block, run, values + moved * run.n, x - shift + moved * op.x_row_stride,
+                            op.x_row_stride, y - shift + i * op.y_row_stride, op.y_row_stride);
+          }
+        };
+        // Each row of A waits for its sum before: one vector of columns takes more rows.
+        if constexpr (Vectors == 1 && HWY_TARGET <= HWY_AVX3) rows.template operator()<8>(end);
+        rows.template operator()<4>(end);
+        rows.template operator()<1>(end);
+      });
 }
 
 /// Calls body<D, Vectors, Partial>(c, tail) for one block of `width` columns after the other, the

@@ -103,6 +103,15 @@ inline constexpr std::int64_t matmul_near_x = 1 << 20;
 /// columns (two vectors) 3700 and 4600.
 inline constexpr int matmul_shifted_vectors = 4;
 
+/// Bytes of X up to which runs of rows do so too, by blocks of as many vectors. Zen 5, two threads,
+/// µs, times 64 columns, line by line and not:
+///
+///     4096 rows of 27, float32 (X of 1 MiB)      61    73
+///     4096 rows of 27, float64 (2 MiB)          139   176
+///     50,000 rows of 21, float32 (12 MiB)       670   526
+///     50,000 rows of 21, float64 (24 MiB)      3375  2836
+inline constexpr std::int64_t matmul_shifted_run_x = 4 << 20;
+
 /// Positions of A for each cache line of X and thread from which every thread copies X, of
 /// matmul_near_x at most, to lines, where rows form no runs. Zen 5, two threads, X 16 bytes past a
 /// line, µs as it lies and copied:

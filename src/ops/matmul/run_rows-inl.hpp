@@ -192,61 +192,82 @@ void run_vector(const MatmulOperands& op, const Run<I>& run, std::int64_t begin,
   run_lanes<decltype(few), T>(few, op, run, begin, end);
 }
 
+/// The same vector, which the compiler loads once: GCC reads memory again in each multiply-add.
+template <class V>
+HWY_INLINE V in_register(V vector) {
+#if HWY_TARGET <= HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(vector.raw));
+#endif
+  return vector;
+}
+
+/// Calls body<k>() for k in [First, Last]. Arrays of vectors are kept in registers only where their
+/// indices are constants from the start.
+template <int First, int Last, class Body>
+HWY_INLINE void for_constants(Body body) {
+  if constexpr (First <= Last) {
+    body.template operator()<First>();
+    for_constants<First + 1, Last>(body);
+  }
+}
+
 /// `Rows` rows of a run times a block of columns: a row of X serves all rows of A whose columns
 /// reach it.
-template <int Rows, class D, int Vectors, bool Partial, class T, class I>
-HWY_INLINE void run_block(Block<D, Vectors, Partial> block, const Run<I>& run,
-                          const T* HWY_RESTRICT values, const T* HWY_RESTRICT x,
-                          std::int64_t x_stride, T* HWY_RESTRICT y, std::int64_t y_stride) {
+template <int Rows, class Columns, class T, class I>
+HWY_NOINLINE void run_block(Columns block, const Run<I>& run, const T* HWY_RESTRICT values,
+                            const T* HWY_RESTRICT x, std::int64_t x_stride, T* HWY_RESTRICT y,
+                            std::int64_t y_stride) {
+  using D = typename Columns::Tag;
   const D d;
-  hn::Vec<D> sums[Rows][Vectors];
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Vectors; ++v) sums[r][v] = hn::Zero(d);
-  }
+  constexpr int Loads = Columns::loads;
+  hn::Vec<D> sums[Rows * Loads];
+  for_constants<0, Rows * Loads - 1>([&]<int k>() HWY_ATTR { sums[k] = hn::Zero(d); });
   // Row r of A has at X's row j what row 0 has r rows before.
   const auto add = [&]<int First, int Last>(const T* at, const T* x_row) HWY_ATTR {
-    for (int v = 0; v < Vectors; ++v) {
-      const auto columns = block.load_vector(x_row, v);
-      for (int r = First; r <= Last; ++r) {
+    for_constants<0, Loads - 1>([&]<int v>() HWY_ATTR {
+      const auto columns = in_register(block.load_vector(x_row, v));
+      for_constants<First, Last>([&]<int r>() HWY_ATTR {
         const auto a = hn::Set(d, widen(at[r * (run.n - 1)]));
-        sums[r][v] = hn::MulAdd(a, columns, sums[r][v]);
-      }
-    }
+        sums[r * Loads + v] = hn::MulAdd(a, columns, sums[r * Loads + v]);
+      });
+    });
+  };
+  // Row j of X, counted from a stretch's first in row 0 of A, reaches rows [j - length + 1, j].
+  const auto add_short = [&]<int Length>(const T* at, const T* x_row) HWY_ATTR {
+    for_constants<0, Rows + Length - 2>([&]<int j>() HWY_ATTR {
+      add.template operator()<std::max(0, j - Length + 1), std::min(j, Rows - 1)>(
+          at + j, x_row + j * x_stride);
+    });
+  };
+  const auto add_long = [&](const T* at, const T* x_row, std::int64_t length) HWY_ATTR {
+    for_constants<0, Rows - 2>(
+        [&]<int j>() HWY_ATTR { add.template operator()<0, j>(at + j, x_row + j * x_stride); });
+    std::int64_t j = Rows - 1;
+    for (; j < length; ++j) add.template operator()<0, Rows - 1>(at + j, x_row + j * x_stride);
+    for_constants<1, Rows - 1>([&]<int r>() HWY_ATTR {
+      add.template operator()<r, Rows - 1>(at + j + r - 1, x_row + (j + r - 1) * x_stride);
+    });
   };
   std::int64_t length = 0;
   for (std::int64_t k = 0, stretch = 0; k < run.n; k += length, ++stretch) {
     length = run.stretches[static_cast<std::size_t>(stretch)];
     const T* at = values + k;
     const T* x_row = x + static_cast<std::int64_t>(run.columns[k]) * x_stride;
-    if constexpr (Rows == 4) {
-      if (length >= 3) {
-        add.template operator()<0, 0>(at, x_row);
-        add.template operator()<0, 1>(at + 1, x_row + x_stride);
-        add.template operator()<0, 2>(at + 2, x_row + 2 * x_stride);
-        std::int64_t j = 3;
-        for (; j < length; ++j) add.template operator()<0, 3>(at + j, x_row + j * x_stride);
-        add.template operator()<1, 3>(at + j, x_row + j * x_stride);
-        add.template operator()<2, 3>(at + j + 1, x_row + (j + 1) * x_stride);
-        add.template operator()<3, 3>(at + j + 2, x_row + (j + 2) * x_stride);
-      } else {
-        for (std::int64_t j = 0; j < length; ++j) {
-          add.template operator()<0, 0>(at + j, x_row + j * x_stride);
-          add.template operator()<1, 1>(at + j + 1, x_row + (j + 1) * x_stride);
-          add.template operator()<2, 2>(at + j + 2, x_row + (j + 2) * x_stride);
-          add.template operator()<3, 3>(at + j + 3, x_row + (j + 3) * x_stride);
-        }
-      }
+    if (length >= Rows - 1) {
+      add_long(at, x_row, length);
+    } else if (Rows == 8 && length == 3) {
+      add_short.template operator()<3>(at, x_row);
     } else {
       for (std::int64_t j = 0; j < length; ++j) {
-        add.template operator()<0, 0>(at + j, x_row + j * x_stride);
+        add_short.template operator()<1>(at + j, x_row + j * x_stride);
       }
     }
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Vectors; ++v) {
-      block.store_vector(sums[r][v], y + r * y_stride, v);
-    }
-  }
+  for_constants<0, Rows - 1>([&]<int r>() HWY_ATTR {
+    hn::Vec<D> row[Loads];
+    for_constants<0, Loads - 1>([&]<int v>() HWY_ATTR { row[v] = sums[r * Loads + v]; });
+    block.store_vectors(row, y + r * y_stride);
+  });
 }
 
 }  // namespace
