@@ -193,6 +193,17 @@ def test_casts_leave_scales_and_bytes_alone():
     assert half(operand(70, dtype=torch.float16)).dtype is torch.float16
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_all_parts_are_moved(dtype):
+    packed = nn.PackedLinear.from_linear(linear(48, 70), dtype=dtype)
+    packed.share_memory()
+    assert all(part.is_shared() for part in packed.buffers())
+    empty = copy.deepcopy(packed).to("meta").to_empty(device="cpu")
+    empty.load_state_dict(packed.state_dict())
+    x = operand(70)
+    assert torch.equal(empty(x), packed(x))
+
+
 def test_a_wrong_state_is_refused():
     packed = nn.PackedLinear.from_linear(linear(48, 70))
     for name, change, message in (

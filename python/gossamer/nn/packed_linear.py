@@ -336,7 +336,6 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             if (moved.device, moved.dtype) == (values.device, values.dtype):
                 return None
         parts = self._packed_parts()._asdict()
-        scales = parts.pop("scales")
         buffers: dict[str, Any] = {
             name: None if part is None else fn(part) for name, part in parts.items()
         }
@@ -345,8 +344,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 f"PackedLinear: {cast} values cannot be packed; use float32, float16 or bfloat16. "
                 f"This layer stays as it was, of {VALUE_TYPES[values.dtype]}"
             )
-        # Casts are for values: a scale of 16 bits would be another weight.
-        return buffers | {"scales": None if scales is None else scales.to(buffers["values"].device)}
+        scales, moved = parts["scales"], buffers["scales"]
+        if scales is not None and moved.dtype != scales.dtype:
+            # Casts are for values: a scale of 16 bits would be another weight.
+            buffers["scales"] = scales.to(moved.device)
+        return buffers
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
