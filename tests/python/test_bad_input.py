@@ -371,6 +371,7 @@ def test_offsets_beyond_all_memory_are_named(rows):
         lambda: csc_array((2, rows)),
         lambda: csr_array(entry, (rows, 2)),
         lambda: coo_array(entry, (rows, 2)) @ np.ones(2),
+        lambda: csr_array((2, rows)).tocsc(),
         lambda: gossamer.eye(rows),
         lambda: gossamer.random_array((rows, 1), density=0),
     ):

@@ -172,8 +172,8 @@ class Pattern(Positions):
         Made on the first call and kept: cols + 1 + 2 nnz indices.
         """
         if self._transpose is None:
-            indptr, indices = self._empty(self.cols + 1), self._empty(self.nnz)
-            index_map = self._empty(self.nnz)
+            indptr = empty_offsets(self.cols, self.index_dtype)
+            indices, index_map = self._empty(self.nnz), self._empty(self.nnz)
             _engine.transpose(self.handle, indptr, indices, index_map)
             transposed = Pattern(self.cols, self.rows, indptr, indices, True, self.canonical)
             self._transpose = transposed, freeze(index_map)
