@@ -296,6 +296,8 @@ def test_demo_prints_a_table_and_draws_a_figure(tmp_path, monkeypatch):
         ("0.00 0.00 0.00 2/100 7", 2, "note: 1 other thread runs on 2 cores: timings will be off"),
         ("0.00 0.00 0.00 4/100 7", 2, "note: 3 other threads run on 2 cores: timings will be off"),
         ("0.00 0.00 0.00 2/100 7", 1, None),
+        ("", 2, None),
+        ("0.00 0.00 0.00 ?/? 7", 2, None),
     ],
 )
 def test_what_else_runs_is_said_before_timings(load, usable, note, tmp_path, monkeypatch, capsys):

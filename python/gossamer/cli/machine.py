@@ -50,11 +50,11 @@ def busy_note() -> str | None:
 def _running_threads() -> int:
     """Threads on the machine that run or wait for a core, this one aside; 0 where unknown."""
     try:
-        running, _ = _LOAD.read_text().split()[3].split("/")
-    except OSError:
+        running = int(_LOAD.read_text().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):  # another system's, or a sandbox's
         return 0
     time.sleep(0.01)
-    return max(0, int(running) - 1)
+    return max(0, running - 1)
 
 
 def memory_bytes() -> int:
