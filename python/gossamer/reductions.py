@@ -106,9 +106,10 @@ def col_norms(a: SparseArray) -> Array:
 
 
 def _turned(a: SparseArray) -> SparseArray:
-    """Transpose; of COO that knows its rows by way of them, without a sort of its columns."""
-    known = isinstance(a._structure, CooPattern) and a._structure.is_compressed
-    return a._csr().T if known else a.T
+    """Transpose; of COO by way of its rows, as products take it, unless columns are in order."""
+    structure = a._structure
+    by_rows = isinstance(structure, CooPattern) and not structure.is_sorted_by_columns
+    return a._csr().T if by_rows else a.T
 
 
 @structural

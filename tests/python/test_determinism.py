@@ -46,6 +46,29 @@ def test_same_bits_for_every_thread_count(name, format, dtype):
             assert results(name, dtype, format) == expected
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_same_bits_of_entries_whatever_was_asked_before(turned):
+    """Products and sums of a COO matrix do not depend on which of its orders are kept already."""
+    rng = np.random.default_rng(0)
+    row, col = rng.integers(0, 400, 6000), rng.integers(0, 300, 6000)
+    data = rng.standard_normal(6000).astype(np.float32)
+
+    def fresh():
+        A = gossamer.coo_array((data, (row, col)), (400, 300))
+        return A.T if turned else A
+
+    x, z = (rng.standard_normal(side).astype(np.float32) for side in fresh().shape[::-1])
+    X, Z = np.stack([x, x], axis=1), np.stack([z, z])
+    asked = [lambda A: A @ x, lambda A: z @ A, lambda A: A.T @ z, lambda A: A @ X, lambda A: Z @ A]
+    asked += [lambda A: A.row_sums(), lambda A: A.col_sums(), lambda A: A.col_norms()]
+    expected = [np.asarray(ask(fresh())).tobytes() for ask in asked]
+    for before in asked:
+        for ask, bits in zip(asked, expected, strict=True):
+            A = fresh()
+            before(A)
+            assert np.asarray(ask(A)).tobytes() == bits
+
+
 @every_dtype
 def test_every_instruction_set(target, dtype):
     assert _engine.simd_target() == target

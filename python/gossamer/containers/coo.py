@@ -21,8 +21,9 @@ class COOArray(PatternedArray):
 
     Entries at one position are summed wherever the matrix is used. Products build the positions by
     rows on first use and keep them, rows + 1 + 2 nnz indices; transposed ones those by columns,
-    except with a vector over NumPy arrays, as of `CSRArray`. Where nobody can write to the values,
-    these are kept in that order too. Conversions keep nothing.
+    except ``x @ A`` of a vector over NumPy arrays, as of `CSRArray`, and ``A.T @ x`` too where
+    entries are in order. Where nobody can write to the values, these are kept in that order too.
+    Conversions keep nothing.
     """
 
     __slots__ = ()
@@ -94,7 +95,7 @@ class COOArray(PatternedArray):
         return self.T._by_rows()
 
     def _stored(self) -> tuple[Pattern, Array, bool]:
-        transposed = self._pattern.is_compressed_by_columns
+        transposed = self._pattern.is_sorted_by_columns
         return *(self.T if transposed else self)._by_rows(), transposed
 
     def _index_arrays(self) -> tuple[Indices, Indices]:

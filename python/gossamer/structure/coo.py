@@ -96,10 +96,13 @@ class CooPattern(Positions):
         return self.sorted or self._compressed is not None
 
     @property
-    def is_compressed_by_columns(self) -> bool:
-        """Whether that is so of the transpose, and not of itself."""
+    def is_sorted_by_columns(self) -> bool:
+        """Whether the transpose is known to be sorted, and this is not.
+
+        What was compressed before does not matter: products would depend on those before them.
+        """
         transpose = self._transpose
-        return transpose is not None and transpose.is_compressed and not self.is_compressed
+        return transpose is not None and transpose.sorted and not self.sorted
 
     def compress(self) -> tuple[Pattern, Indices | None]:
         """Pattern of the same positions row by row, sorted, and the index map of its values.
