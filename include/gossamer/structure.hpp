@@ -198,7 +198,7 @@ struct Diagonal {
 };
 
 /// First phase of a matrix of diagonals: counts its positions. Throws InvalidArgument unless
-/// offsets ascend and lie within the matrix.
+/// offsets ascend and lie within the matrix, and for a negative shape or more than int64 counts.
 std::int64_t count_diagonals(std::int64_t rows, std::int64_t cols,
                              std::span<const Diagonal> diagonals);
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -197,6 +198,10 @@ TEST_CASE("matrices of diagonals") {
   for (const auto& wrong : {twice, outside, above}) {
     CHECK_THROWS_AS(count_diagonals(3, 4, wrong), InvalidArgument);
   }
+  const std::vector<Diagonal> three{{-1, 0, 0}, {0, 0, 0}, {1, 0, 0}};
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  CHECK_THROWS_AS(count_diagonals(most, most, three), InvalidArgument);
+  CHECK_THROWS_AS(count_diagonals(-most - 1, 4, three), InvalidArgument);
 }
 
 TEST_SUITE_END();

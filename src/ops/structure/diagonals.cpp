@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The positions of a matrix that its diagonals describe.
 #include <algorithm>
+#include <limits>
 
 #include "core/message.hpp"
 #include "core/threads.hpp"
@@ -39,6 +40,10 @@ void count_up(I* out, std::int64_t stride, std::int64_t count, std::int64_t star
 
 std::int64_t count_diagonals(std::int64_t rows, std::int64_t cols,
                              std::span<const Diagonal> diagonals) {
+  if (rows < 0 || cols < 0) {
+    throw InvalidArgument(
+        message("diagonals: a shape of (", rows, ", ", cols, ") has a negative side"));
+  }
   std::int64_t total = 0;
   for (std::size_t d = 0; d < diagonals.size(); ++d) {
     const std::int64_t offset = diagonals[d].offset;
@@ -50,7 +55,12 @@ std::int64_t count_diagonals(std::int64_t rows, std::int64_t cols,
       throw InvalidArgument(message("diagonals: offset ", offset, " follows ",
                                     diagonals[d - 1].offset, ", expected ascending ones"));
     }
-    total += end_row(diagonals[d], rows, cols) - first_row(diagonals[d]);
+    const std::int64_t length = end_row(diagonals[d], rows, cols) - first_row(diagonals[d]);
+    if (length > std::numeric_limits<std::int64_t>::max() - total) {
+      throw InvalidArgument(message("diagonals: ", d + 1, " diagonals of ", rows, " rows and ",
+                                    cols, " columns have more positions than int64 counts"));
+    }
+    total += length;
   }
   return total;
 }
