@@ -9,6 +9,7 @@
 
 #include <hwy/highway.h>
 
+#include <cmath>
 #include <cstdint>
 
 #include "core/scalar.hpp"
@@ -18,6 +19,17 @@ HWY_BEFORE_NAMESPACE();
 namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
+
+/// acc + a * b, rounded once where vectors are: left to the compiler some blocks would be and
+/// others not (GCC 13 multiplies by vectors for a sum of one column), and a batch would have other
+/// bits than its members.
+template <class T>
+HWY_INLINE T fused_multiply_add(T a, T b, T acc) {
+#if HWY_TARGET <= HWY_AVX2
+  if constexpr (!is_complex<T>) return std::fma(a, b, acc);
+#endif
+  return multiply_add<T>(a, b, acc);
+}
 
 template <int Columns, bool Conjugate, class T, class I>
 void strided_block(const MatmulOperands& op, std::int64_t first_column, std::int64_t begin,
@@ -41,7 +53,7 @@ void strided_block(const MatmulOperands& op, std::int64_t first_column, std::int
       const A a = conjugate_if<Conjugate>(A(widen(values[p])));
       const std::int64_t offset = static_cast<std::int64_t>(indices[p]) * op.x_row_stride;
       for (int c = 0; c < Columns; ++c) {
-        sums[c] = multiply_add<A>(a, A(widen(x[c][offset])), sums[c]);
+        sums[c] = fused_multiply_add<A>(a, A(widen(x[c][offset])), sums[c]);
       }
     }
     for (int c = 0; c < Columns; ++c) y[c][i * op.y_row_stride] = narrow<T>(sums[c]);
