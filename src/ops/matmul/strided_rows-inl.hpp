@@ -20,13 +20,13 @@ namespace gossamer {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// acc + a * b, rounded once where vectors are: left to the compiler some blocks would be and
-/// others not (GCC 13 multiplies by vectors for a sum of one column), and a batch would have other
-/// bits than its members.
-template <class T>
-HWY_INLINE T fused_multiply_add(T a, T b, T acc) {
+/// acc + a * b, of a column alone rounded once where vectors are. GCC makes one instruction of it
+/// in several columns; in one GCC 13 multiplies vectors first, and a batch would have other bits
+/// than its members.
+template <int Columns, class T>
+HWY_INLINE T add_product_to(T acc, T a, T b) {
 #if HWY_TARGET <= HWY_AVX2
-  if constexpr (!is_complex<T>) return std::fma(a, b, acc);
+  if constexpr (Columns == 1 && !is_complex<T>) return std::fma(a, b, acc);
 #endif
   return multiply_add<T>(a, b, acc);
 }
@@ -53,7 +53,7 @@ void strided_block(const MatmulOperands& op, std::int64_t first_column, std::int
       const A a = conjugate_if<Conjugate>(A(widen(values[p])));
       const std::int64_t offset = static_cast<std::int64_t>(indices[p]) * op.x_row_stride;
       for (int c = 0; c < Columns; ++c) {
-        sums[c] = fused_multiply_add<A>(a, A(widen(x[c][offset])), sums[c]);
+        sums[c] = add_product_to<Columns, A>(sums[c], a, A(widen(x[c][offset])));
       }
     }
     for (int c = 0; c < Columns; ++c) y[c][i * op.y_row_stride] = narrow<T>(sums[c]);
