@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from .registry import register
@@ -13,7 +14,7 @@ from .registry import register
 _ADDED_PER_ROW = 4
 
 
-class Positions:
+class Positions(ABC):
     """Stored positions of a matrix of shape (rows, cols), immutable, their arrays left open.
 
     Attributes
@@ -38,9 +39,9 @@ class Positions:
         self.number = register(self)
 
     @property
+    @abstractmethod
     def nnz(self) -> int:
         """Number of stored positions."""
-        raise NotImplementedError
 
     @property
     def adds_rows(self) -> bool:
