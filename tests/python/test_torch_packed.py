@@ -14,6 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from gossamer import macko, nn  # noqa: E402
+from gossamer.cuda.packed import Parts  # noqa: E402
 from packed_tensors import DTYPES, STORED, linear, operand, weight  # noqa: E402
 
 
@@ -376,12 +377,12 @@ def test_gradients_by_the_values_see_a_write_to_the_positions(format):
 def test_products_on_a_gpu_tell_matrices_apart_by_all_their_parts(monkeypatch):
     from gossamer.arrays.torch import cuda
 
-    monkeypatch.setattr(cuda, "new_device_matrix", lambda *parts: list(parts))
+    monkeypatch.setattr(cuda, "new_device_matrix", lambda parts, *_: list(parts))
     parts = [*gossamer.compress(weight(), "bitmap", "int8")._storage.parts().values()]
-    first = cuda.device_matrix("bitmap", (48, 70), *parts)
-    assert cuda.device_matrix("bitmap", (48, 70), *parts) is first
+    first = cuda.device_matrix(Parts(*parts), "bitmap", (48, 70))
+    assert cuda.device_matrix(Parts(*parts), "bitmap", (48, 70)) is first
     for i in range(4):
         others = [part.clone() if i == j else part for j, part in enumerate(parts)]
-        assert cuda.device_matrix("bitmap", (48, 70), *others) is not first
+        assert cuda.device_matrix(Parts(*others), "bitmap", (48, 70)) is not first
     parts[1].copy_(parts[1].clone())
-    assert cuda.device_matrix("bitmap", (48, 70), *parts) is not first
+    assert cuda.device_matrix(Parts(*parts), "bitmap", (48, 70)) is not first

@@ -95,7 +95,7 @@ def test_threads_that_make_the_first_product_share_one_matrix(monkeypatch):
     class Matrix:
         nbytes, scales = 0, None
 
-        def __init__(self, *parts):
+        def __init__(self, parts, *_):
             self.stand_in = Parts(*[part if part is None else part[:0] for part in parts[:4]])
             made.append(self)
             time.sleep(0.01)  # for the others to come in
@@ -123,7 +123,7 @@ def test_on_a_gpu_a_layer_watches_what_its_gradient_reads(monkeypatch, drops, pa
     """The engine there is stood in for; it keeps the packed arrays, or the layer gives them up."""
 
     class Matrix:
-        def __init__(self, *parts):
+        def __init__(self, parts, *_):
             self.scales = parts[3]
             self.stand_in = Parts(*[part[:0] for part in parts[:3]], self.scales)
 
@@ -147,7 +147,7 @@ def test_on_a_gpu_a_layer_keeps_what_a_graph_walks(monkeypatch, captured, change
     class Matrix:
         nbytes, scales, graph = 0, None, []
 
-        def __init__(self, *parts):
+        def __init__(self, parts, *_):
             self.stand_in = Parts(*[part[:0] for part in parts[:3]], None)
 
         def drop_packed(self):

@@ -15,10 +15,10 @@ from torch import nn
 
 from ..arrays.torch import adapter
 from ..arrays.torch.cuda import new_device_matrix
+from ..arrays.torch.host import VALUE_TYPES
 from ..arrays.torch.library import has_gradient, runs_eagerly
 from ..arrays.torch.packed import (
     DENSE_TYPES,
-    VALUE_TYPES,
     DeviceProducts,
     FixedMatrix,
     TensorStorage,
@@ -236,7 +236,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
             if made is None or not _are(made[1], self._buffers):
                 self._forget_matrix()
                 shape = self.out_features, self.in_features
-                made = self._matrix = kind(*parts, self.format, *shape), parts
+                made = self._matrix = kind(parts, self.format, shape), parts
         return made[0]
 
     def _fixed(self, x: torch.Tensor, bias: torch.Tensor | None) -> FixedMatrix | None:
@@ -430,14 +430,11 @@ class _FirstProducts(DeviceProducts):
     def __init__(
         self,
         layer: ref[PackedLinear],
-        values: torch.Tensor,
-        positions: torch.Tensor,
-        row_offsets: torch.Tensor,
-        scales: torch.Tensor | None,
-        *kind: Any,
+        parts: Parts,
+        format: str,
+        shape: tuple[int, int],
     ) -> None:
-        parts = values, positions, row_offsets, scales
-        super().__init__(new_device_matrix(*parts, *kind), *parts)
+        super().__init__(new_device_matrix(parts, format, shape), *parts)
         self._layer = layer  # not kept: it keeps this
 
     def product(
@@ -451,17 +448,8 @@ class _FirstProducts(DeviceProducts):
         return y
 
 
-def _host_storage(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-    format: str,
-    rows: int,
-    cols: int,
-) -> TensorStorage:
-    dtype = VALUE_TYPES[values.dtype]
-    return TensorStorage(format, dtype, (rows, cols), values, positions, row_offsets, scales)
+def _host_storage(parts: Parts, format: str, shape: tuple[int, int]) -> TensorStorage:
+    return TensorStorage(format, VALUE_TYPES[parts.values.dtype], shape, *parts)
 
 
 def _as_buffers(parts: Mapping[str, Any]) -> dict[str, Any]:

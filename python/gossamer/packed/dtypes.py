@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import check_value_dtype, dtype_name
+from ..dtypes import check_value_dtype, dtype_name, promote
 
 #: Value types by the engine's names; the 8-bit ones have a scale for each row.
 PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
@@ -23,6 +23,11 @@ _ML_DTYPES = {"bfloat16": "bfloat16", "float8_e4m3": "float8_e4m3fn"}
 def has_scales(name: str) -> bool:
     """Whether each row of such values has a scale."""
     return name in _SCALED
+
+
+def product_dtype(values: str, x: str) -> str:
+    """Dtype of the product of packed values with an operand, all by name."""
+    return x if has_scales(values) else promote(values, x)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

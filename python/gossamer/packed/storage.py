@@ -13,9 +13,8 @@ from .. import _engine
 from ..arrays import Adapter, adapter_of, host_adapter, of_another_framework
 from ..arrays.numpy import read
 from ..arrays.operands import check_fits, within_rank
-from ..dtypes import promote
 from ..structure import Indices, Pattern, Selection, index_dtype
-from .dtypes import bits, check_dense_dtype, has_scales, numpy_dtype
+from .dtypes import bits, check_dense_dtype, numpy_dtype, product_dtype
 from .slots import Slots
 
 _FLOAT32, _FLOAT16 = np.dtype(np.float32), np.dtype(np.float16)
@@ -66,7 +65,7 @@ class Storage(ABC):
 
     def result_dtype(self, x: str) -> str:
         """Dtype of the product with an operand of dtype x."""
-        return x if has_scales(self.dtype_name) else promote(self.dtype_name, x)
+        return product_dtype(self.dtype_name, x)
 
     @property
     @abstractmethod

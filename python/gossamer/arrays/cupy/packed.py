@@ -9,8 +9,7 @@ from typing import Any
 import cupy
 
 from ...cuda.packed import DeviceMatrix, Parts
-from ...dtypes import promote
-from ...packed.dtypes import has_scales, numpy_dtype
+from ...packed.dtypes import numpy_dtype
 from ...packed.storage import PackedStorage, Storage, packed_parts
 from ...structure import Pattern
 from ..adapter import Adapter
@@ -63,7 +62,5 @@ class CuPyStorage(Storage):
 
     def matmul(self, x: Any, transpose: bool, swapped: bool = False) -> cupy.ndarray:
         x = self.operand(x, transpose, swapped)
-        dtype = x.dtype.name
-        if not has_scales(self.dtype_name):
-            dtype = promote(self.dtype_name, dtype)
-        return self._matrix.matmul(memory.astype(x, dtype), transpose, not swapped and x.ndim > 1)
+        x = memory.astype(x, self.result_dtype(x.dtype.name))
+        return self._matrix.matmul(x, transpose, not swapped and x.ndim > 1)

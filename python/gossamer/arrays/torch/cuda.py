@@ -14,9 +14,7 @@ from ...cuda.library import engine
 from ...cuda.memory import Memory
 from ...cuda.packed import DeviceMatrix, Parts
 from ...cuda.tuning import BITMAP_TILES_VECTORS
-from ...dtypes import promote
-from ...packed.dtypes import has_scales
-from .host import DTYPES, to_numpy, to_tensor
+from .host import DTYPES, VALUE_TYPES, product_dtype, to_numpy, to_tensor
 from .library import DESCRIBES_TENSORS
 from .lifetimes import KeptWithMemory
 
@@ -29,9 +27,6 @@ _DTYPES = {
     "float8_e4m3": torch.float8_e4m3fn,
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-#: Engine's names of the value types; float8 may come as its bytes.
-_VALUE_TYPES = {**_NAMES, torch.uint8: "float8_e4m3"}
-
 
 _device = cache(partial(torch.device, "cuda"))
 
@@ -112,18 +107,9 @@ _matrices = KeptWithMemory()
 _standing_for: WeakValueDictionary[int, DeviceMatrix] = WeakValueDictionary()
 
 
-def new_device_matrix(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-    format: str,
-    rows: int,
-    cols: int,
-) -> DeviceMatrix:
+def new_device_matrix(parts: Parts, format: str, shape: tuple[int, int]) -> DeviceMatrix:
     """Return what products on a GPU need of a packed matrix, for an owner that keeps it."""
-    parts = Parts(values, positions, row_offsets, scales)
-    matrix = DeviceMatrix(memory, format, _VALUE_TYPES[values.dtype], (rows, cols), parts)
+    matrix = DeviceMatrix(memory, format, VALUE_TYPES[parts.values.dtype], shape, parts)
     _standing_for[matrix.stand_in.values.untyped_storage()._cdata] = matrix
     return matrix
 
@@ -132,58 +118,34 @@ def _place(x: torch.Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
-def device_matrix(
-    format: str,
-    shape: tuple[int, int],
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-) -> DeviceMatrix:
+def device_matrix(parts: Parts, format: str, shape: tuple[int, int]) -> DeviceMatrix:
     """Return what products on a GPU need of a packed matrix, anew after a write to its parts."""
-    if not row_offsets.numel():
-        matrix = _standing_for.get(values.untyped_storage()._cdata)
+    if not parts.row_offsets.numel():
+        matrix = _standing_for.get(parts.values.untyped_storage()._cdata)
         if matrix is None:
             raise RuntimeError(
                 "these are no packed arrays, but what stands for them in a PackedLinear on a GPU; "
                 "take them from its weight or its state_dict(), and before it loads another state"
             )
-        if _place(matrix.scales) != _place(scales):
+        if _place(matrix.scales) != _place(parts.scales):
             raise RuntimeError(
                 "the scales of a PackedLinear that was laid out on a GPU are fixed; give other "
                 "values, positions and row_offsets together with other scales"
             )
         return matrix
-    parts = values, positions, row_offsets, scales
 
     def make() -> DeviceMatrix:
-        return new_device_matrix(*parts, format, *shape)
+        return new_device_matrix(parts, format, shape)
 
     made: DeviceMatrix = _matrices.of(parts, (format, *shape), make)
     return made
 
 
-def packed_matmul(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-    x: torch.Tensor,
-    format: str,
-    rows: int,
-    cols: int,
-    transpose: bool,
-    swapped: bool,
-) -> torch.Tensor:
+def packed_matmul(*arguments: Any) -> torch.Tensor:
     """P X on a GPU; arguments as of the operation."""
-    matrix = device_matrix(format, (rows, cols), values, positions, row_offsets, scales)
+    *parts, x, format, rows, cols, transpose, swapped = arguments
+    matrix = device_matrix(Parts(*parts), format, (rows, cols))
     return device_product(matrix, x.detach() if x.requires_grad else x, transpose, swapped)
-
-
-@cache
-def _product_dtype(values: str, x: torch.dtype) -> torch.dtype:
-    """Dtype of a product of packed values with an operand; values by the engine's name."""
-    return x if has_scales(values) else _DTYPES[promote(values, _NAMES[x])]
 
 
 def device_product(
@@ -199,7 +161,7 @@ def device_product(
     A bias is added along Y's last axis. For how many vectors the matrix may be laid out is said in
     `DeviceMatrix.matmul`.
     """
-    dtype = _product_dtype(matrix.dtype, x.dtype)
+    dtype = product_dtype(matrix.dtype, x.dtype)
     if x.dtype is not dtype:
         x = x.to(dtype)
     if bias is not None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+
+from ...packed import dtypes
 
 #: Names that NumPy gives to the dtypes of PyTorch that Gossamer computes with.
 NAMES = {
@@ -19,9 +22,25 @@ NAMES = {
 }
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
 
+#: Engine's names of packed value types; float8 may come as its bytes, which casts leave alone.
+VALUE_TYPES = {
+    torch.float32: "float32",
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+    torch.int8: "int8",
+    torch.float8_e4m3fn: "float8_e4m3",
+    torch.uint8: "float8_e4m3",
+}
+
 # Types that NumPy knows only by ml_dtypes travel as unsigned integers.
 _BITS = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8}
 _NAMED = {"bfloat16": torch.bfloat16, "float8_e4m3fn": torch.float8_e4m3fn}
+
+
+@cache
+def product_dtype(values: str, x: torch.dtype) -> torch.dtype:
+    """`gossamer.packed.dtypes.product_dtype` for an operand of this dtype."""
+    return DTYPES[dtypes.product_dtype(values, NAMES[x])]
 
 
 def bits(x: torch.Tensor) -> Any:

@@ -9,17 +9,14 @@ registered beside this one under that device's dispatch key.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Protocol
 
 import torch
 
 from ... import _engine, gradients
 from ...cuda import sparse
-from ...cuda.packed import DeviceMatrix
+from ...cuda.packed import DeviceMatrix, Parts
 from ...cuda.tuning import PROMPT_VECTORS
-from ...dtypes import promote
-from ...packed.dtypes import has_scales
 from ...packed.foreign import tracked_csr, tracked_dense
 from ...packed.slots import slot_pattern
 from ...packed.storage import PackedStorage, Storage, packed_parts
@@ -30,70 +27,29 @@ from ..operands import MAX_RANK
 from .adapter import adapter
 from .cuda import device_matrix, device_product, memory
 from .cuda import packed_matmul as cuda_packed_matmul
-from .host import DTYPES, NAMES, bits, to_numpy, to_tensor
+from .host import VALUE_TYPES, bits, product_dtype, to_numpy, to_tensor
 from .library import Operation, apply_untransformed, runs_eagerly
 from .lifetimes import KeptWithMemory, version_of
 from .threads import on_threads_of_torch
 
-#: Engine's names of the value types; float8 may come as its bytes, which casts leave alone.
-VALUE_TYPES = {
-    torch.float32: "float32",
-    torch.float16: "float16",
-    torch.bfloat16: "bfloat16",
-    torch.int8: "int8",
-    torch.float8_e4m3fn: "float8_e4m3",
-    torch.uint8: "float8_e4m3",
-}
-
-
 #: Types of the dense operand.
 DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-@cache
-def result_dtype(values: torch.dtype, dtype: torch.dtype) -> torch.dtype:
-    """Dtype of a product of packed values with an operand, both of these dtypes."""
-    name = VALUE_TYPES[values]
-    return dtype if has_scales(name) else DTYPES[promote(name, NAMES[dtype])]
 
 
 def _result(
     values: torch.Tensor, x: torch.Tensor, rows: int, cols: int, transpose: bool, swapped: bool
 ) -> torch.Tensor:
     shape = kernels.product_shape(x.shape, (rows, cols), transpose, swapped)
-    return x.new_empty(shape, dtype=result_dtype(values.dtype, x.dtype))
+    return x.new_empty(shape, dtype=product_dtype(VALUE_TYPES[values.dtype], x.dtype))
 
 
-def _cpu(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-    x: torch.Tensor,
-    format: str,
-    rows: int,
-    cols: int,
-    transpose: bool,
-    swapped: bool,
-) -> torch.Tensor:
+def _cpu(*arguments: Any) -> torch.Tensor:
+    values, *rest, x, format, rows, cols, transpose, swapped = arguments
     y = _result(values, x, rows, cols, transpose, swapped)
-    matrix = _host_matrix(values, positions, row_offsets, scales, format, rows, cols)
+    parts: Any = [None if part is None else bits(part) for part in (values.contiguous(), *rest)]
+    matrix = _engine.PackedMatrix(format, VALUE_TYPES[values.dtype], rows, cols, *parts)
     _multiply(matrix, x, y, transpose, swapped)
     return y
-
-
-def _host_matrix(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-    format: str,
-    rows: int,
-    cols: int,
-) -> Any:
-    parts = bits(values.contiguous()), bits(positions), bits(row_offsets)
-    kept = None if scales is None else bits(scales)
-    return _engine.PackedMatrix(format, VALUE_TYPES[values.dtype], rows, cols, *parts, kept)
 
 
 @on_threads_of_torch
@@ -309,13 +265,9 @@ class DeviceProducts:
         return self._read
 
 
-def _places(
-    values: torch.Tensor,
-    positions: torch.Tensor,
-    row_offsets: torch.Tensor,
-    scales: torch.Tensor | None,
-) -> tuple[int, ...]:
+def _places(parts: Parts) -> tuple[int, ...]:
     """Addresses of the parts of a packed matrix."""
+    values, positions, row_offsets, scales = parts
     kept = 0 if scales is None else scales.data_ptr()
     return values.data_ptr(), positions.data_ptr(), row_offsets.data_ptr(), kept
 
@@ -348,7 +300,7 @@ def _restore_bytes(
 class TensorStorage(Storage):
     """A matrix in one of the packed formats over tensors of one device."""
 
-    __slots__ = ("_device", "_host", "positions", "row_offsets")
+    __slots__ = ("_device", "_host", "_parts", "positions", "row_offsets")
 
     def __init__(
         self,
@@ -363,6 +315,7 @@ class TensorStorage(Storage):
         super().__init__(format, dtype_name, shape, values, scales)
         self.positions = positions
         self.row_offsets = row_offsets
+        self._parts = Parts(values, positions, row_offsets, scales)
         self._host: tuple[tuple[int, ...], PackedStorage] | None = None
         self._device: tuple[tuple[int, ...], DeviceMatrix] | None = None
 
@@ -374,7 +327,7 @@ class TensorStorage(Storage):
     def host(self) -> PackedStorage:
         """The same matrix over NumPy arrays."""
         # A tensor's memory may move under it: share_memory_(), an assignment to its `data`.
-        places = _places(self.values, self.positions, self.row_offsets, self.scales)
+        places = _places(self._parts)
         if self._host is None or self._host[0] != places:
             parts = {name: to_numpy(part) for name, part in self.parts().items()}
             shape = self.rows, self.cols
@@ -383,8 +336,7 @@ class TensorStorage(Storage):
         return self._host[1]
 
     def reads(self) -> tuple[torch.Tensor, ...]:
-        parts = self.values, self.positions, self.row_offsets
-        return parts if self.scales is None else (*parts, self.scales)
+        return self._parts if self.scales is not None else self._parts[:3]
 
     def parts(self) -> dict[str, Any]:
         return packed_parts(self)
@@ -406,10 +358,10 @@ class TensorStorage(Storage):
 
     def _on_device(self) -> DeviceMatrix:
         """What products on a GPU need of the matrix, anew after a write to its values."""
-        parts = self.values, self.positions, self.row_offsets, self.scales
-        state = version_of(self.values), *_places(*parts)
+        state = version_of(self.values), *_places(self._parts)
         if self._device is None or self._device[0] != state:
-            self._device = state, device_matrix(self.format, (self.rows, self.cols), *parts)
+            matrix = device_matrix(self._parts, self.format, (self.rows, self.cols))
+            self._device = state, matrix
         return self._device[1]
 
     def tocsr(self, dtype_name: str) -> tuple[Pattern, torch.Tensor]:
@@ -424,7 +376,7 @@ class TensorStorage(Storage):
         is_eager = (x.is_cpu or x.is_cuda) and runs_eagerly((x, values))
         if is_eager and not values.requires_grad and (scales is None or not scales.requires_grad):
             return fixed_product(x, self, transpose, swapped)
-        tensors = values, self.positions, self.row_offsets, scales, x
+        tensors = *self._parts, x
         static = self.format, self.rows, self.cols, transpose, swapped
         if is_eager:
             return packed_matmul.by(self._kernel, tensors, static)

@@ -23,6 +23,7 @@ from gossamer.cli.bench.device.graphs import (
     read_microseconds,
 )
 from gossamer.cli.machine import source_commit
+from gossamer.cuda.packed import Parts
 
 SHAPES = ((4096, 4096), (8192, 8192), (11008, 4096), (4096, 11008), (12288, 12288), (28672, 8192))
 LARGEST = (49152, 12288)
@@ -206,8 +207,8 @@ def random_mask(shape: tuple[int, int], density: float) -> Any:
 
 def _matrix(packed: Any) -> Any:
     stored = packed._storage
-    parts = stored.values, stored.positions, stored.row_offsets, stored.scales
-    return device_matrix(stored.format, (stored.rows, stored.cols), *parts)
+    parts = Parts(stored.values, stored.positions, stored.row_offsets, stored.scales)
+    return device_matrix(parts, stored.format, (stored.rows, stored.cols))
 
 
 def run_device_packed_benchmark(
