@@ -5,7 +5,9 @@ namespace gossamer {
 
 /// Number of threads that an operation may use, the calling one included.
 ///
-/// Starts as GOSSAMER_NUM_THREADS, or else as the number of cores this process may run on.
+/// Starts as GOSSAMER_NUM_THREADS, or else, or where that is empty, as the number of cores this
+/// process may run on. Throws InvalidArgument, as every operation then does, if that variable is no
+/// number in 1..4096.
 int num_threads();
 
 /// Sets it for the whole process. Results do not depend on it. Throws InvalidArgument if below 1.

@@ -24,7 +24,8 @@ def get_num_threads() -> int:
     """Return the number of threads that an operation may use, the calling one included.
 
     It starts as ``GOSSAMER_NUM_THREADS``, or else as the number of cores this process may run on.
-    Operations on PyTorch's tensors run on its threads, and use no more than it has either.
+    Operations on PyTorch's tensors run on its threads, and use no more than it has either. Raises
+    ValueError, as operations do, if that variable is set to no number from 1 to 4096.
     """
     return _engine.num_threads()
 

@@ -7,15 +7,17 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "core/environment.hpp"
 #include "core/message.hpp"
 #include "gossamer/errors.hpp"
 
@@ -241,14 +243,18 @@ void forget_threads_after_fork() {
   static_cast<void>(registered);
 }
 
-int default_num_threads() {
-  if (const char* text = std::getenv("GOSSAMER_NUM_THREADS")) {
+int checked_count(long count, std::string_view given, std::string_view source) {
+  if (count < 1 || count > 4096) {
+    throw InvalidArgument(message(source, " = ", given, " is not a number in 1..4096"));
+  }
+  return static_cast<int>(count);
+}
+
+int initial_num_threads() {
+  if (const char* text = environment_variable("GOSSAMER_NUM_THREADS")) {
     char* end = nullptr;
-    errno = 0;
-    const long count = std::strtol(text, &end, 10);
-    if (errno == 0 && end != text && *end == '\0' && count >= 1 && count <= 4096) {
-      return static_cast<int>(count);
-    }
+    const long count = std::strtol(text, &end, 10);  // of what is beyond its range, its limits
+    return checked_count(*end == '\0' ? count : 0, message("'", text, "'"), "GOSSAMER_NUM_THREADS");
   }
   cpu_set_t cores;
   if (sched_getaffinity(0, sizeof(cores), &cores) == 0) return std::max(1, CPU_COUNT(&cores));
@@ -256,7 +262,7 @@ int default_num_threads() {
 }
 
 std::atomic<int>& thread_count() {
-  static std::atomic<int> count{default_num_threads()};
+  static std::atomic<int> count{initial_num_threads()};
   return count;
 }
 
@@ -265,10 +271,9 @@ std::atomic<int>& thread_count() {
 int num_threads() { return thread_count().load(std::memory_order_relaxed); }
 
 void set_num_threads(int count) {
-  if (count < 1 || count > 4096) {
-    throw InvalidArgument(message("set_num_threads: count = ", count, " is not in 1..4096"));
-  }
-  thread_count().store(count, std::memory_order_relaxed);
+  const std::string given = std::to_string(count);
+  thread_count().store(checked_count(count, given, "set_num_threads: count"),
+                       std::memory_order_relaxed);
 }
 
 OpenMpParallel use_openmp(OpenMpParallel parallel) {

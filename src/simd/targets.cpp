@@ -9,8 +9,8 @@
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
 
+#include "core/environment.hpp"
 #include "core/message.hpp"
 #include "gossamer/errors.hpp"
 #include "gossamer/simd.hpp"
@@ -101,9 +101,9 @@ Target find_target(std::string_view wanted, std::string_view source) {
 }
 
 Target initial_target() {
-  const char* const forced = std::getenv("GOSSAMER_SIMD");
-  // A shell's VARIABLE= sets it to nothing, and means unset.
-  if (forced != nullptr && *forced != '\0') return find_target(forced, "GOSSAMER_SIMD");
+  if (const char* const forced = environment_variable("GOSSAMER_SIMD")) {
+    return find_target(forced, "GOSSAMER_SIMD");
+  }
   int best = 0;
   while (!runs_here(static_cast<Target>(best))) ++best;
   return static_cast<Target>(best);

@@ -118,6 +118,14 @@ def test_threads_of_the_environment():
     assert python(code, GOSSAMER_NUM_THREADS="3") == "3"
 
 
+@pytest.mark.parametrize("count", ["abc", "3x", "0", "-3", "1e9", "4097", "9" * 30])
+def test_a_wrong_number_of_threads_in_the_environment_is_named(count):
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        python("import gossamer; gossamer.get_num_threads()", GOSSAMER_NUM_THREADS=count)
+    error = failed.value.stderr.splitlines()[-1]
+    assert error == f"ValueError: GOSSAMER_NUM_THREADS = '{count}' is not a number in 1..4096"
+
+
 @pytest.mark.parametrize("variable", ["GOSSAMER_NUM_THREADS", "GOSSAMER_SIMD"])
 def test_an_empty_variable_is_an_unset_one(variable, monkeypatch):
     monkeypatch.delenv(variable, raising=False)

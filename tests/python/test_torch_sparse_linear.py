@@ -47,6 +47,13 @@ def test_sparse_linear_is_a_linear_layer():
         assert layer(x).dtype is torch.bfloat16
 
 
+def test_values_and_x_meet_in_one_dtype():
+    layer = nn.SparseLinear.from_mask(dense() != 0)
+    for narrow in (torch.float16, torch.bfloat16, torch.float32):
+        assert layer(operand(7, dtype=narrow)).dtype is torch.float32
+    assert layer(operand(7)).dtype is torch.float64
+
+
 @pytest.mark.parametrize("missing", ["values", "indices", "indptr"])
 def test_another_pattern_comes_whole_or_not_at_all(missing):
     W, x = dense(), operand(7)

@@ -33,7 +33,7 @@ from ..packed import PackedArray, compress
 from ..packed.construct import packed_array, part_names
 from ..quantities import size_text
 from .autocast import autocast_dtype
-from .parameters import check_tensors, quickly, warn_of_dense_weight
+from .parameters import check_tensors, quickly, refusal, warn_of_dense_weight
 
 # Held while a layer's matrix is made or its packed arrays are given up, and to read both together:
 # threads may make its first products at once. One for all layers, since a lock is not pickled.
@@ -307,6 +307,15 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         with _exchange:
             return self._buffers | self._packed_parts()._asdict()
 
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute; AttributeError for the parts, without which there is no weight."""
+        if name in Parts._fields:
+            raise AttributeError(
+                f"PackedLinear: {name} is a part of the weight and stays; set another tensor, or "
+                f"replace the layer"
+            )
+        super().__delattr__(name)
+
     def extra_repr(self) -> str:
         """What ``repr`` says of the layer."""
         return (
@@ -389,10 +398,11 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         if 0 < len(parts) < len(names):
             missing = [name for name in names if name not in parts]
             missing_keys.extend(prefix + name for name in missing)
-            error_msgs.append(
-                f"{prefix}: {', '.join(missing)} missing beside the rest of a {self.format} weight "
+            why = (
+                f"{', '.join(missing)} missing beside the rest of a {self.format} weight "
                 f"of {self._value_type}; give {', '.join(names)} together"
             )
+            error_msgs.append(refusal(self, prefix, why))
             return
         if parts:
             try:
@@ -401,7 +411,7 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
                 value_type = VALUE_TYPES.get(parts["values"].dtype, "")
                 packed_array(self.format, value_type, shape, typed(parts), copy=False)
             except (TypeError, ValueError) as error:
-                error_msgs.append(f"{prefix}: {error}")
+                error_msgs.append(refusal(self, prefix, error))
                 return
             is_captured = self._forget_matrix()
             for name, part in parts.items():

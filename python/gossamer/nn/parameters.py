@@ -30,6 +30,12 @@ def warn_of_dense_weight(layer: nn.Module, state: dict[str, Any], prefix: str, w
         )
 
 
+def refusal(layer: nn.Module, prefix: str, why: object) -> str:
+    """Describe for ``load_state_dict`` what a layer does not take, as PyTorch names its layers."""
+    kind = f"{type(layer).__name__} of shape ({layer.out_features}, {layer.in_features})"
+    return f"{prefix.removesuffix('.')}: {kind}: {why}".removeprefix(": ")
+
+
 def check_tensors(parts: Mapping[str, Any]) -> None:
     """Raise TypeError naming a part of a state that is no tensor."""
     for name, part in parts.items():

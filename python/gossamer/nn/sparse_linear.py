@@ -16,7 +16,7 @@ from ..containers import CSRArray, SparseArray
 from ..dtypes import promote
 from ..structure import Pattern
 from .autocast import autocast_dtype
-from .parameters import check_tensors, quickly, warn_of_dense_weight
+from .parameters import check_tensors, quickly, refusal, warn_of_dense_weight
 
 
 class SparseLinear(nn.Module):  # type: ignore[misc]
@@ -132,7 +132,11 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         return CSRArray(self._pattern, self.values, adapter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features)."""
+        """Return x Wᵀ + b; x has shape (..., in_features), the result (..., out_features).
+
+        Its dtype is the one that values and x meet in, as of ``A @ x``: float64 for float32 values
+        and an x of float64, which nn.Linear refuses. Under autocast it is the autocast one.
+        """
         values, bias = quickly(self, "values"), quickly(self, "bias")
         dtype = autocast_dtype(x, "SparseLinear", values)
         if not x.ndim or x.shape[-1] != self.in_features:
@@ -165,10 +169,11 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         names = ("values", "indices", "indptr")
         missing = [name for name in names if prefix + name not in state_dict]
         if 0 < len(missing) < 3 and missing != ["indices", "indptr"]:
-            error_msgs.append(
-                f"{prefix}: {', '.join(missing)} missing beside the rest of the pattern; give "
-                f"values, indices and indptr together, or values alone"
+            why = (
+                f"{', '.join(missing)} missing beside the rest of the pattern; give values, "
+                f"indices and indptr together, or values alone"
             )
+            error_msgs.append(refusal(self, prefix, why))
             return
         if not missing:
             shape = self.out_features, self.in_features
@@ -178,7 +183,7 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
                 on_host = tuple(part.detach().cpu() for part in parts.values())
                 csr = construct.csr_array(on_host, shape)
             except (TypeError, ValueError) as error:
-                error_msgs.append(f"{prefix}: {error}")
+                error_msgs.append(refusal(self, prefix, error))
                 return
             self._pattern = csr._pattern
             self.indptr, self.indices = to_tensor(csr.indptr), to_tensor(csr.indices)
