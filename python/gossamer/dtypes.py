@@ -92,13 +92,21 @@ def requested_dtype(function: str, arrays: Adapter, dtype: Any) -> str:
 
 
 def check_value_dtype(
-    name: str, argument: str, supported: tuple[str, ...] = VALUE_DTYPES, how: str | None = None
+    name: str,
+    argument: str,
+    supported: tuple[str, ...] | None = VALUE_DTYPES,
+    how: str | None = None,
 ) -> None:
-    """Raise TypeError unless the dtype is supported, with advice how to cast."""
-    if name in supported:
+    """Raise TypeError unless the dtype is supported, with advice how to cast.
+
+    None supports every dtype of numbers.
+    """
+    if supported is not None and name in supported:
         return
     if name.startswith(_NO_NUMBERS):
         raise TypeError(f"{argument} has dtype {name}, which holds no numbers")
+    if supported is None:
+        return
     common = ("complex64", "complex128") if name.startswith("complex") else ("float32", "float64")
     wide = " or ".join(wide for wide in common if wide in supported)
     if wide:

@@ -9,6 +9,7 @@ import gossamer
 import ml_dtypes
 import numpy as np
 import pytest
+import scipy.sparse
 from battery.battery import matrices
 from error_bound import assert_within, sum_terms
 from gossamer.packed.construct import packed_array
@@ -328,6 +329,27 @@ def test_repacking():
     np.testing.assert_array_equal(gossamer.compress(P.T, "gap4").decompress(), W.T)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8", "fp8"])
+def test_a_dtype_that_is_asked_for_casts_doubles_and_integers(dtype):
+    W = random_matrix(dtype=np.float64)
+    counts = np.rint(3 * W).astype(np.int64)
+    for source in (W, counts, counts != 0):
+        expected = gossamer.compress(source.astype(np.float32), dtype=dtype).decompress()
+        given = source, source.tolist(), scipy.sparse.csc_array(source)
+        given += (gossamer.coo_array(source, dtype="float64"),)
+        for matrix in given:
+            packed = gossamer.compress(matrix, dtype=dtype)
+            np.testing.assert_array_equal(packed.decompress(), expected)
+
+
+def test_what_is_cast_to_infinity_is_named():
+    W = scipy.sparse.coo_array(([1e300, np.inf, 2.0], ([3, 1, 0], [2, 4, 0])), (5, 6))
+    for matrix in (W, W.tocsc(), gossamer.from_scipy(W), W.toarray()):
+        with pytest.raises(ValueError, match=r"W\[3, 2\] = 1e\+300 is out of range for float32"):
+            gossamer.compress(matrix, dtype="float32")
+        assert gossamer.compress(matrix * 1e-300, dtype="float32").decompress()[3, 2] == 1
+
+
 # What is refused
 
 
@@ -346,11 +368,13 @@ def test_repacking():
             [[1, 2]],
             {},
             TypeError,
-            "W has dtype int64, .*, bfloat16; .* for instance to float32$",
+            "W has dtype int64, .*, bfloat16; .* give dtype=, as 'float32', or cast it$",
         ),
         (np.ones((2, 2), np.complex64), {}, TypeError, "complex64.* parts? apart; sparse arrays"),
         (lambda: gossamer.eye(3), {}, TypeError, "float64"),
         (np.ma.ones((2, 2)), {}, TypeError, "masked"),
+        (np.ones((2, 2), complex), {"dtype": "float32"}, TypeError, "complex128.* parts? apart"),
+        ([[0, -1e300]], {"dtype": "int8"}, ValueError, r"W\[0, 1\] = -1e\+300 is .* for float32"),
         (random_matrix(), {"format": "csr"}, ValueError, "format = 'csr', expected auto, bitmap"),
         (random_matrix(), {"format": "dense", "dtype": "int8"}, ValueError, "'dense' with values"),
         (random_matrix(), {"dtype": "float64"}, TypeError, "dtype = 'float64', expected one of"),

@@ -222,6 +222,36 @@ def test_a_wrong_state_is_refused():
         packed.load_state_dict(state)
 
 
+@pytest.mark.parametrize("kind", [nn.PackedLinear, nn.SparseLinear])
+def test_a_state_of_another_shape_names_the_layer(kind):
+    model, other = (torch.nn.Sequential(kind.from_linear(linear(n, 70))) for n in (48, 24))
+    said = rf"0: {kind.__name__} of shape \(48, 70\): .* 25 elements.* 49"
+    with pytest.raises(RuntimeError, match=said):
+        model.load_state_dict(other.state_dict())
+    with pytest.raises(RuntimeError, match=rf"\s{kind.__name__} of shape"):
+        model[0].load_state_dict(other[0].state_dict())
+
+
+def test_parts_of_the_weight_cannot_be_deleted():
+    packed = nn.PackedLinear.from_linear(linear(48, 70), dtype="int8")
+    before = packed(operand(70))
+    for name in ("values", "positions", "row_offsets", "scales"):
+        with pytest.raises(AttributeError, match=f"PackedLinear: {name} is a part of the weight"):
+            delattr(packed, name)
+    assert torch.equal(packed(operand(70)), before)
+    packed.register_buffer("other", torch.ones(1))
+    del packed.other
+    assert not hasattr(packed, "other")
+
+
+def test_linear_layers_of_doubles_are_packed_where_a_dtype_is_asked_for():
+    model = torch.nn.Sequential(linear(48, 70).double())
+    with pytest.raises(TypeError, match=r"0\.weight has dtype float64"):
+        nn.pack_linears(model)
+    assert nn.pack_linears(model, dtype="float32") == ["0"]
+    assert model[0].values.dtype is torch.float32
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8])
 def test_parts_of_another_weight_come_together_or_not_at_all(dtype):
     packed = nn.PackedLinear.from_linear(linear(48, 70), "bitmap", dtype)

@@ -62,10 +62,12 @@ class Adapter(ABC):
     # ---- arrays --------------------------------------------------------------------------------
 
     @abstractmethod
-    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
+    def asarray(
+        self, x: Any, argument: str, dtypes: tuple[str, ...] | None = VALUE_DTYPES
+    ) -> Array:
         """Return x as an array that the engine can read, a view where possible.
 
-        Raises TypeError, naming the argument, if its dtype is not among those.
+        Raises TypeError, naming the argument, if its dtype is not among those, if any are given.
         """
 
     @abstractmethod

@@ -47,7 +47,9 @@ class JAXAdapter(DifferentiableAdapter):
 
     # ---- arrays --------------------------------------------------------------------------------
 
-    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
+    def asarray(
+        self, x: Any, argument: str, dtypes: tuple[str, ...] | None = VALUE_DTYPES
+    ) -> Array:
         x = jnp.asarray(x) if isinstance(x, list | tuple) else x
         if not isinstance(x, jax.Array):
             raise TypeError(f"{argument} is {type(x).__name__}, expected a JAX array")

@@ -42,7 +42,9 @@ class MLXAdapter(DifferentiableAdapter):
 
     # ---- arrays --------------------------------------------------------------------------------
 
-    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
+    def asarray(
+        self, x: Any, argument: str, dtypes: tuple[str, ...] | None = VALUE_DTYPES
+    ) -> Array:
         x = mx.array(x) if isinstance(x, list | tuple) else x
         if not isinstance(x, mx.array):
             raise TypeError(f"{argument} is {type(x).__name__}, expected an MLX array")

@@ -49,7 +49,9 @@ class NumPyAdapter(Adapter):
 
     array_type = np.ndarray
 
-    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
+    def asarray(
+        self, x: Any, argument: str, dtypes: tuple[str, ...] | None = VALUE_DTYPES
+    ) -> Array:
         if hasattr(x, "filled"):
             raise TypeError(f"{argument} is a masked array; fill it first, as with x.filled(0)")
         array = read(x, argument)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from ..arrays.torch.host import NAMES
-from ..packed.dtypes import check_dense_dtype, has_scales, packed_dtype_name
+from ..packed.dtypes import check_source_dtype, has_scales, packed_dtype_name
 from .packed_linear import PackedLinear
 
 
@@ -73,7 +73,7 @@ def pack_linears(
             raise _computed(name, next(iter(module.parametrizations)), *_PARAMETRIZATION)
     is_finite = dtype is not None and has_scales(packed_dtype_name(dtype, "dtype"))
     for name, layer in linears.items():
-        _check_packable(name, layer)
+        _check_packable(name, layer, dtype)
         if is_finite and not layer.weight.isfinite().all():
             raise ValueError(
                 f"pack_linears: {name}.weight holds an infinite or NaN element; {dtype} takes "
@@ -115,8 +115,8 @@ def check_module(function: str, model: Any) -> None:
         )
 
 
-def _check_packable(name: str, layer: nn.Linear) -> None:
-    """Raise for a layer whose weight or bias is no parameter with elements of a known dtype."""
+def _check_packable(name: str, layer: nn.Linear, dtype: Any) -> None:
+    """Raise for a layer whose weight or bias is no parameter with elements that can be packed."""
     for part in ("weight", "bias"):
         # What a hook before forward computes is left behind as a plain attribute.
         if getattr(layer, part) is not None and layer._parameters.get(part) is None:
@@ -124,7 +124,8 @@ def _check_packable(name: str, layer: nn.Linear) -> None:
     weight = layer.weight
     if weight.is_meta:
         raise ValueError(f"pack_linears: {name}.weight is on the meta device, without elements")
-    check_dense_dtype(NAMES.get(weight.dtype, str(weight.dtype)), f"pack_linears: {name}.weight")
+    source = NAMES.get(weight.dtype, str(weight.dtype))
+    check_source_dtype(source, f"pack_linears: {name}.weight", dtype)
 
 
 #: What computes weights, and what makes parameters of them.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import check_value_dtype, dtype_name, promote
+from ..dtypes import GIVE_DTYPE, check_value_dtype, dtype_name, is_complex, promote
 
 #: Value types by the engine's names; the 8-bit ones have a scale for each row.
 PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
@@ -59,8 +59,16 @@ def packed_dtype_name(dtype: Any, argument: str) -> str:
 
 
 def check_dense_dtype(name: str, argument: str) -> None:
-    """Raise TypeError with advice unless a packed product or `compress` takes the dtype."""
+    """Raise TypeError with advice unless a packed product takes the dtype."""
     check_value_dtype(name, argument, DENSE_DTYPES)
+
+
+def check_source_dtype(name: str, argument: str, dtype: Any) -> None:
+    """Raise TypeError unless a matrix of that dtype is packed, into another if one is given."""
+    if is_complex(name):
+        check_dense_dtype(name, argument)
+    if dtype is None:
+        check_value_dtype(name, argument, DENSE_DTYPES, f"{GIVE_DTYPE}, or cast it")
 
 
 def bits(array: Any) -> Any:

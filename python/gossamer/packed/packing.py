@@ -14,7 +14,7 @@ from ..construct import check_not_tracing, check_threshold
 from ..containers import SparseArray
 from ..cuda import Memory, memory_of
 from ..devices import current_device
-from ..products import sparse_operand
+from ..dtypes import VALUE_DTYPES, numpy_name
 from ..scipy_interop import is_scipy_sparse, take_over
 from ..structure import Pattern, freeze
 from .array import PackedArray
@@ -22,7 +22,7 @@ from .dense import DenseStorage
 from .dtypes import (
     DENSE_DTYPES,
     bits,
-    check_dense_dtype,
+    check_source_dtype,
     has_scales,
     numpy_dtype,
     packed_dtype_name,
@@ -31,7 +31,11 @@ from .selection import DENSE_VALUES, FORMATS, PACKED_FORMATS, choose_format, off
 from .storage import PackedStorage, Storage
 
 #: Least modulus that rounds to infinity: the largest number and half a unit in its last place.
-_ROUNDED_TO_INFINITY = {"float16": 65520.0, "bfloat16": (2 - 2.0**-8) * 2.0**127}
+_ROUNDED_TO_INFINITY = {
+    "float32": (2 - 2.0**-24) * 2.0**127,
+    "float16": 65520.0,
+    "bfloat16": (2 - 2.0**-8) * 2.0**127,
+}
 
 
 class _Source(NamedTuple):
@@ -66,7 +70,8 @@ def compress(
     ----------
     W
         Matrix of float32, float16 or bfloat16: a dense array of any strides, or CSR, CSC, COO, also
-        SciPy's, or a PackedArray.
+        SciPy's, or a PackedArray. With ``dtype`` also of float64 or integers, which are rounded to
+        float32 first.
     format
         "bitmap", "gap4", "gap8" or "dense". "auto" counts the bytes of each exactly, in one pass,
         and takes the smallest (the fastest of those within 2% of it); float32 stays "dense" where
@@ -88,10 +93,11 @@ def compress(
     Raises
     ------
     TypeError
-        If W's dtype is another (nothing is cast silently), or dtype is not supported.
+        If W's dtype is another and no dtype is given (nothing is cast silently), if W is complex,
+        or dtype is not supported.
     ValueError
         For another rank than 2, an unknown format, a negative threshold, a scale that does not fit,
-        infinite and NaN values where the dtype is an 8-bit one, or a number that a 16-bit one would
+        infinite and NaN values where the dtype is an 8-bit one, or a number that the dtype would
         round to infinity.
 
     Examples
@@ -104,6 +110,7 @@ def compress(
         raise ValueError(f"compress: format = {format!r}, expected auto, {', '.join(FORMATS)}")
     threshold = check_threshold("compress", threshold)
     check_not_tracing("compress", adapter_of(W) or host_adapter())
+    W = _readable(W, dtype, threshold)
     memory = memory_of(W)
     if memory is not None:
         return _compress_on_device(memory, W, format, dtype, threshold, scale)
@@ -147,7 +154,7 @@ def compress(
 
 def _tracked(packed: PackedArray, W: Any, threshold: float) -> PackedArray:
     """Let the gradient reach what was packed, where the framework may ask for it."""
-    sparse = sparse_operand(W, "compress: W")
+    sparse = W if isinstance(W, SparseArray) else None
     data, arrays = (W, adapter_of(W)) if sparse is None else (sparse.data, sparse._arrays)
     if arrays is None or not arrays.tracks(data):
         return packed
@@ -212,7 +219,7 @@ def _check_range(
             row, col = col, row
     raise ValueError(
         f"compress: W[{row}, {col}] = {float(values.reshape(-1)[first]):g} is out of range for "
-        f"{dtype_name}; store it in float32"
+        f"{dtype_name}; {'scale the matrix' if dtype_name == 'float32' else 'store it in float32'}"
     )
 
 
@@ -224,17 +231,14 @@ def _compress_on_device(
 
     adapter = adapter_of(W)
     assert adapter is not None
-    dense = adapter.asarray(W, "compress: W", DENSE_DTYPES)
-    source = memory.dtype_name(dense)
-    if dense.ndim != 2:
-        raise ValueError(f"compress: W has shape {tuple(dense.shape)}, expected two axes")
-    rows, cols = dense.shape
+    source = memory.dtype_name(W)
+    rows, cols = W.shape
     dtype_name = _value_type(format, source, dtype)
     if dtype_name in _ROUNDED_TO_INFINITY and dtype_name != source:
-        _check_range(dense, dtype_name, threshold)
+        _check_range(W, dtype_name, threshold)
     given = _given_scales(dtype_name, rows, scale)
     try:
-        format, packed = pack(memory, dense, format, dtype_name, threshold, given)
+        format, packed = pack(memory, W, format, dtype_name, threshold, given)
     except ValueError as error:
         raise ValueError(f"compress: {error}") from None
     parts = {"values": packed} if format == "dense" else packed._asdict()
@@ -251,19 +255,43 @@ def _over(arrays: Adapter, storage: Storage) -> Storage:
     return arrays.packed_storage(storage.format, storage.dtype_name, shape, storage.parts())
 
 
-def _source(W: Any) -> _Source:
+def _readable(W: Any, dtype: Any, threshold: float) -> Any:
+    """Return W as a container or dense matrix of a dtype that the engine packs.
+
+    Where a dtype is asked for, others become float32. Raises what `compress` does.
+    """
     if isinstance(W, PackedArray):
-        W = W.tocsr()
+        return W.tocsr()
     if is_scipy_sparse(W):
-        check_dense_dtype(W.dtype.name, "compress: W")
-        W = take_over(W, "compress: W", copy=False)  # nothing of it is kept
+        name = numpy_name(W.dtype)
+        check_source_dtype(name, "compress: W", dtype)
+        known = None if name in VALUE_DTYPES else "float64"
+        W = take_over(W, "compress: W", copy=False, dtype=known)  # nothing of it is kept
+    is_sparse = isinstance(W, SparseArray)
+    arrays = W._arrays if is_sparse else adapter_of(W) or host_adapter()
+    if not is_sparse:
+        W = arrays.asarray(W, "compress: W", None)
+    if W.ndim != 2:
+        raise ValueError(f"compress: W has shape {tuple(W.shape)}, expected two axes")
+    name = arrays.dtype_name(W.dtype)
+    check_source_dtype(name, "compress: W", dtype)
+    if name in DENSE_DTYPES:
+        return W
+    if is_sparse:
+        W = W.tocsr(canonical=True)
+    if name == "float64":
+        values, pattern = (W.data, W._pattern) if is_sparse else (W, None)
+        _check_range(values, "float32", threshold, pattern)
+    return W.astype("float32") if is_sparse else arrays.astype(W, "float32")
+
+
+def _source(W: Any) -> _Source:
     if isinstance(W, SparseArray):
         by_columns = W.format == "csc"
         sparse = W.tocsc(canonical=True) if by_columns else W.tocsr(canonical=True)
         pattern = sparse._structure
         assert isinstance(pattern, Pattern)
         data = sparse._arrays.tonumpy(sparse.data)
-        check_dense_dtype(data.dtype.name, "compress: W")
         return _Source(
             sparse._arrays,
             sparse.shape,
@@ -277,9 +305,7 @@ def _source(W: Any) -> _Source:
             partial(_engine.pack_csr, transpose=by_columns),
         )
     adapter = adapter_of(W) or host_adapter()
-    dense = adapter.tonumpy(adapter.asarray(W, "compress: W", DENSE_DTYPES))
-    if dense.ndim != 2:
-        raise ValueError(f"compress: W has shape {dense.shape}, expected two axes")
+    dense = adapter.tonumpy(W)
     return _Source(
         adapter,
         dense.shape,

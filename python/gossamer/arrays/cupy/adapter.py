@@ -29,7 +29,9 @@ class CuPyAdapter(ScatteringAdapter):
 
     array_type = cupy.ndarray
 
-    def asarray(self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES) -> Array:
+    def asarray(
+        self, x: Any, argument: str, dtypes: tuple[str, ...] | None = VALUE_DTYPES
+    ) -> Array:
         if not isinstance(x, cupy.ndarray):
             raise TypeError(
                 f"{argument} is a {type(x).__module__}.{type(x).__qualname__}, expected a CuPy "

@@ -54,7 +54,7 @@ class TorchAdapter(DifferentiableAdapter):
         return x
 
     def asarray(
-        self, x: Any, argument: str, dtypes: tuple[str, ...] = VALUE_DTYPES
+        self, x: Any, argument: str, dtypes: tuple[str, ...] | None = VALUE_DTYPES
     ) -> torch.Tensor:
         x = self.operand(x, argument)
         if dtypes is not VALUE_DTYPES or x.dtype not in NAMES:
