@@ -25,7 +25,8 @@ DESCRIBES_TENSORS = _engine.has_exchange_api(torch.empty(0))
 _is_dead_wrapper = torch._C._functorch.is_dead_tensor_wrapper
 _is_legacy_batch = torch._C._functorch.is_legacy_batchedtensor
 
-#: Gradient of one operand: its number, the gradient of the result, then the operation's arguments.
+#: Gradient of one operand: its number, the gradient of the result, then the operation's arguments,
+#: structures themselves instead of their numbers.
 Adjoint = Callable[..., torch.Tensor]
 
 
@@ -122,8 +123,8 @@ class Operation:
     ----------
     schema
         As ``torch.library`` takes it, without the namespace.
-    tensors, structures
-        Number of tensors, and of the numbers of structures that follow them.
+    structures
+        How many numbers of structures follow the tensors.
     kernel
         Computes it on the CPU.
     fake
@@ -138,7 +139,6 @@ class Operation:
     def __init__(
         self,
         schema: str,
-        tensors: int,
         structures: int,
         kernel: Callable[..., torch.Tensor],
         fake: Callable[..., torch.Tensor],
@@ -148,8 +148,9 @@ class Operation:
         name = schema[: schema.index("(")]
         LIBRARY.define(schema)
         self._name = name
-        self.tensors = tensors
-        self._names = [declared.split()[1] for declared in schema.split(",")[:tensors]]
+        declared = schema[len(name) + 1 : schema.index(")")].split(", ")
+        self._names = [argument.split()[1] for argument in declared if "Tensor" in argument]
+        self.tensors = len(self._names)
         self._kernels: dict[str, Callable[..., torch.Tensor]] = {}
         self.register_kernel("cpu", kernel)
         self.overload = getattr(torch.ops.gossamer, name).default
@@ -249,8 +250,8 @@ class Operation:
         """Keep the arguments for the gradient, and the structures among them."""
         ctx.save_for_backward(*tensors)
         ctx.static = static
-        if self._structures:
-            ctx.alive = (*map(structure_of, static[: self._structures]),)
+        last = self._structures
+        ctx.resolved = *map(structure_of, static[:last]), *static[last:]
 
     def _backward(self, ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         needed = ctx.needs_input_grad[: self.tensors]
@@ -258,7 +259,7 @@ class Operation:
 
     def _gradients(self, ctx: Any, gradient: torch.Tensor, needed: tuple[bool, ...]) -> list[Any]:
         """Gradients of the tensors that need one."""
-        arguments = *ctx.saved_tensors, *ctx.static
+        arguments = *ctx.saved_tensors, *ctx.resolved
         return [
             self._adjoint(operand, gradient, *arguments) if needs else None
             for operand, needs in enumerate(needed)

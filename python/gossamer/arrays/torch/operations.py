@@ -8,8 +8,7 @@ PyTorch takes no Python objects.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import torch
 
@@ -76,18 +75,6 @@ def sample(dense: torch.Tensor, pattern: Pattern, transposed: bool) -> torch.Ten
 def conj(x: torch.Tensor) -> torch.Tensor:
     """Complex conjugate, which PyTorch's convention has in every gradient."""
     return x.conj() if x.is_complex() else x
-
-
-def _adjoint(rule: Callable[..., Any], tensors: int, structures: int) -> Callable[..., Any]:
-    """Rule of `gossamer.gradients` over this module, for structures by number."""
-    first, last = tensors, tensors + structures
-
-    def adjoint(operand: int, gradient: torch.Tensor, *arguments: Any) -> Any:
-        by_number = map(structure_of, arguments[first:last])
-        module = sys.modules[__name__]
-        return rule(module, operand, gradient, *arguments[:first], *by_number, *arguments[last:])
-
-    return adjoint
 
 
 # ---- kernels of the CPU, and the shapes of their results -----------------------------------------
@@ -174,53 +161,50 @@ def _batched_matmul(
     return MATMUL(values, x, number, transpose, swapped or x.ndim == 2)
 
 
+#: What `gossamer.gradients` takes for a framework.
+_THIS = sys.modules[__name__]
+
 MATMUL = Operation(
     "matmul(Tensor values, Tensor x, int pattern, bool transpose, bool swapped) -> Tensor",
-    2,
     1,
     _matmul_cpu,
     lambda values, x, number, *flags: _product_like(x, structure_of(number), *flags),
-    _adjoint(gradients.matmul, 2, 1),
+    partial(gradients.matmul, _THIS),
     _batched_matmul,
 )
 SDDMM = Operation(
     "sddmm(Tensor u, Tensor v, int pattern) -> Tensor",
-    2,
     1,
     _sddmm_cpu,
     lambda u, v, number: u.new_empty((structure_of(number).nnz,)),
-    _adjoint(gradients.sddmm, 2, 1),
+    partial(gradients.sddmm, _THIS),
 )
 SPGEMM = Operation(
     "spgemm(Tensor a_values, Tensor b_values, int a, int b, int product, bool transpose_b) "
     "-> Tensor",
-    2,
     3,
     _spgemm_cpu,
     lambda a_values, b_values, a, b, c, transpose_b: a_values.new_empty((structure_of(c).nnz,)),
-    _adjoint(gradients.spgemm, 2, 3),
+    partial(gradients.spgemm, _THIS),
 )
 SEGMENT_SUM = Operation(
     "segment_sum(Tensor values, int selection) -> Tensor",
     1,
-    1,
     _segment_sum_cpu,
     lambda values, number: values.new_empty((structure_of(number).rows,)),
-    _adjoint(gradients.segment_sum, 1, 1),
+    partial(gradients.segment_sum, _THIS),
 )
 TODENSE = Operation(
     "todense(Tensor values, int pattern, bool transposed) -> Tensor",
     1,
-    1,
     _todense_cpu,
     _todense_fake,
-    _adjoint(gradients.todense, 1, 1),
+    partial(gradients.todense, _THIS),
 )
 SAMPLE = Operation(
     "sample(Tensor dense, int pattern, bool transposed) -> Tensor",
     1,
-    1,
     _sample_cpu,
     lambda dense, number, transposed: dense.new_empty((structure_of(number).nnz,)),
-    _adjoint(gradients.sample, 1, 1),
+    partial(gradients.sample, _THIS),
 )

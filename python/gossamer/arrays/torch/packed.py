@@ -135,7 +135,6 @@ def _batched(operand: int, *arguments: Any) -> torch.Tensor | None:
 packed_matmul = Operation(
     "packed_matmul(Tensor values, Tensor positions, Tensor row_offsets, Tensor? scales, Tensor x, "
     "str format, int rows, int cols, bool transpose, bool swapped) -> Tensor",
-    5,
     0,
     _cpu,
     lambda values, positions, row_offsets, scales, x, format, *size: _result(values, x, *size),
@@ -147,7 +146,6 @@ packed_matmul.register_kernel("cuda", cuda_packed_matmul)
 _packed_sddmm = Operation(
     "packed_sddmm(Tensor u, Tensor v, Tensor positions, Tensor row_offsets, str format, int rows, "
     "int cols, SymInt length) -> Tensor",
-    4,
     0,
     _sddmm_cpu,
     _sddmm_result,
