@@ -49,7 +49,7 @@ def matmul(a: SparseArray, x: Any, swapped: bool = False) -> Any:
         raise TypeError(f"A @ x: x is the number {x!r}, expected an array; write A * x")
     if dense is None:
         return NotImplemented
-    return (a._arrays.rmatmul if swapped else a._arrays.matmul)(a, dense)
+    return a._arrays.matmul(a, dense, swapped=swapped)
 
 
 def sparse_operand(x: Any, argument: str) -> SparseArray | None:

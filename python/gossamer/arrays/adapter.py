@@ -179,12 +179,13 @@ class Adapter(ABC):
     # ---- operations of the engine --------------------------------------------------------------
 
     @abstractmethod
-    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
-        """A @ x, or conj(A) @ x; x is (n,), (n, k) or (..., n, k)."""
+    def matmul(
+        self, a: SparseArray, x: Array, conjugate: bool = False, swapped: bool = False
+    ) -> Array:
+        """A @ x; x is (n,), (n, k) or (..., n, k). Swapped x @ A, and x is (..., k, m).
 
-    @abstractmethod
-    def rmatmul(self, a: SparseArray, x: Array) -> Array:
-        """Product x @ A; x is (m,), (k, m) or (..., k, m)."""
+        Conjugate: of conj(A).
+        """
 
     @abstractmethod
     def spgemm(

@@ -46,14 +46,9 @@ class DifferentiableAdapter(ScatteringAdapter):
 
     # ---- operations of the engine --------------------------------------------------------------
 
-    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
-        return self._product(a, x, conjugate, swapped=False)
-
-    def rmatmul(self, a: SparseArray, x: Array) -> Array:
-        return self._product(a, x, conjugate=False, swapped=True)
-
-    def _product(self, a: SparseArray, x: Array, conjugate: bool, swapped: bool) -> Array:
-        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
+    def matmul(
+        self, a: SparseArray, x: Array, conjugate: bool = False, swapped: bool = False
+    ) -> Array:
         if a.format == "coo" and self.is_tracing():
             a = a.tocsr()
         pattern, values, transpose = a._stored()

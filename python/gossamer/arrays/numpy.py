@@ -130,7 +130,11 @@ class NumPyAdapter(Adapter):
             return x[positions]
         return self.gather(np.ascontiguousarray(x), positions)
 
-    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
+    def matmul(
+        self, a: SparseArray, x: Array, conjugate: bool = False, swapped: bool = False
+    ) -> Array:
+        if swapped:
+            return self._product_from_left(a, x, conjugate)
         if a.format != "csr" and x.ndim == 1:
             pattern, values, transposed = a._stored()
             if transposed and pattern.adds_rows:
@@ -151,12 +155,12 @@ class NumPyAdapter(Adapter):
                 return y
         return self._product(pattern, values, x, conjugate, swapped=False)
 
-    def rmatmul(self, a: SparseArray, x: Array) -> Array:
+    def _product_from_left(self, a: SparseArray, x: Array, conjugate: bool) -> Array:
         if a.format != "csc" and x.ndim == 1 and a._structure.adds_rows:
             pattern, values, transposed = a._stored()
             if not transposed:
-                return self._sum_of_rows(pattern, values, x, conjugate=False, swapped=True)
-        return self._product(*a._by_cols(), x, conjugate=False, swapped=True)
+                return self._sum_of_rows(pattern, values, x, conjugate, swapped=True)
+        return self._product(*a._by_cols(), x, conjugate, swapped=True)
 
     def _sum_of_rows(
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool

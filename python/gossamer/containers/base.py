@@ -271,7 +271,7 @@ class SparseArray(TorchOperators, SparseFormat):
     def __rmatmul__(self, x: Any) -> Any:
         """Product x @ A: x dense of shape (m,), (k, m) or (..., k, m), or SciPy's."""
         if type(x) is self._arrays.array_type:
-            return self._arrays.rmatmul(self, x)
+            return self._arrays.matmul(self, x, swapped=True)
         return products.matmul(self, x, swapped=True)
 
     def dot(self, x: Any) -> Any:

@@ -120,14 +120,9 @@ class CuPyAdapter(ScatteringAdapter):
 
     # ---- operations of the engine --------------------------------------------------------------
 
-    def matmul(self, a: SparseArray, x: Array, conjugate: bool = False) -> Array:
-        return self._product(a, x, conjugate, swapped=False)
-
-    def rmatmul(self, a: SparseArray, x: Array) -> Array:
-        return self._product(a, x, conjugate=False, swapped=True)
-
-    def _product(self, a: SparseArray, x: Array, conjugate: bool, swapped: bool) -> Array:
-        """Y_i = A X_i for every batch member; swapped: Y_i = X_i A."""
+    def matmul(
+        self, a: SparseArray, x: Array, conjugate: bool = False, swapped: bool = False
+    ) -> Array:
         pattern, values, transpose = a._stored()
         values, x = self._promoted(values, self.asarray(x, "x"))
         if memory.device(x) != memory.device(values):
