@@ -37,17 +37,18 @@ DENSE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def _result(
-    values: torch.Tensor, x: torch.Tensor, rows: int, cols: int, transpose: bool, swapped: bool
+    value_type: str, x: torch.Tensor, rows: int, cols: int, transpose: bool, swapped: bool
 ) -> torch.Tensor:
     shape = kernels.product_shape(x.shape, (rows, cols), transpose, swapped)
-    return x.new_empty(shape, dtype=product_dtype(VALUE_TYPES[values.dtype], x.dtype))
+    return x.new_empty(shape, dtype=product_dtype(value_type, x.dtype))
 
 
 def _cpu(*arguments: Any) -> torch.Tensor:
     values, *rest, x, format, rows, cols, transpose, swapped = arguments
-    y = _result(values, x, rows, cols, transpose, swapped)
+    value_type = VALUE_TYPES[values.dtype]
+    y = _result(value_type, x, rows, cols, transpose, swapped)
     parts: Any = [None if part is None else bits(part) for part in (values.contiguous(), *rest)]
-    matrix = _engine.PackedMatrix(format, VALUE_TYPES[values.dtype], rows, cols, *parts)
+    matrix = _engine.PackedMatrix(format, value_type, rows, cols, *parts)
     _multiply(matrix, x, y, transpose, swapped)
     return y
 
@@ -137,7 +138,9 @@ packed_matmul = Operation(
     "str format, int rows, int cols, bool transpose, bool swapped) -> Tensor",
     0,
     _cpu,
-    lambda values, positions, row_offsets, scales, x, format, *size: _result(values, x, *size),
+    lambda values, positions, row_offsets, scales, x, format, *size: _result(
+        VALUE_TYPES[values.dtype], x, *size
+    ),
     _adjoint,
     _batched,
 )
@@ -394,7 +397,7 @@ class TensorStorage(Storage):
         """Compute `matmul` of a plain tensor, plus a bias; nothing follows it."""
         if x.is_cuda:
             return device_product(self._on_device(), x, transpose, swapped, bias)
-        y = _result(self.values, x, self.rows, self.cols, transpose, swapped)
+        y = _result(self.dtype_name, x, self.rows, self.cols, transpose, swapped)
         _multiply(self.host.handle, x, y, transpose, swapped)
         if bias is None:
             return y
