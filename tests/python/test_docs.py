@@ -77,6 +77,21 @@ def test_links_between_pages_lead_somewhere():
                 assert (page.parent / target).exists(), (page.name, link)
 
 
+def test_the_map_of_the_code_names_what_is_there():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    folders = [ROOT, ROOT / "python/gossamer", ROOT / "python/bindings", ROOT / "src/ops"]
+    shown = re.findall(r"`([\w/.]+\.(?:py|cpp|hpp|cuh?))`((?:,? `\w+`)*)", page)
+    assert len(shown) > 30
+    for file, names in shown:
+        found = [folder / file for folder in folders if (folder / file).exists()]
+        assert found, file
+        code = found[0].read_text(encoding="utf-8")
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"\b(?:class {name}\b|{name}\()|\"{name}\"", code), (file, name)
+    for folder in re.findall(r"^(?:[\w/]+/ ?)+(?=  |$)", page, re.MULTILINE):
+        assert all((ROOT / name).is_dir() for name in folder.split()), folder
+
+
 def test_every_decision_is_in_the_index():
     index = (PAGES / "decisions/README.md").read_text(encoding="utf-8")
     listed = re.findall(r"\]\((\d{4}-[^)]*\.md)\)", index)
