@@ -48,11 +48,14 @@ inline constexpr std::int64_t stream_grain = 131'072;
 /// µs, 2 × 40,000 600 and 262 µs, 2 × 53,248 222 and 131 µs.
 inline constexpr std::int64_t merge_grain = 16'384;
 
-/// Positions in a task that looks every column up.
+/// Positions and rows in a task that looks every column up. The first half of the columns on two
+/// threads of a Zen 5, in tasks of 4096, these, 65,536 and 131,072: 16,000 positions of 3200 rows
+/// 16, 14, 23 and 23 µs, 80,000 of 10,000 57, 56, 56 and 121 µs.
 inline constexpr std::int64_t lookup_grain = 16'384;
 
 /// Rows of a matrix of diagonals that are written one diagonal after the other: they stay in the L1
-/// cache.
+/// cache. `diags` on two threads of a Zen 5, ms by 64, 256, 2048 and all: 20,000 rows of 301
+/// diagonals 12.8, 12.7, 17.4 and 26.5, 50,000 of 21 1.0, 1.2, 1.0 and 1.7.
 inline constexpr std::int64_t diagonal_rows = 256;
 
 /// Longest row that is sorted by ranking each column against all others, in columns and in vectors.
