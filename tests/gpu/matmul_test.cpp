@@ -6,10 +6,12 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string>
 
 #include "dense_operand.hpp"
 #include "device_csr.hpp"
 #include "gossamer/errors.hpp"
+#include "ops/matmul/matmul_cuda_tuning.hpp"
 
 namespace gossamer::testing {
 namespace {
@@ -137,14 +139,14 @@ void check_all_layouts(const BatteryMatrix& matrix) {
   check_product<T, std::int64_t>(matrix, Layout::batch, 16);
 }
 
-/// A band of enough rows to be multiplied through shared memory, rows 0, 7, 14, ... empty.
-BatteryMatrix tall_band() {
+/// A band of rows of up to `longest` positions, rows 0, 7, 14, ... empty.
+BatteryMatrix tall_band(std::int64_t rows, std::int64_t longest) {
   BatteryMatrix band;
-  band.name = "tall band";
-  band.rows = 150'001;
-  band.cols = 40;
+  band.name = "tall band of " + std::to_string(rows) + " rows";
+  band.rows = rows;
+  band.cols = 30 + longest;
   for (std::int64_t i = 0; i < band.rows; ++i) {
-    for (std::int64_t j = i % 30; i % 7 != 0 && j < i % 30 + i % 11; ++j) {
+    for (std::int64_t j = i % 30; i % 7 != 0 && j < i % 30 + i % (longest + 1); ++j) {
       band.row.push_back(i);
       band.col.push_back(j);
       band.real.push_back(static_cast<double>(i % 17) - 3.1);
@@ -220,13 +222,21 @@ TEST_CASE("matmul copies strided columns where that pays") {
 #undef GOSSAMER_CHECK
 }
 
-TEST_CASE("matmul streams many short rows") {
-  const BatteryMatrix band = tall_band();
+TEST_CASE("matmul streams many short rows, one, two and four groups of them for a warp") {
+  const std::int64_t enough =
+      32 * tuning::matmul_cuda_stream_warps * cuda::device_properties(0).multiprocessors;
+  const BatteryMatrix band = tall_band(4 * enough + 17, 8);
 #define GOSSAMER_CHECK(enumerator, type, ...)                                   \
   check_product<type, std::int32_t>(band, Layout::vector, 1, is_complex<type>); \
   check_product<type, std::int64_t>(band, Layout::every_third, 1);
   GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
 #undef GOSSAMER_CHECK
+  for (const BatteryMatrix& other :
+       {tall_band(enough, 8), tall_band(2 * enough - 1, 60), tall_band(2 * enough, 8),
+        tall_band(2 * enough + 65, 60), tall_band(4 * enough, 8)}) {
+    check_product<float, std::int32_t>(other, Layout::vector, 1);
+    check_product<double, std::int64_t>(other, Layout::vector, 1);
+  }
 }
 
 TEST_CASE("matmul multiplies tiles of uneven rows") {

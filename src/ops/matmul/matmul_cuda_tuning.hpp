@@ -61,7 +61,14 @@ inline constexpr std::int64_t matmul_cuda_stream_length = 256;
 
 /// Positions that a lane sums from shared memory, and warps for each multiprocessor below which
 /// even rows are not multiplied that way. 2 million rows of 27: 145 us, 357 us by 16 lanes a row
-/// without (in an earlier version); 500 thousand of 121: 152 and 200 us.
+/// without (in an earlier version); 500 thousand of 121: 152 and 200 us. A warp has more than one
+/// group of rows where that leaves as many warps; us with one, two and four groups:
+///   90,000 rows of 5 (stencil)        4.3    4.9    5.9
+///   303,000 rows of 5                10.0    9.8    8.2
+///   11 million rows of 5              237    190    158
+///   2 million rows of 27              146    134    140
+///   4 million rows of 21 (band)       192    186    188
+///   2 million of 28, 20,000 columns   156    150    151
 inline constexpr std::int64_t matmul_cuda_stream_positions = 32;
 inline constexpr std::int64_t matmul_cuda_stream_warps = 16;
 

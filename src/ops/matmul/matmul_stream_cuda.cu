@@ -14,7 +14,10 @@ constexpr int warps = tuning::matmul_cuda_block / 32;
 /// Slot of a product: a gap behind every 32 keeps rows of even lengths off each other's banks.
 __device__ __forceinline__ int slot(int i) { return i + i / 32; }
 
-template <class T, class I, bool Mapped>
+/// A warp has Groups groups of neighbouring rows, one behind the other; of each group a lane, or a
+/// few, sum a row. Short rows fill a step of the warp by several groups, and what a step reads is
+/// on its way while the lanes sum the one before.
+template <class T, class I, bool Mapped, int Groups>
 __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
                                                              : sizeof(T) > 4 ? 2
                                                                              : 4)
@@ -23,88 +26,119 @@ __global__ void __launch_bounds__(tuning::matmul_cuda_block, sizeof(T) > 8   ? 1
   __shared__ Sum all_products[warps][chunk + chunk / 32];
   Sum* const products = all_products[threadIdx.x / 32];
   launch_dependents();
-  const int lane = threadIdx.x % 32, lanes = 1 << log_lanes;
-  const std::int64_t row =
-      (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) >> log_lanes;
-  const I begin = a.indptr[min(row, static_cast<std::int64_t>(a.rows))];
-  const I end = a.indptr[min(row + 1, static_cast<std::int64_t>(a.rows))];
-  const I first = __shfl_sync(~0u, begin, 0), last = __shfl_sync(~0u, end, 31);
+  const int lane = threadIdx.x % 32, lanes = 1 << log_lanes, group_rows = 32 >> log_lanes;
+  const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * warps + threadIdx.x / 32;
+  const std::int64_t first_row = warp * Groups * group_rows + (lane >> log_lanes);
+  I begin[Groups], end[Groups];
+#pragma unroll
+  for (int g = 0; g < Groups; ++g) {
+    const std::int64_t row = first_row + g * group_rows, rows = a.rows;
+    begin[g] = a.indptr[min(row, rows)];
+    end[g] = a.indptr[min(row + 1, rows)];
+  }
+  const I first = __shfl_sync(~0u, begin[0], 0), last = __shfl_sync(~0u, end[Groups - 1], 31);
   const T* const x = static_cast<const T*>(dense.x);
 
+  // body(u) for the lane's positions of a chunk; a whole one does not ask for each.
+  const auto for_each = [&](I left, auto&& body) {
+    if (left >= chunk) {
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) body(u);
+    } else {
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) {
+        if (u * 32 + lane < left) body(u);
+      }
+    }
+  };
   I column[unroll];
   T value[unroll];
-  const auto load_columns = [&](I base, I left) {
-#pragma unroll
-    for (int u = 0; u < unroll; ++u) {
-      if (u * 32 + lane < left) column[u] = load_once(a.indices + base + u * 32 + lane);
-    }
+  const auto load_columns = [&](I base, int offset, I left) {
+    const auto from = a.indices_from(base, offset + lane);
+    for_each(left, [&](int u) { column[u] = from[u * 32]; });
   };
-  const auto load_values = [&](I base, I left) {
-#pragma unroll
-    for (int u = 0; u < unroll; ++u) {
-      if (u * 32 + lane < left) value[u] = a.value(base + u * 32 + lane);
-    }
+  const auto load_values = [&](I base, int offset, I left) {
+    const auto from = a.values_from(base, offset + lane);
+    for_each(left, [&](int u) { value[u] = from[u * 32]; });
   };
-  load_columns(first, last - first);
+  load_columns(first, 0, last - first);
   wait_for_launches_before();
-  load_values(first, last - first);
-  Sum sum{};
+  load_values(first, 0, last - first);
+  Sum sum[Groups]{};
   // What is left is counted down: base + chunk may lie beyond the index type.
   for (I base = first, left = last - first; left > 0; base += chunk, left -= chunk) {
     Sum product[unroll];
-#pragma unroll
-    for (int u = 0; u < unroll; ++u) {
-      if (u * 32 + lane < left) {
-        product[u] = multiply_add(conjugate_if(a.conjugate, widen(value[u])),
-                                  widen(*x_row(x, column[u], x_row_bytes)), Sum{});
-      }
-    }
-    load_columns(base + chunk, left - chunk);  // on its way while the lanes sum
-    load_values(base + chunk, left - chunk);
+    for_each(left, [&](int u) {
+      product[u] = multiply_add(conjugate_if(a.conjugate, widen(value[u])),
+                                widen(*x_row(x, column[u], x_row_bytes)), Sum{});
+    });
+    load_columns(base, chunk, left - chunk);  // on its way while the lanes sum
+    load_values(base, chunk, left - chunk);
 #pragma unroll
     for (int u = 0; u < unroll; ++u) products[slot(u * 32 + lane)] = product[u];
     __syncwarp();
-    const int stop = static_cast<int>(min(end - base, I{chunk}));
-    int i = static_cast<int>(max(begin - base, I{0}));
-    if (lanes == 1) {  // apart, so that the loop is unrolled with known strides
-      for (; i < stop; ++i) sum = sum + products[slot(i)];
-    } else {
-      for (i += lane & (lanes - 1); i < stop; i += lanes) sum = sum + products[slot(i)];
+#pragma unroll
+    for (int g = 0; g < Groups; ++g) {
+      const int stop = static_cast<int>(min(end[g] - base, I{chunk}));
+      int i = static_cast<int>(max(begin[g] - base, I{0}));
+      if (lanes == 1) {  // apart, so that the loop is unrolled with known strides
+        for (; i < stop; ++i) sum[g] = sum[g] + products[slot(i)];
+      } else {
+        for (i += lane & (lanes - 1); i < stop; i += lanes) sum[g] = sum[g] + products[slot(i)];
+      }
     }
     __syncwarp();
   }
-  sum = sum_lanes(sum, lanes);
-  if (row < a.rows && (lane & (lanes - 1)) == 0) {
-    static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(sum);
+#pragma unroll
+  for (int g = 0; g < Groups; ++g) {
+    const Sum total = sum_lanes(sum[g], lanes);
+    const std::int64_t row = first_row + g * group_rows;
+    if (row < a.rows && (lane & (lanes - 1)) == 0) {
+      static_cast<T*>(dense.y)[row * dense.y_row_stride] = narrow<T>(total);
+    }
   }
 }
 
-/// Lanes for a row: each sums a few positions, and the warps go around the device. -1 where they
-/// cannot.
-int log_lanes(const CsrPattern& pattern, int multiprocessors) {
+/// How rows are dealt out to warps: lanes that sum a row, and groups of rows.
+struct Shares {
+  int log_lanes;  ///< -1 where there are too few rows, or they are too long
+  int groups = 1;
+};
+
+/// A lane sums a few positions, and a warp has as many groups as leave enough warps for the device.
+Shares deal_out(const CsrPattern& pattern, int multiprocessors) {
   const std::int64_t mean = pattern.nnz / pattern.rows;
-  if (mean > tuning::matmul_cuda_stream_length) return -1;
-  const std::int64_t wanted = tuning::matmul_cuda_stream_warps * multiprocessors;
+  if (mean > tuning::matmul_cuda_stream_length) return {-1};
+  const std::int64_t enough = 32 * tuning::matmul_cuda_stream_warps * multiprocessors;
+  const auto threads = [&](int log) { return pattern.rows << log; };
   int log = 0;
   while (log < 5 && (tuning::matmul_cuda_stream_positions << log) < mean) ++log;
-  while (log < 5 && (8 << log) <= mean && pattern.rows << log < 32 * wanted) ++log;
-  return pattern.rows << log < 32 * wanted ? -1 : log;
+  while (log < 5 && (8 << log) <= mean && threads(log) < enough) ++log;
+  if (threads(log) < enough) return {-1};
+  const int most = 32 * mean <= chunk ? 4 : 2;
+  int groups = 1;
+  while (groups < most && threads(log) >= 2 * groups * enough) groups *= 2;
+  return {log, groups};
 }
 
 }  // namespace
 
 bool multiply_stream(const Operand& operand, const DenseColumns& dense, const Launch& launch) {
   const CsrView& a = operand.a;
-  const int log = log_lanes(a.pattern, device_properties(launch.stream.device).multiprocessors);
+  const auto [log, groups] =
+      deal_out(a.pattern, device_properties(launch.stream.device).multiprocessors);
   if (log < 0) return false;
-  const auto blocks = static_cast<unsigned>(
-      ((a.pattern.rows << log) + tuning::matmul_cuda_block - 1) / tuning::matmul_cuda_block);
+  const std::int64_t block_rows = groups * (tuning::matmul_cuda_block >> log);
+  const auto blocks = static_cast<unsigned>((a.pattern.rows + block_rows - 1) / block_rows);
   visit_value(a.dtype, "A", [&](auto value) {
     visit_index(a.pattern.index_dtype, "A", [&](auto index) {
       using T = DeviceType<typename decltype(value)::type>;
       using I = typename decltype(index)::type;
       visit_mapped(operand, [&](auto mapped) {
-        launch(launch.overlap, multiply<T, I, mapped>, blocks, Matrix<T, I, mapped>(operand),
+        const auto kernel = groups == 4   ? multiply<T, I, mapped, 4>
+                            : groups == 2 ? multiply<T, I, mapped, 2>
+                                          : multiply<T, I, mapped, 1>;
+        launch(launch.overlap, kernel, blocks, Matrix<T, I, mapped>(operand),
                row_bytes<T, I>(dense), log, dense);
       });
     });

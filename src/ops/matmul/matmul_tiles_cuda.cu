@@ -39,7 +39,7 @@ __device__ __forceinline__ void for_each_product(const Matrix<T, I, Mapped>& a, 
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
       if (i + u * block < count) {
-        value[u] = a.value(begin + (i + u * block));
+        value[u] = a.values_from(begin)[i + u * block];
         factor[u] = *x_row(x, column[u], x_row_bytes);
       }
     }
