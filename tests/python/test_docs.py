@@ -24,12 +24,14 @@ SHOWN = {
 
 @pytest.mark.parametrize("name", SHOWN)
 @pytest.mark.filterwarnings("ignore:Sparse")
-def test_pages_print_what_they_show(name, tmp_path, monkeypatch):
+def test_pages_print_what_they_show(name, tmp_path, monkeypatch, request):
     for module in SHOWN[name]:
         pytest.importorskip(module, reason=f"{module} is not installed")
     if name == "frameworks-jax":
         import jax
 
+        before = jax.config.jax_enable_x64
+        request.addfinalizer(lambda: jax.config.update("jax_enable_x64", before))
         jax.config.update("jax_enable_x64", False)
     monkeypatch.chdir(tmp_path)
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
@@ -41,8 +43,6 @@ def test_pages_print_what_they_show(name, tmp_path, monkeypatch):
         with contextlib.redirect_stdout(printed):
             exec(compile(code, f"{name}.md", "exec"), names)
         assert printed.getvalue() == output
-    if name == "frameworks-jax":
-        jax.config.update("jax_enable_x64", True)
 
 
 def blocks(page, language):
