@@ -18,7 +18,9 @@ from .arrays import Adapter, adapter_of, host_adapter
 from .dtypes import dtype_name
 from .packed import PackedArray
 from .packed.construct import packed_array
-from .scipy_names import suggests
+from .scipy_names import public
+
+__all__ = ["compress", "multiply", "parts", "to_packed"]
 
 #: Values, deltas, row indices, rows, columns.
 Compressed = tuple[Any, Any, Any, int, int]
@@ -164,4 +166,4 @@ def _keep(
 
 
 if not TYPE_CHECKING:  # type checkers know all names
-    __getattr__ = suggests(__name__, ("compress", "multiply", "parts", "to_packed"))
+    __getattr__, __dir__ = public(__name__, __all__)

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from .containers import SparseArray
 
 
-def check_no_out(function: str, out: Any) -> None:
-    """Raise TypeError with advice for an array that is to take the result."""
+def check_options(function: str, out: Any, others: dict[str, Any]) -> None:
+    """Raise TypeError with advice for an array that is to take the result, and unknown keywords."""
+    for name in others:  # such as PyTorch's dim and keepdim
+        raise TypeError(
+            f"{function}: there is no argument {name!r}; write A.{function}(axis), with "
+            f"keepdims=True to keep the axes"
+        )
     if out is not None:
         raise TypeError(
             f"{function}: out is {type(out).__name__}, expected None; write out[...] = "
@@ -28,7 +33,7 @@ def check_no_out(function: str, out: Any) -> None:
 def check_axis(function: str, axis: Any) -> None:
     """Raise ValueError unless it is one of a matrix, or None for all."""
     if axis is not None and not (isinstance(axis, int | np.integer) and -2 <= axis < 2):
-        raise ValueError(f"{function}: axis = {axis!r}, expected None, 0 or 1")
+        raise ValueError(f"{function}: axis = {axis!r}, expected 0, 1, or None for both")
 
 
 def with_axis(a: SparseArray, reduced: Array, axis: int | None, keepdims: bool) -> Array:

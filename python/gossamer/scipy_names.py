@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _BY_SCIPY = "A.to_scipy().{name}(...), and gossamer.from_scipy of a sparse result"
 _CHANGED = "S = A.to_scipy(copy=True); S.{name}(...); gossamer.from_scipy(S)"
-_VALUES = "A.with_data(numpy.{name}(A.data)), A canonical"
+_VALUES = "A.with_data({library}.{name}(A.data)), A canonical"
 _CANONICAL = "A.tocsr(canonical=True), a new array: the positions of a container stay as they are"
 
-_NORM = "A.row_norms(), A.col_norms(), or numpy.linalg.norm of a canonical A.data"
+_NORM = "A.row_norms(), A.col_norms(), or {library}.linalg.norm of a canonical A.data"
 
 _METHODS = {
     **dict.fromkeys(("argmax", "argmin", "maximum", "minimum", "nanmax", "nanmin"), _BY_SCIPY),
@@ -71,9 +71,9 @@ _TENSORS = {
     "values": "A.data",
 }
 
-_NOT_ZERO = "numpy.{name}(A.todense()), since what is not stored would not stay zero"
+_NOT_ZERO = "{library}.{name}(A.todense()), since what is not stored would not stay zero"
 
-_ALL = "numpy.{name}(A.todense()), since what is not stored counts too"
+_ALL = "{library}.{name}(A.todense()), since what is not stored counts too"
 
 #: Of NumPy's and PyTorch's dense arrays.
 _DENSE = {
@@ -81,7 +81,7 @@ _DENSE = {
     **dict.fromkeys(("cos", "cosh", "exp", "log", "log2", "log10"), _NOT_ZERO),
     **dict.fromkeys(("prod", "std", "var"), _ALL),
     **dict.fromkeys(("flatten", "ravel", "tolist"), "A.todense().{name}()"),
-    "abs": "abs(A)",
+    **dict.fromkeys(("abs", "absolute"), "abs(A)"),
     "add": "A + B",
     "any": "A.data.any()",
     "at": "A.with_data(A.data.at[k].set(x)) with JAX, A.data[k] = x where data may be written to",
@@ -98,6 +98,13 @@ _DENSE = {
     "swapaxes": "A.T",
 }
 
+_OF_PACKED = {
+    **dict.fromkeys(("compress", "pack"), "gossamer.compress(A)"),
+    **dict.fromkeys(("decompress", "unpack"), "A.todense()"),
+}
+
+_SPARSE = _METHODS | _TENSORS | _DENSE | _OF_PACKED
+
 _OF_SCIPY = "scipy.sparse.{name} of what A.to_scipy() gives, and gossamer.from_scipy of its result"
 
 _SOLVER = "scipy.sparse.linalg.{name}, which takes containers as operators"
@@ -111,11 +118,25 @@ _FUNCTIONS = {
     **{f"isspmatrix_{f}": f"A.format == {f!r}" for f in ("csr", "csc", "coo")},
     **dict.fromkeys([f"isspmatrix_{f}" for f in ("bsr", "dia", "dok", "lil")], _NEVER),
     **dict.fromkeys(("max", "mean", "min", "sum"), "A.{name}(axis)"),
-    **dict.fromkeys(("concat", "concatenate", "stack"), "gossamer.vstack or gossamer.hstack"),
+    **dict.fromkeys(
+        ("cat", "concat", "concatenate", "stack"), "gossamer.vstack or gossamer.hstack"
+    ),
     **dict.fromkeys(("dot", "matmul", "spmm", "spmv"), "A @ x"),
     **dict.fromkeys(("expm", "inv", "spilu", "splu"), "scipy.sparse.linalg.{name}(A.to_scipy())"),
     "expm_multiply": "scipy.sparse.linalg.expm_multiply(A.to_scipy(), b)",
-    **dict.fromkeys(("permute_dims", "swapaxes"), "A.T"),
+    **dict.fromkeys(("permute_dims", "swapaxes", "transpose"), "A.T"),
+    **{
+        kind: f"gossamer.{kind.lower()}_array"
+        for f in ("csr", "csc", "coo")
+        for kind in (f, f.upper())
+    },
+    **{f"from_{f}": f"gossamer.{f}_array" for f in ("csr", "csc", "coo")},
+    "abs": "abs(A)",
+    "add": "A + B",
+    "subtract": "A - B",
+    "kron": "gossamer.kron(A, B)",
+    "linear": "x @ A.T",
+    **dict.fromkeys(("hstack", "vstack"), "gossamer.{name}([A, B])"),
     **dict.fromkeys(("bicgstab", "cg", "gmres", "svds"), _SOLVER),
     **dict.fromkeys(("eigs", "eigsh"), f"{_SOLVER}, and with sigma A.to_scipy()"),
     **dict.fromkeys(("sparray", "spmatrix"), "gossamer.SparseArray"),
@@ -160,7 +181,16 @@ _FUNCTIONS = {
 }
 
 _PACKED = {
-    **dict.fromkeys(("todense", "toarray"), "P.decompress()"),
+    **dict.fromkeys(("todense", "toarray", "unpack"), "P.decompress()"),
+    **dict.fromkeys(("numpy", "to_numpy"), "P.to('numpy'), or P.decompress() for a dense array"),
+    **dict.fromkeys(("bmm", "matmul", "mm", "mv"), "P @ x"),
+    **dict.fromkeys(("flatten", "ravel", "tolist"), "P.decompress().{name}()"),
+    **dict.fromkeys(("indices", "indptr"), "P.tocsr().{name}"),
+    "detach": "P.with_data(P.data.detach())",
+    "linear": "x @ P.T",
+    "requires_grad": "P.data.requires_grad",
+    "transpose": "P.T",
+    "values": "P.data, as the format lays them out, or P.tocsr().data",
     **dict.fromkeys(("tocsc", "tocoo"), "P.tocsr().{name}()"),
     **dict.fromkeys(("max", "mean", "min", "multiply", "sum"), "P.tocsr().{name}(...)"),
     **dict.fromkeys(("col_norms", "row_norms"), "P.tocsr().{name}()"),
@@ -185,9 +215,23 @@ _PACKED = {
 }
 
 
-def method_advice(owner: type, name: str) -> str:
-    """Message for an attribute that a container has not."""
-    return _advice(f"{owner.__name__!r} object", name, _METHODS | _TENSORS | _DENSE, dir(owner))
+#: By what the advice calls the array.
+_ARRAYS = {"A": _SPARSE, "P": _PACKED}
+
+
+def method_advice(owner: Any, name: str) -> str:
+    """Message for an attribute that a container or a packed array has not."""
+    return _advice(f"{owner.__name__!r} object", name, _ARRAYS[owner._called], dir(owner))
+
+
+def operand_advice(owner: Any, library: str, name: str) -> str | None:
+    """What to write for a library's function of a container or packed array, if that is known."""
+    called = owner._called
+    known = _FUNCTIONS | _SPARSE if called == "A" else _PACKED
+    if name in known:
+        return known[name].format(name=name, library=library)
+    is_method = not name.startswith("_") and callable(getattr(owner, name, None))
+    return f"{called}.{name}(...)" if is_method else None
 
 
 def function_advice(name: str, names: Iterable[str]) -> str:
@@ -195,26 +239,26 @@ def function_advice(name: str, names: Iterable[str]) -> str:
     return _advice("module 'gossamer'", name, _FUNCTIONS, names)
 
 
-def suggests(module: str, names: Iterable[str]) -> Callable[[str], NoReturn]:
-    """Return a module's ``__getattr__``, which suggests the one of its names that was meant."""
+def public(
+    module: str, names: Iterable[str]
+) -> tuple[Callable[[str], NoReturn], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a module with these names.
+
+    The former suggests the one of them that was meant, the latter leaves out all others.
+    """
     own = f"{module}."
     known = {name: advice for name, advice in _FUNCTIONS.items() if advice.startswith(own)}
 
     def missing(name: str) -> NoReturn:
         raise AttributeError(_advice(f"module {module!r}", name, known, names))
 
-    return missing
-
-
-def packed_advice(owner: type, name: str) -> str:
-    """Message for an attribute that a packed array has not."""
-    return _advice(f"{owner.__name__!r} object", name, _PACKED, dir(owner))
+    return missing, lambda: sorted(names)
 
 
 def _advice(owner: str, name: str, known: dict[str, str], names: Iterable[str]) -> str:
     message = f"{owner} has no attribute {name!r}"
     if name in known:
-        return f"{message}; use {known[name].format(name=name)}"
+        return f"{message}; use {known[name].format(name=name, library='numpy')}"
     if name.startswith("_"):  # libraries ask for these to see what an object is
         return message
     from difflib import get_close_matches
@@ -225,4 +269,6 @@ def _advice(owner: str, name: str, known: dict[str, str], names: Iterable[str]) 
         return message
     if close[0] in public:
         return f"{message}; did you mean {close[0]!r}?"
-    return f"{message}; for {close[0]!r} use {known[close[0]].format(name=close[0])}"
+    return (
+        f"{message}; for {close[0]!r} use {known[close[0]].format(name=close[0], library='numpy')}"
+    )

@@ -33,6 +33,18 @@ def test_npz_round_trip(tmp_path, name, format, index_dtype, compressed):
     np.testing.assert_array_equal(B.tocoo().coords, A.tocoo().coords)
 
 
+def test_npz_is_found_by_the_name_it_was_saved_under(tmp_path):
+    A = gossamer.eye(3)
+    save_npz(tmp_path / "matrix", A)
+    assert (tmp_path / "matrix.npz").is_file()
+    assert load_npz(tmp_path / "matrix").shape == A.shape
+    with pytest.raises(FileNotFoundError, match=r"other\.npz"):
+        load_npz(tmp_path / "other")
+    save_npz(tmp_path / "two.npz", gossamer.eye(2))
+    (tmp_path / "two.npz").rename(tmp_path / "matrix")
+    assert load_npz(tmp_path / "matrix").shape == (2, 2)
+
+
 @every_format
 def test_npz_is_scipys(tmp_path, format):
     sparse = pytest.importorskip("scipy.sparse")

@@ -126,6 +126,20 @@ def test_a_wrong_number_of_threads_in_the_environment_is_named(count):
     assert error == f"ValueError: GOSSAMER_NUM_THREADS = '{count}' is not a number in 1..4096"
 
 
+@pytest.mark.parametrize("name", ["hf", "io", "macko", "nn", "prune"])
+def test_parts_list_their_public_names_alone(name):
+    if name in ("hf", "nn", "prune"):
+        pytest.importorskip("torch")
+    if name == "hf":
+        pytest.importorskip("transformers")
+    part = getattr(gossamer, name)
+    assert dir(part) == sorted(part.__all__)
+    for public in part.__all__:
+        assert hasattr(part, public)
+    with pytest.raises(AttributeError, match=f"'gossamer.{name}' has no .* did you mean"):
+        getattr(part, f"{part.__all__[-1]}s")
+
+
 @pytest.mark.parametrize("variable", ["GOSSAMER_NUM_THREADS", "GOSSAMER_SIMD"])
 def test_an_empty_variable_is_an_unset_one(variable, monkeypatch):
     monkeypatch.delenv(variable, raising=False)

@@ -239,10 +239,25 @@ def test_functions_that_containers_have_not_tell_the_way():
     A, P = gossamer.fromdense(torch.eye(4)), gossamer.compress(torch.eye(4), "bitmap")
     for array, name, rest in ((A, "A", r"A.with_data\(f\(A.data"), (P, "P", r"P.decompress\(\)")):
         way = rf": write {name} @ x or x @ {name}.T for products, {rest}"
-        with pytest.raises(TypeError, match=rf"PyTorch's abs does not take a .*{way}"):
-            torch.abs(array)
-        with pytest.raises(TypeError, match=rf"PyTorch's linear does not take a .*{way}"):
+        with pytest.raises(TypeError, match=rf"PyTorch's relu does not take a .*{way}"):
+            torch.relu(array)
+        with pytest.raises(TypeError, match=rf"PyTorch's linear does .*: write x @ {name}\.T$"):
             torch.nn.functional.linear(torch.ones(4), array)
+    for call, advice in (
+        (torch.abs, "abs(A)"),
+        (torch.sum, "A.sum(axis)"),
+        (torch.diagonal, "A.diagonal(...)"),
+        (torch.sqrt, "A.with_data(torch.sqrt(A.data)), A canonical"),
+        (torch.clone, "A.copy()"),
+        (lambda A: torch.transpose(A, 0, 1), "A.T"),
+        (lambda A: torch.cat([A, A]), "gossamer.vstack or gossamer.hstack"),
+        (lambda A: torch.vstack([A, A]), "gossamer.vstack([A, B])"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            call(A)
+        assert str(caught.value).endswith(f" does not take a CSRArray: write {advice}")
+    with pytest.raises(TypeError, match=r"PackedArray: write P\.tocsr\(\)\.sum\(\.\.\.\)$"):
+        torch.sum(P)
 
 
 def test_rows_that_share_memory_may_be_more_than_memory_has_bytes():

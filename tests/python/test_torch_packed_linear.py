@@ -232,6 +232,16 @@ def test_a_state_of_another_shape_names_the_layer(kind):
         model[0].load_state_dict(other[0].state_dict())
 
 
+def test_a_dense_weight_is_packed_as_that_of_a_layer():
+    dense, x = linear(48, 70), operand(70)
+    expected = nn.PackedLinear.from_linear(dense, "gap8", "bfloat16", 0.1)
+    layer = nn.PackedLinear.from_dense(dense.weight, dense.bias, "gap8", "bfloat16", 0.1)
+    assert repr(layer) == repr(expected)
+    assert torch.equal(layer(x), expected(x))
+    with pytest.raises(TypeError, match=r"from_dense: weight is Linear.*PackedLinear.from_linear"):
+        nn.PackedLinear.from_dense(dense)
+
+
 def test_parts_of_the_weight_cannot_be_deleted():
     packed = nn.PackedLinear.from_linear(linear(48, 70), dtype="int8")
     before = packed(operand(70))

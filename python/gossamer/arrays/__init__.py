@@ -108,6 +108,13 @@ def host_adapter() -> Adapter:
     return adapter
 
 
+def to_host(part: Any) -> Any:
+    """Return an array of any framework as NumPy's, without its gradient."""
+    adapter = adapter_of(part)
+    assert adapter is not None
+    return adapter.tonumpy(part)
+
+
 __all__ = [
     "FRAMEWORKS",
     "Adapter",
@@ -117,4 +124,5 @@ __all__ = [
     "host_adapter",
     "named_adapter",
     "of_another_framework",
+    "to_host",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from ..dtypes import promote
 from ..packed.dtypes import has_scales
 from ..structure import Indices, Pattern, Selection
-from . import kernels
+from . import kernels, to_host
 from .adapter import Array, ScatteringAdapter
 from .numpy import adapter as numpy_adapter
 from .operands import check_fits
@@ -104,7 +104,7 @@ class DifferentiableAdapter(ScatteringAdapter):
         from ..packed.dense import DenseStorage
         from ..packed.foreign import ForeignStorage, TrackedStorage
         from ..packed.slots import Slots
-        from ..packed.storage import PackedStorage, to_host
+        from ..packed.storage import PackedStorage
 
         values = parts["values"]
         is_ours = not isinstance(values, np.ndarray)

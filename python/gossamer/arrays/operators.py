@@ -14,6 +14,8 @@ class TorchOperators:
 
     __slots__ = ()
 
+    #: What advice calls the container, a key of what `gossamer.scipy_names` knows.
+    _called: ClassVar[str]
     #: What to write where a function does not take the container.
     _instead: ClassVar[str]
 

@@ -52,6 +52,7 @@ class SparseArray(TorchOperators, SparseFormat):
 
     # NumPy's operators give way to ours; its functions get to __array__, which says what to write.
     __array_priority__ = 1000.0
+    _called = "A"
     _instead = (
         "write A @ x or x @ A.T for products, A.with_data(f(A.data)) for functions of the values, "
         "A.todense() or A.to_scipy() for all others"
@@ -66,6 +67,13 @@ class SparseArray(TorchOperators, SparseFormat):
     def data(self) -> Array:
         """Stored values, shape (nnz,)."""
         return self._data
+
+    @data.setter
+    def data(self, data: NoReturn) -> None:
+        raise AttributeError(
+            "the values of a sparse array cannot be exchanged; A.with_data(values) is a new one of "
+            "the same positions, and A.data[k] = x writes where the values are yours"
+        )
 
     @property
     def dtype(self) -> Any:
@@ -386,43 +394,65 @@ class SparseArray(TorchOperators, SparseFormat):
     # ---- reductions ----------------------------------------------------------------------------
 
     def sum(
-        self, axis: int | None = None, dtype: Any = None, out: None = None, keepdims: bool = False
+        self,
+        axis: int | None = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        **others: NoReturn,
     ) -> Array:
         """Sum of all elements, over the rows (axis 0) or over the columns (axis 1).
 
         In A's dtype or the one given; 16-bit dtypes sum in float32. Axis 0 of CSR and axis 1 of CSC
         build a transposed structure, except over NumPy arrays. ``keepdims`` leaves the axes that
         are summed over in, of length 1, as ``A.multiply(1 / A.sum(axis=1, keepdims=True))`` takes
-        them. ``out`` is for NumPy's callers: TypeError for all but None.
+        them. ``out`` is for NumPy's callers: TypeError for all but None, and for other keywords.
         """
-        reductions.check_no_out("sum", out)
+        reductions.check_options("sum", out, others)
         a = self if dtype is None else self.astype(dtype)
         return reductions.with_axis(self, reductions.total(a, axis), axis, keepdims)
 
     def mean(
-        self, axis: int | None = None, dtype: Any = None, out: None = None, keepdims: bool = False
+        self,
+        axis: int | None = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        **others: NoReturn,
     ) -> Array:
         """Mean of all elements, over the rows (axis 0) or over the columns (axis 1); see `sum`.
 
         In A's dtype or the one given; ``out`` and ``keepdims`` as in `sum`.
         """
-        reductions.check_no_out("mean", out)
+        reductions.check_options("mean", out, others)
         a = self if dtype is None else self.astype(dtype)
         return reductions.with_axis(self, reductions.mean(a, axis), axis, keepdims)
 
-    def max(self, axis: int | None = None, out: None = None, keepdims: bool = False) -> Array:
+    def max(
+        self,
+        axis: int | None = None,
+        out: None = None,
+        keepdims: bool = False,
+        **others: NoReturn,
+    ) -> Array:
         """Largest element of all, of each column (axis 0) or of each row (axis 1); NaN if one is.
 
         Elements that are not stored count as zeros. Raises ValueError for a matrix without
         elements, TypeError for complex ones; ``out`` and ``keepdims`` as in `sum`.
         Equal elements share the gradient evenly; those that are not stored count as one.
         """
-        reductions.check_no_out("max", out)
+        reductions.check_options("max", out, others)
         return reductions.with_axis(self, reductions.extreme(self, "max", axis), axis, keepdims)
 
-    def min(self, axis: int | None = None, out: None = None, keepdims: bool = False) -> Array:
+    def min(
+        self,
+        axis: int | None = None,
+        out: None = None,
+        keepdims: bool = False,
+        **others: NoReturn,
+    ) -> Array:
         """Smallest element; see `max`."""
-        reductions.check_no_out("min", out)
+        reductions.check_options("min", out, others)
         return reductions.with_axis(self, reductions.extreme(self, "min", axis), axis, keepdims)
 
     def row_sums(self) -> Array:
@@ -466,6 +496,14 @@ class SparseArray(TorchOperators, SparseFormat):
         rows of CSR share A's values.
         """
         return indexing.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any = None) -> NoReturn:
+        raise TypeError(
+            "the positions of a sparse array stay as they are; write S = A.to_scipy(copy=True), "
+            "change S, and gossamer.from_scipy(S), or A.with_data(values) for other values there"
+        )
+
+    __delitem__ = __setitem__
 
     def __iter__(self) -> Iterator[SparseArray]:
         return (self[i] for i in range(self.shape[0]))

@@ -52,7 +52,10 @@ class SparseFormat(ABC):
     @property
     @abstractmethod
     def index_dtype(self) -> np.dtype[Any]:
-        """Dtype of the index arrays, int32 or int64."""
+        """NumPy's dtype of the index arrays, int32 or int64, whatever framework the values are of.
+
+        ``repr`` writes it as that framework writes its own dtypes.
+        """
 
     @property
     @abstractmethod

@@ -4,7 +4,10 @@
 Needs PyTorch and transformers 5.
 """
 
+from typing import TYPE_CHECKING
+
 from ..optional import needed_by
+from ..scipy_names import public
 
 with needed_by("gossamer.hf"):
     from .checkpoints import load_model, load_tokenizer, save_checkpoint
@@ -29,3 +32,6 @@ __all__ = [
     "save_checkpoint",
     "unpack_model",
 ]
+
+if not TYPE_CHECKING:  # type checkers know all names
+    __getattr__, __dir__ = public(__name__, __all__)

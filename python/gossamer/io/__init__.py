@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..scipy_names import suggests
+from ..scipy_names import public
 from .compressed_tensors import read_compressed_tensors, write_compressed_tensors
 from .macko_checkpoint import read_macko_checkpoint
 from .matrix_market import read_matrix_market, write_matrix_market
@@ -23,4 +23,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # type checkers know all names
-    __getattr__ = suggests(__name__, __all__)
+    __getattr__, __dir__ = public(__name__, __all__)

@@ -11,10 +11,10 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from ..arrays import to_host
 from ..construct import coo_array
 from ..containers import COOArray, SparseArray
 from ..optional import installing
-from ..packed.storage import to_host
 from ..threads import get_num_threads
 from .atomic import replacing
 

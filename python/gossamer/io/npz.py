@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from ..arrays import to_host
 from ..construct import check_shape, from_parts
 from ..containers import SparseArray
 from ..dtypes import check_value_dtype, dtype_name
-from ..packed.storage import to_host
 from .atomic import replacing
 
 #: Deflate never shrinks by more (https://zlib.net/zlib_tech.html).
@@ -54,14 +54,20 @@ def save_npz(path: str | os.PathLike[str], matrix: SparseArray, compressed: bool
         "_is_array": np.array(True),
     }
     save = np.savez_compressed if compressed else np.savez
-    path = os.fspath(path)
-    target = path if path.endswith(".npz") else path + ".npz"
-    with replacing(target) as beside, beside.open("wb") as file:
+    with replacing(_with_extension(path)) as beside, beside.open("wb") as file:
         save(file, **arrays)
+
+
+def _with_extension(path: str | os.PathLike[str]) -> str:
+    """Return the name that `save_npz` writes to, as SciPy's does."""
+    name = os.fspath(path)
+    return name if name.endswith(".npz") else name + ".npz"
 
 
 def load_npz(path: str | os.PathLike[str]) -> SparseArray:
     """Read a CSR, CSC or COO matrix that `save_npz` or ``scipy.sparse.save_npz`` wrote.
+
+    Where there is no file of that name, the one that `save_npz` makes of it is read.
 
     No pickle is ever loaded, and nothing is read before the sizes that the file declares agree with
     each other, with the file's size and with this machine's memory.
@@ -73,6 +79,7 @@ def load_npz(path: str | os.PathLike[str]) -> SparseArray:
     TypeError
         For values of a dtype that is not supported.
     """
+    path = path if os.path.exists(path) else _with_extension(path)
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import FRAMEWORKS, adapter_of, named_adapter
+from ..arrays import FRAMEWORKS, adapter_of, named_adapter, to_host
 from ..construct import from_parts
 from ..containers import SparseArray
 from ..packed import PackedArray
 from ..packed.construct import packed_array, part_names
 from ..packed.dtypes import PACKED_DTYPES, numpy_dtype
 from ..packed.selection import FORMATS
-from ..packed.storage import to_host
 from ..scipy_interop import is_scipy_sparse
 from .tensor_file import TensorFile, open_tensors, write_tensors
 

@@ -4,7 +4,7 @@
 from typing import TYPE_CHECKING
 
 from ..optional import needed_by
-from ..scipy_names import suggests
+from ..scipy_names import public
 
 with needed_by("gossamer.nn"):
     from .packed_linear import PackedLinear
@@ -14,4 +14,4 @@ with needed_by("gossamer.nn"):
 __all__ = ["PackedLinear", "SparseLinear", "pack_linears"]
 
 if not TYPE_CHECKING:  # type checkers know all names
-    __getattr__ = suggests(__name__, __all__)
+    __getattr__, __dir__ = public(__name__, __all__)

@@ -82,8 +82,8 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
         ):
             raise TypeError(
                 f"PackedLinear: weight is {weight!r}, expected a PackedArray over tensors, as "
-                f"gossamer.compress makes it of a tensor; of a dense layer it is made by "
-                f"PackedLinear.from_linear"
+                f"gossamer.compress makes it of a tensor; of a dense layer or weight it is made by "
+                f"PackedLinear.from_linear and from_dense"
             )
         if weight._transposed:
             raise ValueError("PackedLinear: weight is a transposed view; pack the transpose")
@@ -111,8 +111,24 @@ class PackedLinear(nn.Module):  # type: ignore[misc]
 
         The bias is shared with it.
         """
-        packed = compress(linear.weight.detach(), format, dtype, threshold)
-        return cls(packed, linear.bias)
+        return cls.from_dense(linear.weight, linear.bias, format, dtype, threshold)
+
+    @classmethod
+    def from_dense(
+        cls,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        format: str = "auto",
+        dtype: torch.dtype | str | None = None,
+        threshold: float = 0.0,
+    ) -> PackedLinear:
+        """Pack a dense weight of shape (out_features, in_features); see `from_linear`."""
+        if not isinstance(weight, torch.Tensor):
+            raise TypeError(
+                f"PackedLinear.from_dense: weight is {type(weight).__name__}, expected a tensor of "
+                f"shape (out_features, in_features); of a layer there is PackedLinear.from_linear"
+            )
+        return cls(compress(weight.detach(), format, dtype, threshold), bias)
 
     @property
     def weight(self) -> PackedArray:

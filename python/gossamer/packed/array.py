@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from ..arrays import FRAMEWORKS, adapter_of, named_adapter, of_another_framework
+from ..arrays import FRAMEWORKS, adapter_of, named_adapter, of_another_framework, to_host
 from ..arrays.adapter import D
 from ..arrays.operators import TorchOperators
 from ..containers import CSRArray
 from ..devices import Device, named_device
 from ..dtypes import dtype_name
 from ..quantities import size_text
-from ..scipy_names import packed_advice
+from ..scipy_names import method_advice
 from ..structure import index_dtype
 from .dtypes import DENSE_DTYPES, check_dense_dtype, has_scales
-from .storage import Storage, to_host
+from .storage import Storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,7 @@ class PackedArray(TorchOperators):
 
     # NumPy's operators give way to ours; its functions get to __array__, which says what to write.
     __array_priority__ = 1000.0
+    _called = "P"
     _instead = "write P @ x or x @ P.T for products, P.decompress() or P.tocsr() for all else"
 
     def __init__(self, storage: Storage, nnz: int | None = None, transposed: bool = False) -> None:
@@ -110,6 +111,13 @@ class PackedArray(TorchOperators):
     def data(self) -> Any:
         """Stored values as the format lays them out, fillers included; see docs/formats.md."""
         return self._storage.data
+
+    @data.setter
+    def data(self, data: NoReturn) -> None:
+        raise AttributeError(
+            "the values of a packed array cannot be exchanged; P.with_data(values) is a new one of "
+            "the same positions"
+        )
 
     @property
     def scales(self) -> Any:
@@ -263,7 +271,7 @@ class PackedArray(TorchOperators):
     if not TYPE_CHECKING:  # type checkers know all names
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise AttributeError(packed_advice(type(self), name))
+            raise AttributeError(method_advice(type(self), name))
 
     def __copy__(self) -> PackedArray:
         return self
@@ -336,7 +344,7 @@ class PackedArray(TorchOperators):
         )
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __getitem__
-    __pow__ = __neg__ = __abs__ = __getitem__
+    __pow__ = __neg__ = __abs__ = __setitem__ = __delitem__ = __getitem__
     __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__
 
 

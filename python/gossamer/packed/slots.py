@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arrays import to_host
 from ..structure import Indices, Pattern, Selection
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ class Slots:
         count = int(self.row_offsets[-1])
         if self.format not in _LARGEST_GAP:
             return np.ones(count, bool)
-        from .storage import to_host
 
         gaps = _gaps(self.format, self.positions)[:count]
         return (to_host(self._values)[:count] != 0) | (gaps != _LARGEST_GAP[self.format])

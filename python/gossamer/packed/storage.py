@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..arrays import Adapter, adapter_of, host_adapter, of_another_framework
+from ..arrays import Adapter, adapter_of, host_adapter, of_another_framework, to_host
 from ..arrays.numpy import read
 from ..arrays.operands import check_fits, within_rank
 from ..structure import Indices, Pattern, Selection, index_dtype
@@ -208,10 +208,3 @@ def packed_parts(storage: Any) -> dict[str, Any]:
         "row_offsets": storage.row_offsets,
     }
     return parts if storage.scales is None else {**parts, "scales": storage.scales}
-
-
-def to_host(part: Any) -> Any:
-    """Return an array of any framework as NumPy's, without its gradient."""
-    adapter = adapter_of(part)
-    assert adapter is not None
-    return adapter.tonumpy(part)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pruning of causal language models made of ``torch.nn.Linear`` layers. Needs PyTorch."""
 
+from typing import TYPE_CHECKING
+
 from ..optional import needed_by
+from ..scipy_names import public
 
 with needed_by("gossamer.prune"):
     from .calibration import calibration_windows
@@ -17,3 +20,6 @@ __all__ = [
     "plan_pruning",
     "prune_model",
 ]
+
+if not TYPE_CHECKING:  # type checkers know all names
+    __getattr__, __dir__ = public(__name__, __all__)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ...scipy_names import operand_advice
 from ..operators import TorchOperators
 
 #: PyTorch's functions, with the methods for a container as the first operand and as the second.
@@ -48,9 +49,11 @@ def call_operator(
             if func in functions:
                 methods = found
     if methods is None:
+        name = getattr(func, "__name__", str(func))
+        advice = operand_advice(cls, "torch", name)
         raise TypeError(
-            f"PyTorch's {getattr(func, '__name__', func)} does not take a {cls.__name__}: "
-            f"{cls._instead}"
+            f"PyTorch's {name} does not take a {cls.__name__}: "
+            f"{f'write {advice}' if advice else cls._instead}"
         )
     left, right = args if len(args) == 2 and not kwargs else operands(func, args, kwargs or {})
     if isinstance(left, cls):
