@@ -168,6 +168,18 @@ void fill_intersection(const CsrView& a, const CsrView& b, const void* indptr, v
 ///
 /// indptr: rows + 1 elements, indices and map: the sum of the blocks' nnz, written. Throws
 /// InvalidArgument without blocks, for numbers of rows that differ or when the result does not fit
+/// Positions of a Kronecker product of shape (a.rows b.rows, a.cols b.cols): every element of a
+/// times b, in its place. The map numbers pairs of positions, p of a and q of b: p b.nnz + q.
+///
+/// indptr: a.rows b.rows + 1 elements, indices and map: a.nnz b.nnz, written; rows are in order
+/// where those of both are. Throws InvalidArgument when the result does not fit the index dtype,
+/// InvalidDType for index dtypes that differ.
+void kron(const CsrPattern& a, const CsrPattern& b, void* indptr, void* indices, void* map);
+
+/// The same with the values multiplied; values: an element for each position of the result. Throws
+/// InvalidDType for value types that differ.
+void kron(const CsrView& a, const CsrView& b, void* indptr, void* indices, void* values);
+
 /// the index dtype, InvalidDType for index dtypes that differ.
 void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map);
 

@@ -429,6 +429,52 @@ void bind_stacks(nb::module_& m) {
           throw InvalidArgument("hstack: " + std::to_string(values.size()) + " arrays for " +
                                 std::to_string(patterns.size()) + " blocks");
         }
+/// The arrays that take a Kronecker product's positions, checked.
+struct KronOutput {
+  std::int64_t rows, nnz;
+  void *offsets, *columns;
+};
+
+KronOutput kron_output(const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr,
+                       const OutputArray& indices) {
+  KronOutput out;
+  if (__builtin_mul_overflow(a.view.rows, b.view.rows, &out.rows) ||
+      __builtin_mul_overflow(a.view.nnz, b.view.nnz, &out.nnz)) {
+    throw InvalidArgument("kron: the result has more rows or values than int64 counts");
+  }
+  out.offsets = row_offsets(indptr, out.rows, a.view.index_dtype);
+  out.columns = vector_data(indices, out.nnz, a.view.index_dtype, "indices");
+  return out;
+}
+
+void bind_kron(nb::module_& m) {
+  m.def(
+      "kron",
+      [](const PyCsrPattern& a, const PyCsrPattern& b, const OutputArray& indptr,
+         const OutputArray& indices, const OutputArray& map) {
+        const KronOutput out = kron_output(a, b, indptr, indices);
+        void* const map_data = vector_data(map, out.nnz, a.view.index_dtype, "map");
+        run_engine(out.nnz + out.rows,
+                   [&] { kron(a.view, b.view, out.offsets, out.columns, map_data); });
+      },
+      nb::arg("a"), nb::arg("b"), nb::arg("indptr"), nb::arg("indices"), nb::arg("map"),
+      "Write the positions of a Kronecker product, and the number of each one's pair of "
+      "positions.");
+  m.def(
+      "kron_values",
+      [](const PyCsrPattern& a, const Input& a_values, const PyCsrPattern& b, const Input& b_values,
+         const OutputArray& indptr, const OutputArray& indices, const OutputArray& out) {
+        const CsrView left = with_values(a, a_values, "a_values");
+        const CsrView right = with_values(b, b_values, "b_values");
+        const KronOutput to = kron_output(a, b, indptr, indices);
+        void* const values = vector_data(out, to.nnz, left.dtype, "out");
+        run_engine(to.nnz + to.rows, [&] { kron(left, right, to.offsets, to.columns, values); });
+      },
+      nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("indptr"),
+      nb::arg("indices"), nb::arg("out"),
+      "Write the positions of a Kronecker product, and its values into out.");
+}
+
         std::vector<CsrView> blocks;
         for (std::size_t b = 0; b < patterns.size(); ++b) {
           blocks.push_back(with_values(pattern_of(patterns[b]), values[b], "values"));
@@ -514,6 +560,7 @@ void bind_diagonals(nb::module_& m) {
         run_engine(nnz + rows, [&] {
           fill_diagonals(rows, cols, diagonals, index_dtype, offsets, columns, map_data);
         });
+  bind_kron(m);
       },
       nb::arg("rows"), nb::arg("cols"), nb::arg("diagonals"), nb::arg("indptr"), nb::arg("indices"),
       nb::arg("map"), "Write the positions on diagonals by rows, and which value each has.");

@@ -66,7 +66,11 @@ def kron(A: Any, B: Any, format: str | None = None) -> SparseArray:
     a, b = _matrices("kron", {"A": A, "B": B})
     format = _format("kron", format, a)
     _check_lengths("kron", (a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]))
-    return _kron(a, b).asformat(format)
+    if format == "coo":
+        return _kron_in_coo(a, b)
+    if format == "csr":
+        return _kron(a.tocsr(), b.tocsr())
+    return _kron(a.tocsc().T, b.tocsc().T).T
 
 
 def _blocks(function: str, blocks: Sequence[Any], axis: int) -> list[SparseArray]:
@@ -171,10 +175,16 @@ def _below_in_coo(*blocks: COOArray) -> COOArray:
 
 
 @structural
-def _kron(a: SparseArray, b: SparseArray) -> SparseArray:
+def _kron(a: CSRArray, b: CSRArray) -> CSRArray:
+    (p, q), (x, y) = _parts((a, b))
+    dtype = _index_dtype((p.rows * q.rows, p.cols * q.cols), p.nnz * q.nnz, (a, b))
+    return a._made(*a._arrays.kron(p, x, q, y, dtype))
+
+
+@structural
+def _kron_in_coo(a: SparseArray, b: SparseArray) -> SparseArray:
     arrays, left, right = a._arrays, a.tocoo(), b.tocoo()
-    p, q = left._pattern.on_host(), right._pattern.on_host()
-    x, y = promoted(arrays, left.data, right.data)
+    (p, q), (x, y) = _parts((left, right))
     shape = p.rows * q.rows, p.cols * q.cols
     # A matrix without rows or columns makes a small shape of any other one.
     largest, nnz = (max(shape[0], q.rows), max(shape[1], q.cols)), p.nnz * q.nnz

@@ -113,6 +113,16 @@ GOSSAMER_INLINE T multiply_add(T a, T b, T acc) {
   }
 }
 
+/// a * b by the same formula; multiply_add would make a product of -0 a 0.
+template <class T>
+GOSSAMER_INLINE T product(T a, T b) {
+  if constexpr (is_complex<T>) {
+    return T(a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real());
+  } else {
+    return a * b;
+  }
+}
+
 template <bool Conjugate, class T>
 GOSSAMER_INLINE T conjugate_if(T value) {
   if constexpr (Conjugate && is_complex<T>) {

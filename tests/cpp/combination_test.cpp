@@ -146,6 +146,36 @@ void check_hstack(const BatteryMatrix& m) {
   });
 }
 
+/// The matrix times a few of its entries, and these times the matrix.
+template <class I>
+void check_kron(const BatteryMatrix& m) {
+  BatteryMatrix few{"few", 3, 2, {0, 0, 2}, {1, 0, 1}, {2, -3, 0.5}, {0, 0, 0}};
+  const OwnedCsr<float, I> large(m), small(few);
+  for (const bool swapped : {false, true}) {
+    const OwnedCsr<float, I>&a = swapped ? small : large, &b = swapped ? large : small;
+    const CsrPattern left = a.pattern(), right = b.pattern();
+    const std::int64_t rows = left.rows * right.rows, nnz = left.nnz * right.nnz;
+    Positions<I> expected(rows, nnz);
+    reference::kron(left, right, expected.indptr.data(), expected.indices.data(),
+                    expected.map.data());
+    std::vector<float> products;
+    for (I pair : expected.map) {
+      products.push_back(a.values[static_cast<std::size_t>(pair / right.nnz)] *
+                         b.values[static_cast<std::size_t>(pair % right.nnz)]);
+    }
+    for_each_setting([&] {
+      Positions<I> got(rows, nnz), again(rows, nnz);
+      kron(left, right, got.indptr.data(), got.indices.data(), got.map.data());
+      CHECK(got == expected);
+      std::vector<float> found(products.size(), -7);
+      kron(a.view(), b.view(), again.indptr.data(), again.indices.data(), found.data());
+      CHECK(again.indptr == expected.indptr);
+      CHECK(again.indices == expected.indices);
+      CHECK(same_bits(found, products));
+    });
+  }
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("structure");
@@ -174,6 +204,15 @@ TEST_CASE("matrices side by side") {
   }
 }
 
+TEST_CASE("Kronecker products") {
+  for (const BatteryMatrix& m : battery()) {
+    if (m.row.size() > 2'000 || m.rows > 2'000) continue;  // the reference compares all pairs
+    INFO("matrix " << m.name);
+    check_kron<std::int32_t>(m);
+    check_kron<std::int64_t>(m);
+  }
+}
+
 TEST_CASE("patterns that do not fit each other are refused") {
   const OwnedCsr<float, std::int32_t> a(battery().back());
   const OwnedCsr<float, std::int64_t> wide(battery().back());
@@ -197,6 +236,12 @@ TEST_CASE("patterns that do not fit each other are refused") {
   CHECK_THROWS_AS(stack({a.pattern(), higher}), InvalidArgument);
   CHECK_THROWS_AS(stack({a.pattern(), wide.pattern()}), InvalidDType);
   CHECK_THROWS_AS(stack({longest, longest}), InvalidArgument);
+  CsrPattern tall = longest;
+  tall.rows = std::int64_t{1} << 40;
+  CHECK_THROWS_AS(kron(longest, longest, nullptr, nullptr, nullptr), InvalidArgument);
+  CHECK_THROWS_AS(kron(tall, tall, nullptr, nullptr, nullptr), InvalidArgument);
+  CHECK_THROWS_AS(kron(a.pattern(), wide.pattern(), nullptr, nullptr, nullptr), InvalidDType);
+  CHECK_THROWS_AS(kron(a.view(), precise.view(), nullptr, nullptr, nullptr), InvalidDType);
   const std::vector<CsrView> mixed{a.view(), precise.view()};
   CHECK_THROWS_AS(hstack(mixed, nullptr, nullptr, nullptr), InvalidDType);
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..devices import CPU, Device
 from ..dtypes import VALUE_DTYPES
-from ..structure import beside
+from ..structure import beside, kron
 
 if TYPE_CHECKING:
     from ..containers import CSRArray, SparseArray
@@ -247,6 +247,13 @@ class Adapter(ABC):
         """Pattern and values of matrices of one dtype side by side."""
         pattern, index_map = beside(patterns, index_dtype)
         return pattern, self.gather(self.concatenate(values), index_map)
+
+    def kron(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, index_dtype: Any
+    ) -> tuple[Pattern, Array]:
+        """Pattern and values of the Kronecker product of two matrices of one dtype."""
+        pattern, index_map = kron(a, b, index_dtype)
+        return pattern, self.gather(self.outer(a_values, b_values), index_map)
 
     def row_sums(self, a: SparseArray) -> Array:
         """Sum of every row, shape (rows,)."""

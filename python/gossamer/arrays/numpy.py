@@ -26,6 +26,7 @@ from ..structure import (
     empty_offsets,
     index_dtype,
     is_frozen,
+    kron,
 )
 from .adapter import Adapter, Array, refuse_sparse
 from .operands import check_fits, within_rank
@@ -256,6 +257,12 @@ class NumPyAdapter(Adapter):
         elements = np.empty(min(a.shape[0] - max(0, -k), a.shape[1] - max(0, k)), values.dtype)
         _engine.diagonal(pattern.handle, bits(values), k, pattern.sorted, bits(elements))
         return elements
+    def kron(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, index_dtype: Any
+    ) -> tuple[Pattern, Array]:
+        pattern, products = kron(a, b, index_dtype, [bits(a_values), bits(b_values)])
+        return pattern, products.view(a_values.dtype)
+
 
     def extreme(self, values: Array, name: str, with_zero: bool) -> Array:
         found = [getattr(values, name)()] if len(values) else []

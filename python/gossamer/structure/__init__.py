@@ -12,7 +12,7 @@ from .indices import (
     integers,
     is_frozen,
 )
-from .pattern import Pattern, below, beside, common_index_dtype, on_diagonals
+from .pattern import Pattern, below, beside, common_index_dtype, kron, on_diagonals
 from .selection import Selection, check_values
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "integer",
     "integers",
     "is_frozen",
+    "kron",
     "on_diagonals",
 ]

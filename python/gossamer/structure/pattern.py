@@ -406,6 +406,24 @@ def beside(
     return Pattern(rows, cols, indptr, indices, *flags), moved
 
 
+def kron(a: Pattern, b: Pattern, dtype: Any, values: Sequence[Any] = ()) -> tuple[Pattern, Any]:
+    """Pattern of a Kronecker product, and which of all pairs of values each of its values is of.
+
+    Pairs follow each other as in ``outer``; otherwise as `beside`, with the products of the values.
+    """
+    a, b = a.astype(dtype), b.astype(dtype)
+    rows, cols, nnz = a.rows * b.rows, a.cols * b.cols, a.nnz * b.nnz
+    indptr, indices = empty_offsets(rows, dtype), np.empty(nnz, dtype)
+    made = np.empty(nnz, values[0].dtype if values else dtype)
+    if values:
+        x, y = values
+        _engine.kron_values(a.handle, x, b.handle, y, indptr, indices, made)
+    else:
+        _engine.kron(a.handle, b.handle, indptr, indices, made)
+    flags = a.sorted and b.sorted, a.canonical and b.canonical
+    return Pattern(rows, cols, indptr, indices, *flags), made
+
+
 def below(patterns: Sequence[Pattern], dtype: Any) -> Pattern:
     """Pattern of matrices one below the other; ``dtype`` is to hold all positions."""
     rows = sum(pattern.rows for pattern in patterns)

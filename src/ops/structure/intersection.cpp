@@ -29,16 +29,6 @@ std::int64_t count_intersection(const CsrPattern& a, const CsrPattern& b, void* 
 
 namespace {
 
-/// By the textbook formula where complex. multiply_add would make a product of -0 a 0.
-template <class A>
-A product(A x, A y) {
-  if constexpr (is_complex<A>) {
-    return A(x.real() * y.real() - x.imag() * y.imag(), x.real() * y.imag() + x.imag() * y.real());
-  } else {
-    return x * y;
-  }
-}
-
 /// Calls body(to, p, q) for positions of both, the last time for each `to` where they are equal.
 template <class I, class Body>
 void for_each_common(const CsrPattern& a, const CsrPattern& b, const I* indptr, I* indices,

@@ -354,6 +354,25 @@ void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, voi
   });
 }
 
+void kron(const CsrPattern& a, const CsrPattern& b, void* indptr, void* indices, void* map) {
+  with_index(a.index_dtype, [&](auto index) {
+    using I = typename decltype(index)::type;
+    const std::vector<Position> in_a = positions<I>(a), in_b = positions<I>(b);
+    std::int64_t to = 0;
+    for (std::int64_t i = 0; i < a.rows * b.rows; ++i) {
+      static_cast<I*>(indptr)[i] = static_cast<I>(to);
+      for (std::size_t p = 0; p < in_a.size(); ++p) {
+        for (std::size_t q = 0; q < in_b.size(); ++q) {
+          if (in_a[p].first * b.rows + in_b[q].first != i) continue;
+          static_cast<I*>(indices)[to] = static_cast<I>(in_a[p].second * b.cols + in_b[q].second);
+          static_cast<I*>(map)[to++] = static_cast<I>(p * in_b.size() + q);
+        }
+      }
+    }
+    static_cast<I*>(indptr)[a.rows * b.rows] = static_cast<I>(to);
+  });
+}
+
 std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
                             void* indptr) {
   std::int64_t count = 0;

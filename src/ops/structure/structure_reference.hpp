@@ -33,6 +33,7 @@ std::int64_t count_intersection(const CsrPattern& a, const CsrPattern& b, void* 
 void fill_intersection(const CsrPattern& a, const CsrPattern& b, const void* indptr, void* indices,
                        void* from_a, void* from_b);
 void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map);
+void kron(const CsrPattern& a, const CsrPattern& b, void* indptr, void* indices, void* map);
 std::int64_t count_nonzeros(const ArrayView& dense, double threshold, DType index_dtype,
                             void* indptr);
 void fill_nonzeros(const ArrayView& dense, double threshold, DType index_dtype, const void* indptr,
