@@ -49,6 +49,21 @@ void matmul_transposed(const CsrView& a, const std::vector<RowPiece>& pieces, co
 /// each of its columns, written. Throws InvalidDType for what is no value dtype.
 void column_sums(const CsrView& a, const std::vector<RowPiece>& pieces, void* sums);
 
+/// y = A x, or conj(A) x, for a vector, without a compressed structure: every entry is added into
+/// the sum of its row.
+///
+/// x has shape (n), y (m), any strides. Entries are added up in pieces, which follow from their
+/// number and that of the rows alone, then the pieces' sums to each other, in order. Scratch: an
+/// accumulator for every row of every piece; together they are at most half as many as the entries,
+/// of two pieces twice as many; one piece may have more.
+///
+/// Throws as matmul does.
+void matmul_coo(const CooView& a, const ArrayView& x, const ArrayView& y, bool conjugate = false);
+
+/// The sum of every row of entries; sums: an element of A's dtype for each, written. As
+/// column_sums.
+void row_sums_coo(const CooView& a, void* sums);
+
 namespace reference {
 
 /// The obvious loop, summing in double (long double for 64-bit types): what matmul is tested

@@ -18,13 +18,6 @@
 
 namespace gossamer {
 
-/// A COO matrix: positions and one value for each.
-struct CooView {
-  CooPattern pattern;
-  DType dtype = DType::float32;
-  const void* values = nullptr;
-};
-
 /// What is known of the order of a pattern's positions.
 struct PatternProperties {
   bool sorted_indices;  ///< each row's columns never decrease; of a COO pattern: row-major order
@@ -168,6 +161,13 @@ void fill_intersection(const CsrView& a, const CsrView& b, const void* indptr, v
 ///
 /// indptr: rows + 1 elements, indices and map: the sum of the blocks' nnz, written. Throws
 /// InvalidArgument without blocks, for numbers of rows that differ or when the result does not fit
+/// the index dtype, InvalidDType for index dtypes that differ.
+void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map);
+
+/// The same with the values moved along; values: an element for each position of the result. Throws
+/// InvalidDType for value types that differ.
+void hstack(std::span<const CsrView> blocks, void* indptr, void* indices, void* values);
+
 /// Positions of a Kronecker product of shape (a.rows b.rows, a.cols b.cols): every element of a
 /// times b, in its place. The map numbers pairs of positions, p of a and q of b: p b.nnz + q.
 ///
@@ -179,13 +179,6 @@ void kron(const CsrPattern& a, const CsrPattern& b, void* indptr, void* indices,
 /// The same with the values multiplied; values: an element for each position of the result. Throws
 /// InvalidDType for value types that differ.
 void kron(const CsrView& a, const CsrView& b, void* indptr, void* indices, void* values);
-
-/// the index dtype, InvalidDType for index dtypes that differ.
-void hstack(std::span<const CsrPattern> blocks, void* indptr, void* indices, void* map);
-
-/// The same with the values moved along; values: an element for each position of the result. Throws
-/// InvalidDType for value types that differ.
-void hstack(std::span<const CsrView> blocks, void* indptr, void* indices, void* values);
 
 /// First phase of fromdense: per-row counts of elements with |x| > threshold, NaN included. dense
 /// is (m, n), any strides and value dtype. indptr: rows + 1 elements of index_dtype, written.

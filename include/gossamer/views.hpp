@@ -60,4 +60,11 @@ struct CooPattern {
   const void* col = nullptr;
 };
 
+/// A COO matrix: positions and one value for each.
+struct CooView {
+  CooPattern pattern;
+  DType dtype = DType::float32;
+  const void* values = nullptr;
+};
+
 }  // namespace gossamer

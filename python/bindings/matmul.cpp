@@ -55,6 +55,12 @@ void find_pieces(PyCsrPattern& pattern) {
   if (pattern.pieces.empty()) pattern.pieces = std::move(pieces);
 }
 
+/// Entries with a value for each.
+CooView entries(const CooPattern& pattern, const Input& values) {
+  const ArrayView data = view(values, "data");
+  return {pattern, data.dtype, vector_data(data, pattern.nnz, data.dtype, "data")};
+}
+
 }  // namespace
 
 void bind_matmul(nb::module_& m) {
@@ -102,6 +108,27 @@ void bind_matmul(nb::module_& m) {
       },
       nb::arg("pattern"), nb::arg("values"), nb::arg("out"),
       "Write the sum of every column, without a transposed structure.");
+  m.def(
+      "matmul_coo",
+      [](std::int64_t rows, std::int64_t cols, const InputArray& row, const InputArray& col,
+         const Input& values, const Input& x, const Output& y, bool conjugate) {
+        const CooView a = entries(coo_pattern(rows, cols, row, col), values);
+        const ArrayView x_view = view(x, "x"), y_view = view(y, "y");
+        run_engine(a.pattern.nnz + rows, [&] { matmul_coo(a, x_view, y_view, conjugate); });
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"), nb::arg("values"),
+      nb::arg("x"), nb::arg("y"), nb::arg("conjugate") = false,
+      "Write A @ x, or conj(A) @ x, of entries in any order and a vector into y.");
+  m.def(
+      "row_sums_coo",
+      [](std::int64_t rows, std::int64_t cols, const InputArray& row, const InputArray& col,
+         const Input& values, const Output& out) {
+        const CooView a = entries(coo_pattern(rows, cols, row, col), values);
+        void* const sums = vector_data(view(out, "out"), rows, a.dtype, "out");
+        run_engine(a.pattern.nnz + rows, [&] { row_sums_coo(a, sums); });
+      },
+      nb::arg("rows"), nb::arg("cols"), nb::arg("row"), nb::arg("col"), nb::arg("values"),
+      nb::arg("out"), "Write the sum of every row of entries in any order.");
 }
 
 }  // namespace gossamer::python

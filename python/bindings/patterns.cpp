@@ -30,6 +30,22 @@ void PyCsrPattern::use_runs(InputArray starts, std::int64_t runs) {
   run_starts = std::move(starts);
 }
 
+CooPattern coo_pattern(std::int64_t rows, std::int64_t cols, const InputArray& row,
+                       const InputArray& col) {
+  if (rows < 0 || cols < 0) {
+    throw InvalidArgument("shape = (" + std::to_string(rows) + ", " + std::to_string(cols) +
+                          ") is negative");
+  }
+  CooPattern coo;
+  coo.rows = rows;
+  coo.cols = cols;
+  coo.nnz = static_cast<std::int64_t>(row.size());
+  coo.index_dtype = dtype_of(row.dtype(), "row");
+  coo.row = vector_data(row, coo.nnz, coo.index_dtype, "row");
+  coo.col = vector_data(col, coo.nnz, coo.index_dtype, "col");
+  return coo;
+}
+
 CsrView with_values(const PyCsrPattern& pattern, const ArrayView& values, const char* argument) {
   CsrView csr;
   csr.pattern = pattern.view;

@@ -27,6 +27,11 @@ inline const PyCsrPattern& pattern_of(nb::handle pattern) {
   return nb::cast<const PyCsrPattern&>(pattern);
 }
 
+/// Entries by their rows and columns. Throws for a negative shape, and lengths or dtypes that
+/// differ.
+CooPattern coo_pattern(std::int64_t rows, std::int64_t cols, const InputArray& row,
+                       const InputArray& col);
+
 /// A CSR view over the pattern; checks that there is one value for each position.
 CsrView with_values(const PyCsrPattern& pattern, const ArrayView& values, const char* argument);
 

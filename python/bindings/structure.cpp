@@ -24,22 +24,6 @@ std::pair<bool, bool> as_pair(PatternProperties properties) {
   return {properties.sorted_indices, properties.canonical};
 }
 
-CooPattern coo_pattern(std::int64_t rows, std::int64_t cols, const InputArray& row,
-                       const InputArray& col) {
-  if (rows < 0 || cols < 0) {
-    throw InvalidArgument("shape = (" + std::to_string(rows) + ", " + std::to_string(cols) +
-                          ") is negative");
-  }
-  CooPattern coo;
-  coo.rows = rows;
-  coo.cols = cols;
-  coo.nnz = static_cast<std::int64_t>(row.size());
-  coo.index_dtype = dtype_of(row.dtype(), "row");
-  coo.row = vector_data(row, coo.nnz, coo.index_dtype, "row");
-  coo.col = vector_data(col, coo.nnz, coo.index_dtype, "col");
-  return coo;
-}
-
 void* optional_data(const OptionalOutput& array, std::int64_t length, DType dtype,
                     const char* argument) {
   return array ? vector_data(*array, length, dtype, argument) : nullptr;
@@ -429,6 +413,22 @@ void bind_stacks(nb::module_& m) {
           throw InvalidArgument("hstack: " + std::to_string(values.size()) + " arrays for " +
                                 std::to_string(patterns.size()) + " blocks");
         }
+        std::vector<CsrView> blocks;
+        for (std::size_t b = 0; b < patterns.size(); ++b) {
+          blocks.push_back(with_values(pattern_of(patterns[b]), values[b], "values"));
+        }
+        void* const moved = vector_data(out, static_cast<std::int64_t>(indices.size()),
+                                        dtype_of(out.dtype(), "out"), "out");
+        if (!blocks.empty() && blocks[0].dtype != dtype_of(out.dtype(), "out")) {
+          throw InvalidDType("hstack: out must have the dtype of the values");
+        }
+        write_stack(patterns, indptr, indices,
+                    [&](void* offsets, void* columns) { hstack(blocks, offsets, columns, moved); });
+      },
+      nb::arg("patterns"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
+      "Write the positions of matrices side by side, and their values into out.");
+}
+
 /// The arrays that take a Kronecker product's positions, checked.
 struct KronOutput {
   std::int64_t rows, nnz;
@@ -473,22 +473,6 @@ void bind_kron(nb::module_& m) {
       nb::arg("a"), nb::arg("a_values"), nb::arg("b"), nb::arg("b_values"), nb::arg("indptr"),
       nb::arg("indices"), nb::arg("out"),
       "Write the positions of a Kronecker product, and its values into out.");
-}
-
-        std::vector<CsrView> blocks;
-        for (std::size_t b = 0; b < patterns.size(); ++b) {
-          blocks.push_back(with_values(pattern_of(patterns[b]), values[b], "values"));
-        }
-        void* const moved = vector_data(out, static_cast<std::int64_t>(indices.size()),
-                                        dtype_of(out.dtype(), "out"), "out");
-        if (!blocks.empty() && blocks[0].dtype != dtype_of(out.dtype(), "out")) {
-          throw InvalidDType("hstack: out must have the dtype of the values");
-        }
-        write_stack(patterns, indptr, indices,
-                    [&](void* offsets, void* columns) { hstack(blocks, offsets, columns, moved); });
-      },
-      nb::arg("patterns"), nb::arg("values"), nb::arg("indptr"), nb::arg("indices"), nb::arg("out"),
-      "Write the positions of matrices side by side, and their values into out.");
 }
 
 void bind_dense(nb::module_& m) {
@@ -560,7 +544,6 @@ void bind_diagonals(nb::module_& m) {
         run_engine(nnz + rows, [&] {
           fill_diagonals(rows, cols, diagonals, index_dtype, offsets, columns, map_data);
         });
-  bind_kron(m);
       },
       nb::arg("rows"), nb::arg("cols"), nb::arg("diagonals"), nb::arg("indptr"), nb::arg("indices"),
       nb::arg("map"), "Write the positions on diagonals by rows, and which value each has.");
@@ -577,6 +560,7 @@ void bind_structure(nb::module_& m) {
   bind_union(m);
   bind_intersection(m);
   bind_stacks(m);
+  bind_kron(m);
   bind_dense(m);
   bind_diagonals(m);
 }

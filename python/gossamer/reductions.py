@@ -111,10 +111,9 @@ def col_norms(a: SparseArray) -> Array:
 
 
 def _turned(a: SparseArray) -> SparseArray:
-    """Transpose; of COO by way of its rows, as products take it, unless columns are in order."""
+    """Transpose; of COO in order by way of its rows, as products take it."""
     structure = a._structure
-    by_rows = isinstance(structure, CooPattern) and not structure.is_sorted_by_columns
-    return a._csr().T if by_rows else a.T
+    return a._csr().T if isinstance(structure, CooPattern) and structure.sorted else a.T
 
 
 @structural
@@ -133,4 +132,4 @@ def diagonal(a: SparseArray, k: int) -> Array:
         return diagonal(a.T, -k)
     if not -a.shape[0] < k < a.shape[1]:
         return a._arrays.take(a.data, slice(0))
-    return a._arrays.diagonal(a._csr(), k)
+    return a._arrays.diagonal(a, k)

@@ -14,6 +14,7 @@
 #include "dense_operand.hpp"
 #include "every_target.hpp"
 #include "gossamer/errors.hpp"
+#include "positions.hpp"
 
 namespace gossamer::testing {
 namespace {
@@ -131,6 +132,49 @@ void check_transposed_product(const BatteryMatrix& matrix, Layout layout, std::i
     for_each_thread_count([&] {
       multiply();
       CHECK(std::memcmp(first.data(), y.data.data(), first.size() * sizeof(T)) == 0);
+    });
+  });
+}
+
+/// A times x by its entries, in the order of the battery; and the sums of its rows.
+template <class T, class I>
+void check_product_of_entries(const BatteryMatrix& matrix, Layout layout, bool conjugate = false) {
+  const OwnedCoo<I> coo(matrix);
+  std::vector<T> values;
+  for (std::size_t p = 0; p < coo.row.size(); ++p) {
+    values.push_back(make_value<T>(matrix.real[p], matrix.imag[p]));
+  }
+  const CooView a{coo.pattern(), dtype_v<T>, values.data()};
+  Dense<T> x(layout, coo.cols, 1), y(layout, coo.rows, 1);
+  std::mt19937 random(3);
+  std::normal_distribution<double> normal;
+  for (T& value : x.data) value = make_value<T>(normal(random), normal(random));
+  const std::vector<ExactSum<T>> exact = exact_product(OwnedCsr<T, I>(matrix), x.view, conjugate);
+  std::vector<ExactSum<T>> exact_sums(static_cast<std::size_t>(coo.rows));
+  for (std::size_t p = 0; p < values.size(); ++p) {
+    exact_sums[static_cast<std::size_t>(coo.row[p])].add(values[p], make_value<T>(1, 0));
+  }
+  const std::vector<T> untouched = y.data;
+  for_each_target([&] {
+    const auto multiply = [&] {
+      y.data = untouched;
+      matmul_coo(a, x.view, y.view, conjugate);
+      std::vector<T> sums(exact_sums.size(), make_value<T>(7, 7));
+      row_sums_coo(a, sums.data());
+      return sums;
+    };
+    const std::vector<T> sums = multiply();
+    std::int64_t wrong = 0;
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const T* const got =
+          static_cast<const T*>(y.view.data) + static_cast<std::int64_t>(i) * y.view.strides[0];
+      wrong += !within_bound(*got, exact[i]) + !within_bound(sums[i], exact_sums[i]);
+    }
+    CHECK(wrong == 0);
+    const std::vector<T> first = y.data;
+    for_each_thread_count([&] {
+      CHECK(same_bits(multiply(), sums));
+      CHECK(same_bits(y.data, first));
     });
   });
 }
@@ -264,6 +308,30 @@ TEST_CASE("matmul_transposed is within the error bound for any number of threads
     check_transposed_product<float, std::int32_t>(matrix, Layout::rows, 3);
     check_transposed_product<float, std::int32_t>(matrix, Layout::batch_of_vectors, 3);
   }
+}
+
+TEST_CASE("matmul_coo is within the error bound for any number of threads") {
+  std::vector<BatteryMatrix> all = matrices();
+  for (BatteryMatrix& matrix : all) {
+    INFO("matrix " << matrix.name);
+#define GOSSAMER_CHECK(enumerator, type, ...)                                   \
+  for (Layout layout : {Layout::vector, Layout::every_third, Layout::reversed}) \
+    check_product_of_entries<type, std::int32_t>(matrix, layout);
+    GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
+#undef GOSSAMER_CHECK
+    check_product_of_entries<double, std::int64_t>(matrix, Layout::vector);
+    check_product_of_entries<complex64, std::int32_t>(matrix, Layout::vector, true);
+  }
+  const OwnedCoo<std::int32_t> coo(battery().back());
+  const std::vector<float> values(coo.row.size());
+  const CooView a{coo.pattern(), DType::float32, values.data()};
+  Dense<float> x(Layout::rows, a.pattern.cols, 2), y(Layout::rows, a.pattern.rows, 2);
+  CHECK_THROWS_AS(matmul_coo(a, x.view, y.view), InvalidArgument);
+  Dense<float> longer(Layout::vector, a.pattern.cols + 1, 1),
+      sum(Layout::vector, a.pattern.rows, 1);
+  CHECK_THROWS_AS(matmul_coo(a, longer.view, sum.view), InvalidArgument);
+  Dense<double> precise(Layout::vector, a.pattern.cols, 1);
+  CHECK_THROWS_AS(matmul_coo(a, precise.view, sum.view), InvalidDType);
 }
 
 TEST_CASE("row_pieces cover every row, and their columns are few") {

@@ -54,6 +54,35 @@ def test_transposed_products(matrix, dtype):
             assert_within(A.T @ X, expected_columns, dtype)
 
 
+@every_dtype
+def test_entries_in_no_order_are_added_up_where_they_are(dtype):
+    """Products with vectors, sums and diagonals neither sort them nor keep another order."""
+    rng = np.random.default_rng(0)
+    row, col = rng.integers(0, 70, 30_000), rng.integers(0, 90, 30_000)
+    values = rng.integers(-4, 5, 30_000) / 16  # sums of products are exact even in float16
+    if np.dtype(dtype).kind == "c":
+        values = values * (1 - 2j)
+    dense = np.zeros((70, 90), values.dtype)
+    np.add.at(dense, (row, col), values)
+    x, z = (rng.integers(-1, 2, side) / 2 for side in (90, 70))
+    given = x.astype(dtype), np.repeat(z.astype(dtype), 2)[::-2]
+    for index_dtype in INDEX_DTYPES:
+        coords = row.astype(index_dtype), col.astype(index_dtype)
+        A = gossamer.coo_array((values.astype(dtype), coords), dense.shape)
+        for B, expected in ((A, dense), (A.with_data(2 * A.data), 2 * dense)):
+            got = [B @ given[0], given[1] @ B, B.T @ given[1], B.H @ given[1], B.sum(1), B.sum(0)]
+            back = z[::-1]
+            wanted = [expected @ x, back @ expected, back @ expected, back @ expected.conj()]
+            wanted += [expected.sum(1), expected.sum(0)]
+            got += [B.diagonal(k) for k in (0, 3, -69, 89)]
+            wanted += [expected.diagonal(k) for k in (0, 3, -69, 89)]
+            for one, other in zip(got, wanted, strict=True):
+                assert one.dtype == dtype
+                np.testing.assert_array_equal(one, other.astype(dtype))
+        assert A._pattern._compressed is None
+        assert A.T._pattern._compressed is None
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_transposed_products_of_entries_take_them_by_rows(ordered):
     """A vector times a COO matrix does not sort its columns, nor the transpose of sorted ones."""

@@ -260,15 +260,16 @@ class Adapter(ABC):
         pattern, values = a._by_rows()
         return self.segment_sum(values, pattern.row_segments, None)
 
-    def diagonal(self, a: CSRArray, k: int) -> Array:
+    def diagonal(self, a: SparseArray, k: int) -> Array:
         """Elements (i, i + k) of a matrix that has some."""
+        csr = a._csr()
         first, last = max(0, -k), min(a.shape[0], a.shape[1] - k)
-        row = a._pattern.row_indices()
+        row = csr._pattern.row_indices()
         # A sum that overflows turns negative, and so equals no column.
-        stored = np.flatnonzero(a.indices == row + row.dtype.type(k)).astype(row.dtype)
+        stored = np.flatnonzero(csr.indices == row + row.dtype.type(k)).astype(row.dtype)
         segments = np.zeros(last - first + 1, row.dtype)
         np.cumsum(np.bincount(row[stored] - first, minlength=last - first), out=segments[1:])
-        return self.segment_sum(a.data, segments, stored)
+        return self.segment_sum(csr.data, segments, stored)
 
     def extreme(self, values: Array, name: str, with_zero: bool) -> Array:
         """Largest ("max") or smallest ("min") of some values, and of a zero if that is asked for.

@@ -137,6 +137,8 @@ class NumPyAdapter(Adapter):
         if swapped:
             return self._product_from_left(a, x, conjugate)
         if a.format != "csr" and x.ndim == 1:
+            if (coo := _unordered(a)) is not None:
+                return self._sum_of_entries(coo, a.data, x, conjugate, swapped=False)
             pattern, values, transposed = a._stored()
             if transposed and pattern.adds_rows:
                 return self._sum_of_rows(pattern, values, x, conjugate, swapped=False)
@@ -157,11 +159,22 @@ class NumPyAdapter(Adapter):
         return self._product(pattern, values, x, conjugate, swapped=False)
 
     def _product_from_left(self, a: SparseArray, x: Array, conjugate: bool) -> Array:
+        if x.ndim == 1 and (coo := _unordered(a)) is not None:
+            return self._sum_of_entries(coo.transpose(), a.data, x, conjugate, swapped=True)
         if a.format != "csc" and x.ndim == 1 and a._structure.adds_rows:
             pattern, values, transposed = a._stored()
             if not transposed:
                 return self._sum_of_rows(pattern, values, x, conjugate, swapped=True)
         return self._product(*a._by_cols(), x, conjugate, swapped=True)
+
+    def _sum_of_entries(
+        self, pattern: CooPattern, values: Array, x: Any, conjugate: bool, swapped: bool
+    ) -> Array:
+        """A x for a vector, without a compressed structure."""
+        values, x = self._operands(values, x, pattern.rows, pattern.cols, swapped)
+        y = _result((pattern.rows,), x.dtype)
+        pattern.multiply(bits(values), bits(x), bits(y), conjugate)
+        return y
 
     def _sum_of_rows(
         self, pattern: Pattern, values: Array, x: Any, conjugate: bool, swapped: bool
@@ -244,7 +257,15 @@ class NumPyAdapter(Adapter):
         pattern, moved = beside(patterns, index_dtype, [bits(v) for v in values])
         return pattern, moved.view(values[0].dtype)
 
+    def kron(
+        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, index_dtype: Any
+    ) -> tuple[Pattern, Array]:
+        pattern, products = kron(a, b, index_dtype, [bits(a_values), bits(b_values)])
+        return pattern, products.view(a_values.dtype)
+
     def row_sums(self, a: SparseArray) -> Array:
+        if (coo := _unordered(a)) is not None:
+            return _entry_sums(coo, a.data)
         pattern, values, transposed = a._stored()
         if not transposed:
             return super().row_sums(a)
@@ -252,17 +273,17 @@ class NumPyAdapter(Adapter):
         pattern.column_sums(bits(values), bits(sums))
         return sums
 
-    def diagonal(self, a: CSRArray, k: int) -> Array:
-        pattern, values = a._pattern, a.data
-        elements = np.empty(min(a.shape[0] - max(0, -k), a.shape[1] - max(0, k)), values.dtype)
+    def diagonal(self, a: SparseArray, k: int) -> Array:
+        first, last = max(0, -k), min(a.shape[0], a.shape[1] - k)
+        if (coo := _unordered(a)) is not None:
+            on = np.flatnonzero(coo.col - coo.row == k)
+            stored = CooPattern(last - first, coo.cols, coo.row[on] - first, coo.col[on])
+            return _entry_sums(stored, a.data[on])
+        csr = a._csr()
+        pattern, values = csr._pattern, csr.data
+        elements = np.empty(last - first, values.dtype)
         _engine.diagonal(pattern.handle, bits(values), k, pattern.sorted, bits(elements))
         return elements
-    def kron(
-        self, a: Pattern, a_values: Array, b: Pattern, b_values: Array, index_dtype: Any
-    ) -> tuple[Pattern, Array]:
-        pattern, products = kron(a, b, index_dtype, [bits(a_values), bits(b_values)])
-        return pattern, products.view(a_values.dtype)
-
 
     def extreme(self, values: Array, name: str, with_zero: bool) -> Array:
         found = [getattr(values, name)()] if len(values) else []
@@ -388,6 +409,21 @@ def read(x: Any, argument: str) -> Any:
             given += f" that holds {part!r:.40}"
         raise TypeError(f"{argument} is a {given}, expected numbers in an array or list")
     return array
+
+
+def _unordered(a: SparseArray) -> CooPattern | None:
+    """Entries that are known to be sorted neither by rows nor by columns; None for all else."""
+    entries = a._structure
+    if isinstance(entries, CooPattern) and entries.is_unordered:
+        return entries
+    return None
+
+
+def _entry_sums(entries: CooPattern, values: Array) -> Array:
+    """Sum of every row of entries in any order."""
+    sums = _result((entries.rows,), values.dtype)
+    entries.row_sums(bits(values), bits(sums))
+    return sums
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 class COOArray(PatternedArray):
     """A matrix by entries: row, column and value of each, in any order. Made by `coo_array`.
 
-    Entries at one position are summed wherever the matrix is used. Products build the positions by
-    rows on first use and keep them, rows + 1 + 2 nnz indices; transposed ones those by columns,
-    except ``x @ A`` of a vector over NumPy arrays, as of `CSRArray`, and ``A.T @ x`` too where
-    entries are in order. Where nobody can write to the values, these are kept in that order too.
+    Entries at one position are summed wherever the matrix is used. Over NumPy arrays, products with
+    vectors, sums along an axis and diagonals take entries in no order as they are, with scratch of
+    up to twice as many elements as are stored, or one for each row. Other products, and those of
+    other frameworks, build the positions by rows on first use and keep them, rows + 1 + 2 nnz
+    indices; transposed ones those by columns, except ``x @ A`` of a vector where entries are in
+    order, as of `CSRArray`. Where nobody can write to the values, these are kept in that order too.
     Conversions keep nothing.
     """
 

@@ -104,6 +104,19 @@ class CooPattern(Positions):
         transpose = self._transpose
         return transpose is not None and transpose.sorted and not self.sorted
 
+    @property
+    def is_unordered(self) -> bool:
+        """Whether positions are known to be sorted neither by rows nor by columns."""
+        return not self.sorted and not self.is_sorted_by_columns
+
+    def multiply(self, values: Any, x: Any, y: Any, conjugate: bool = False) -> None:
+        """Write A @ x, or conj(A) @ x, of a vector into y, without a compressed structure."""
+        _engine.matmul_coo(self.rows, self.cols, self.row, self.col, values, x, y, conjugate)
+
+    def row_sums(self, values: Any, out: Any) -> None:
+        """Write the sum of every row into out, as `multiply` does for ones."""
+        _engine.row_sums_coo(self.rows, self.cols, self.row, self.col, values, out)
+
     def compress(self) -> tuple[Pattern, Indices | None]:
         """Pattern of the same positions row by row, sorted, and the index map of its values.
 

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/message.hpp"
 #include "core/threads.hpp"
 #include "core/visit.hpp"
 #include "formats/csr.hpp"
+#include "gossamer/errors.hpp"
 #include "gossamer/matmul.hpp"
 #include "ops/matmul_transposed/matmul_transposed_tuning.hpp"
 
@@ -74,6 +76,46 @@ void matmul_transposed(const CsrView& a, const std::vector<RowPiece>& pieces, co
 
 void column_sums(const CsrView& a, const std::vector<RowPiece>& pieces, void* sums) {
   matmul_transposed_cpu({a, nullptr, sums, 0, 1, 0, 0, 1, {0}, {0}, false}, pieces);
+}
+
+namespace {
+
+/// Entries in even shares; as many as row_pieces would make of rows that reach every column.
+std::vector<RowPiece> entry_pieces(const CooPattern& coo) {
+  std::int64_t count = 1;
+  const auto pays = [&](std::int64_t pieces) {
+    const double sums = static_cast<double>(pieces) * static_cast<double>(coo.rows);
+    return pieces * tuning::transposed_piece_cost <= coo.nnz &&
+           sums <= static_cast<double>(coo.nnz) * (pieces > 2 ? 0.5 : 2);
+  };
+  while (2 * count <= static_cast<std::int64_t>(tuning::transposed_pieces) && pays(2 * count)) {
+    count *= 2;
+  }
+  std::vector<RowPiece> pieces;
+  for (std::int64_t k = 0; k < count; ++k) {
+    // Without an overflow of nnz times count.
+    const auto share = [&](std::int64_t i) {
+      return coo.nnz / count * i + coo.nnz % count * i / count;
+    };
+    pieces.push_back({share(k), share(k + 1), 0, coo.rows});
+  }
+  return pieces;
+}
+
+}  // namespace
+
+void matmul_coo(const CooView& a, const ArrayView& x, const ArrayView& y, bool conjugate) {
+  const CooPattern& pattern = a.pattern;
+  const CsrPattern shape{pattern.rows, pattern.cols, pattern.nnz, pattern.index_dtype};
+  check_matmul_shapes({shape, a.dtype, a.values}, x, y);
+  if (x.rank != 1) {
+    throw InvalidArgument(message("matmul_coo: X has rank ", x.rank, ", expected 1"));
+  }
+  matmul_coo_cpu({a, x.data, y.data, x.strides[0], y.strides[0], conjugate}, entry_pieces(pattern));
+}
+
+void row_sums_coo(const CooView& a, void* sums) {
+  matmul_coo_cpu({a, nullptr, sums, 0, 1, false}, entry_pieces(a.pattern));
 }
 
 }  // namespace gossamer

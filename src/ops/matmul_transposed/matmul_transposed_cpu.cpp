@@ -56,11 +56,30 @@ void add_rows(const MatmulOperands& op, const T* x, const RowPiece& piece,
   }
 }
 
-/// Adds the sums of all pieces for columns [begin, end) of A in the order of the pieces, and writes
-/// them to y.
+/// Adds the entries of a piece, each times its element of x, to `sums`, one for each row.
+template <Factors factors, class T, class I>
+void add_entries(const CooOperands& op, const RowPiece& piece, Accumulator<T>* HWY_RESTRICT sums) {
+  using A = Accumulator<T>;
+  const I* row = static_cast<const I*>(op.a.pattern.row);
+  const I* col = static_cast<const I*>(op.a.pattern.col);
+  const T* values = static_cast<const T*>(op.a.values);
+  const T* x = static_cast<const T*>(op.x);
+  std::fill_n(sums, piece.last, A{});
+  for (std::int64_t p = piece.begin; p < piece.end; ++p) {
+    const A value = conjugate_if<factors == Factors::x_of_conjugate>(A(widen(values[p])));
+    if constexpr (factors == Factors::none) {
+      sums[row[p]] += value;
+    } else {
+      sums[row[p]] = multiply_add<A>(value, A(widen(x[col[p] * op.x_stride])), sums[row[p]]);
+    }
+  }
+}
+
+/// Adds the sums of all pieces for columns [begin, end) of the result in the order of the pieces,
+/// and writes them to y.
 template <class T>
-void add_pieces(const MatmulOperands& op, T* y, const std::vector<RowPiece>& pieces,
-                const Accumulator<T>* sums, std::int64_t begin, std::int64_t end) {
+void add_pieces(const std::vector<RowPiece>& pieces, const Accumulator<T>* sums, T* y,
+                std::int64_t stride, std::int64_t begin, std::int64_t end) {
   using A = Accumulator<T>;
   A total[tuning::transposed_sum_grain] = {};
   for (const RowPiece& piece : pieces) {
@@ -68,36 +87,64 @@ void add_pieces(const MatmulOperands& op, T* y, const std::vector<RowPiece>& pie
     for (std::int64_t j = first; j < last; ++j) total[j - begin] += sums[j - piece.first];
     sums += piece.last - piece.first;
   }
-  for (std::int64_t j = begin; j < end; ++j) y[j * op.y_row_stride] = narrow<T>(total[j - begin]);
+  for (std::int64_t j = begin; j < end; ++j) y[j * stride] = narrow<T>(total[j - begin]);
+}
+
+/// Room for the sums of all pieces, and where those of each begin.
+template <class A>
+struct PieceSums {
+  explicit PieceSums(const std::vector<RowPiece>& pieces) : offsets(pieces.size() + 1) {
+    for (std::size_t k = 0; k < pieces.size(); ++k) {
+      offsets[k + 1] = offsets[k] + pieces[k].last - pieces[k].first;
+    }
+    memory = make_scratch<A>(static_cast<std::size_t>(offsets.back()));
+  }
+
+  std::vector<std::int64_t> offsets;
+  Scratch<A> memory;
+};
+
+/// Writes y, of `length` elements, from what add(piece, sums) adds up of each piece.
+template <class T, class Add>
+void sum_pieces(const std::vector<RowPiece>& pieces, const PieceSums<Accumulator<T>>& sums, T* y,
+                std::int64_t stride, std::int64_t length, Add add) {
+  Accumulator<T>* const memory = sums.memory.get();
+  parallel_for(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t k) HWY_ATTR {
+    const std::size_t piece = static_cast<std::size_t>(k);
+    add(pieces[piece], memory + sums.offsets[piece]);
+  });
+  parallel_ranges(length, tuning::transposed_sum_grain,
+                  [&](std::int64_t begin, std::int64_t end)
+                      HWY_ATTR { add_pieces<T>(pieces, memory, y, stride, begin, end); });
 }
 
 template <Factors factors, class T, class I>
 void multiply(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
-  using A = Accumulator<T>;
-  std::vector<std::int64_t> offsets(pieces.size() + 1);
-  for (std::size_t k = 0; k < pieces.size(); ++k) {
-    offsets[k + 1] = offsets[k] + pieces[k].last - pieces[k].first;
-  }
-  const Scratch<A> memory = make_scratch<A>(static_cast<std::size_t>(offsets.back()));
-  A* sums = memory.get();
+  const PieceSums<Accumulator<T>> sums(pieces);
   for (std::size_t member = 0; member < op.x_batch.size(); ++member) {
     for (std::int64_t c = 0; c < op.cols; ++c) {
       const T* x = factors == Factors::none
                        ? nullptr
                        : static_cast<const T*>(op.x) + op.x_batch[member] + c * op.x_col_stride;
       T* y = static_cast<T*>(op.y) + op.y_batch[member] + c * op.y_col_stride;
-      parallel_for(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t k) HWY_ATTR {
-        const std::size_t piece = static_cast<std::size_t>(k);
-        add_rows<factors, T, I>(op, x, pieces[piece], sums + offsets[piece]);
-      });
-      const auto add = [&](std::int64_t begin, std::int64_t end)
-                           HWY_ATTR { add_pieces<T>(op, y, pieces, sums, begin, end); };
-      parallel_ranges(op.a.pattern.cols, tuning::transposed_sum_grain, add);
+      sum_pieces<T>(pieces, sums, y, op.y_row_stride, op.a.pattern.cols,
+                    [&](const RowPiece& piece, Accumulator<T>* of_piece)
+                        HWY_ATTR { add_rows<factors, T, I>(op, x, piece, of_piece); });
     }
   }
 }
 
-void MatmulTransposed(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
+template <Factors factors, class T, class I>
+void multiply(const CooOperands& op, const std::vector<RowPiece>& pieces) {
+  sum_pieces<T>(pieces, PieceSums<Accumulator<T>>(pieces), static_cast<T*>(op.y), op.y_stride,
+                op.a.pattern.rows, [&](const RowPiece& piece, Accumulator<T>* sums) HWY_ATTR {
+                  add_entries<factors, T, I>(op, piece, sums);
+                });
+}
+
+/// Of operands of either kind.
+template <class Operands>
+void multiply_any(const Operands& op, const std::vector<RowPiece>& pieces) {
   visit_value(op.a.dtype, "A", [&](auto value) {
     visit_index(op.a.pattern.index_dtype, "A", [&](auto index) {
       using T = typename decltype(value)::type;
@@ -111,6 +158,14 @@ void MatmulTransposed(const MatmulOperands& op, const std::vector<RowPiece>& pie
   });
 }
 
+void MatmulTransposed(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
+  multiply_any(op, pieces);
+}
+
+void MatmulCoo(const CooOperands& op, const std::vector<RowPiece>& pieces) {
+  multiply_any(op, pieces);
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace gossamer
@@ -121,6 +176,10 @@ namespace gossamer {
 
 void matmul_transposed_cpu(const MatmulOperands& op, const std::vector<RowPiece>& pieces) {
   GOSSAMER_SIMD_FUNCTION(MatmulTransposed)(op, pieces);
+}
+
+void matmul_coo_cpu(const CooOperands& op, const std::vector<RowPiece>& pieces) {
+  GOSSAMER_SIMD_FUNCTION(MatmulCoo)(op, pieces);
 }
 
 }  // namespace gossamer
