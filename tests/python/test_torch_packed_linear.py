@@ -3,6 +3,7 @@
 
 import copy
 import gc
+import math
 import pickle
 import sys
 import threading
@@ -262,6 +263,30 @@ def test_linear_layers_of_doubles_are_packed_where_a_dtype_is_asked_for():
     assert model[0].values.dtype is torch.float32
 
 
+@pytest.mark.parametrize(
+    ("source", "factor", "dtype", "said"),
+    [
+        (torch.float64, 1e300, "float32", "is out of range for float32"),
+        (torch.float64, 1e300, "int8", "is out of range for float32"),
+        (torch.float32, 1e30, "float16", "is out of range for float16"),
+        (torch.float64, 1e30, "float16", "is out of range for float16"),
+        (torch.float32, math.nan, "int8", "infinite or NaN"),
+    ],
+)
+def test_a_layer_that_the_dtype_does_not_hold_leaves_those_before_it(source, factor, dtype, said):
+    model = torch.nn.Sequential(linear(48, 70), linear(70, 48).to(source))
+    model[1].weight.data *= factor
+    with pytest.raises(ValueError, match=f"pack_linears: 1: .*{said}"):
+        nn.pack_linears(model, dtype=dtype)
+    assert all(type(layer) is torch.nn.Linear for layer in model)
+
+
+def test_layers_of_float8_are_packed_in_8_bits():
+    model = torch.nn.Sequential(linear(48, 70))
+    model[0].weight = torch.nn.Parameter(model[0].weight.to(torch.float8_e5m2), requires_grad=False)
+    assert nn.pack_linears(model, dtype="int8") == ["0"]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8])
 def test_parts_of_another_weight_come_together_or_not_at_all(dtype):
     packed = nn.PackedLinear.from_linear(linear(48, 70), "bitmap", dtype)
@@ -390,7 +415,7 @@ def test_pack_linears_names_the_layer_with_wrong_values():
     with torch.no_grad():
         model[1].weight[3, 4] = float("nan")
     for dtype in ("int8", torch.int8, "fp8", torch.float8_e4m3fn):
-        with pytest.raises(ValueError, match=r"pack_linears: 1\.weight holds an infinite or NaN"):
+        with pytest.raises(ValueError, match=r"pack_linears: 1: weight holds an infinite or NaN"):
             nn.pack_linears(model, dtype=dtype)
         assert all(type(layer) is torch.nn.Linear for layer in model)
 

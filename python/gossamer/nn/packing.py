@@ -10,8 +10,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ..arrays.torch.host import NAMES
+from ..arrays.torch import adapter
+from ..arrays.torch.host import DTYPES
+from ..construct import check_threshold
 from ..packed.dtypes import check_source_dtype, has_scales, packed_dtype_name
+from ..packed.packing import check_range, readable
 from .packed_linear import PackedLinear
 
 
@@ -53,7 +56,7 @@ def pack_linears(
         packed.
     ValueError
         If a hook computes a weight, as ``torch.nn.utils.prune`` has it, or a parametrization does;
-        if a weight is on the meta device, or not finite where the dtype takes finite values only.
+        if a weight is on the meta device, or holds what the dtype does not.
         Nothing is packed then, and the message names the layer.
     """
     check_module("pack_linears", model)
@@ -71,14 +74,12 @@ def pack_linears(
         is_computed = isinstance(module, nn.Linear) and parametrize.is_parametrized(module)
         if is_computed and (skip is None or not skip(name, module)):
             raise _computed(name, next(iter(module.parametrizations)), *_PARAMETRIZATION)
-    is_finite = dtype is not None and has_scales(packed_dtype_name(dtype, "dtype"))
+    threshold = check_threshold("pack_linears", threshold)
+    target = None if dtype is None else packed_dtype_name(dtype, "pack_linears: dtype")
     for name, layer in linears.items():
-        _check_packable(name, layer, dtype)
-        if is_finite and not layer.weight.isfinite().all():
-            raise ValueError(
-                f"pack_linears: {name}.weight holds an infinite or NaN element; {dtype} takes "
-                f"finite values only"
-            )
+        _check_packable(name, layer, target)
+        if target is not None:
+            _check_elements(name, layer.weight.detach(), target, threshold)
     packed = []
     for name in list(linears):
         layer = linears.pop(name)  # the dense weight goes as the packed one comes
@@ -124,8 +125,24 @@ def _check_packable(name: str, layer: nn.Linear, dtype: Any) -> None:
     weight = layer.weight
     if weight.is_meta:
         raise ValueError(f"pack_linears: {name}.weight is on the meta device, without elements")
-    source = NAMES.get(weight.dtype, str(weight.dtype))
+    source = adapter.dtype_name(weight.dtype)
     check_source_dtype(source, f"pack_linears: {name}.weight", dtype)
+
+
+def _check_elements(name: str, weight: torch.Tensor, target: str, threshold: float) -> None:
+    """Raise ValueError for an element that the dtype does not hold, before a layer is packed."""
+    if not weight.numel():
+        return
+    try:
+        weight = readable(weight, target)
+        extremes = torch.stack(weight.aminmax()).double()  # NaN if an element is
+        if has_scales(target):
+            if not extremes.isfinite().all():
+                raise ValueError(f"weight holds an infinite or NaN element; {target} has none")
+        elif target != "float32" and not (extremes.abs() <= torch.finfo(DTYPES[target]).max).all():
+            check_range(weight, target, threshold)
+    except ValueError as error:
+        raise ValueError(f"pack_linears: {name}: {error}") from None
 
 
 #: What computes weights, and what makes parameters of them.

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import GIVE_DTYPE, check_value_dtype, dtype_name, is_complex, promote
+from ..dtypes import GIVE_DTYPE, check_value_dtype, dtype_name, promote
 
 #: Value types by the engine's names; the 8-bit ones have a scale for each row.
 PACKED_DTYPES = ("float32", "float16", "bfloat16", "int8", "float8_e4m3")
 #: Types of dense sources, operands and results.
 DENSE_DTYPES = ("float32", "float16", "bfloat16")
+#: What the names of dtypes begin with that float32 holds the range of.
+_CAST = ("bool", "int", "uint", "float8")
 
 _SCALED = ("int8", "float8_e4m3")
 # What frameworks and checkpoints call the one that has no infinities.
@@ -65,10 +67,10 @@ def check_dense_dtype(name: str, argument: str) -> None:
 
 def check_source_dtype(name: str, argument: str, dtype: Any) -> None:
     """Raise TypeError unless a matrix of that dtype is packed, into another if one is given."""
-    if is_complex(name):
-        check_dense_dtype(name, argument)
-    if dtype is None:
-        check_value_dtype(name, argument, DENSE_DTYPES, f"{GIVE_DTYPE}, or cast it")
+    is_cast = name == "float64" or name.startswith(_CAST)
+    if dtype is None or not is_cast:
+        advice = f"{GIVE_DTYPE}, or cast it" if is_cast else None
+        check_value_dtype(name, argument, DENSE_DTYPES, advice)
 
 
 def bits(array: Any) -> Any:

@@ -70,7 +70,7 @@ def compress(
     ----------
     W
         Matrix of float32, float16 or bfloat16: a dense array of any strides, or CSR, CSC, COO, also
-        SciPy's, or a PackedArray. With ``dtype`` also of float64 or integers, which are rounded to
+        SciPy's, or a PackedArray. With ``dtype`` also of float64, float8, integers or booleans, rounded to
         float32 first.
     format
         "bitmap", "gap4", "gap8" or "dense". "auto" counts the bytes of each exactly, in one pass,
@@ -110,7 +110,7 @@ def compress(
         raise ValueError(f"compress: format = {format!r}, expected auto, {', '.join(FORMATS)}")
     threshold = check_threshold("compress", threshold)
     check_not_tracing("compress", adapter_of(W) or host_adapter())
-    W = _readable(W, dtype, threshold)
+    W = readable(W, dtype)
     memory = memory_of(W)
     if memory is not None:
         return _compress_on_device(memory, W, format, dtype, threshold, scale)
@@ -134,9 +134,8 @@ def compress(
         *source.arguments, threshold, packed_as, dtype_name, row_offsets, bits(values), positions,
         scales,
     )  # fmt: skip
-    rounded = dtype_name in _ROUNDED_TO_INFINITY and dtype_name != source.dtype_name
-    if rounded and np.isinf(values).any():
-        _check_range(source.values, dtype_name, threshold, source.pattern, source.by_columns)
+    if _is_narrowed(source.dtype_name, dtype_name) and np.isinf(values).any():
+        check_range(source.values, dtype_name, threshold, source.pattern, source.by_columns)
     for part in (values, positions, row_offsets):
         part.flags.writeable = False
     storage: Storage = PackedStorage(
@@ -193,7 +192,12 @@ def _value_type(format: str, source: str, dtype: Any) -> str:
     return name
 
 
-def _check_range(
+def _is_narrowed(source: str, dtype_name: str) -> bool:
+    """Whether a number of the source may be beyond the dtype's range, of those without scales."""
+    return dtype_name in ("float16", "bfloat16") and dtype_name != source
+
+
+def check_range(
     values: Any,
     dtype_name: str,
     threshold: float,
@@ -234,8 +238,8 @@ def _compress_on_device(
     source = memory.dtype_name(W)
     rows, cols = W.shape
     dtype_name = _value_type(format, source, dtype)
-    if dtype_name in _ROUNDED_TO_INFINITY and dtype_name != source:
-        _check_range(W, dtype_name, threshold)
+    if _is_narrowed(source, dtype_name):
+        check_range(W, dtype_name, threshold)
     given = _given_scales(dtype_name, rows, scale)
     try:
         format, packed = pack(memory, W, format, dtype_name, threshold, given)
@@ -255,7 +259,7 @@ def _over(arrays: Adapter, storage: Storage) -> Storage:
     return arrays.packed_storage(storage.format, storage.dtype_name, shape, storage.parts())
 
 
-def _readable(W: Any, dtype: Any, threshold: float) -> Any:
+def readable(W: Any, dtype: Any) -> Any:
     """Return W as a container or dense matrix of a dtype that the engine packs.
 
     Where a dtype is asked for, others become float32. Raises what `compress` does.
@@ -281,7 +285,7 @@ def _readable(W: Any, dtype: Any, threshold: float) -> Any:
         W = W.tocsr(canonical=True)
     if name == "float64":
         values, pattern = (W.data, W._pattern) if is_sparse else (W, None)
-        _check_range(values, "float32", threshold, pattern)
+        check_range(values, "float32", 0.0, pattern)
     return W.astype("float32") if is_sparse else arrays.astype(W, "float32")
 
 
