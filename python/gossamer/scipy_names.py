@@ -264,7 +264,7 @@ def _advice(owner: str, name: str, known: dict[str, str], names: Iterable[str]) 
     from difflib import get_close_matches
 
     public = [n for n in names if not n.startswith("_")]
-    close = get_close_matches(name, [*public, *known], n=1, cutoff=0.75)
+    close = get_close_matches(name, [*public, *known], n=1, cutoff=0.8)
     if not close:
         return message
     if close[0] in public:

@@ -305,6 +305,7 @@ def packed(A):
         (lambda A: packed(A).numpy(), AttributeError, r"use P.to\('numpy'\), or P.decompress\(\)"),
         (lambda A: packed(A).matmul(1), AttributeError, r"use P @ x$"),
         (lambda A: packed(A).unpack(), AttributeError, r"use P.decompress\(\)$"),
+        (lambda A: A.foo, AttributeError, r"has no attribute 'foo'$"),
         (lambda A: A.pack(), AttributeError, r"use gossamer.compress\(A\)$"),
         (lambda A: gossamer.COO, AttributeError, r"use gossamer.coo_array$"),
         (lambda A: gossamer.csr, AttributeError, r"use gossamer.csr_array$"),
