@@ -70,8 +70,8 @@ def compress(
     ----------
     W
         Matrix of float32, float16 or bfloat16: a dense array of any strides, or CSR, CSC, COO, also
-        SciPy's, or a PackedArray. With ``dtype`` also of float64, float8, integers or booleans, rounded to
-        float32 first.
+        SciPy's, or a PackedArray. With ``dtype`` also of float64, float8, integers or booleans,
+        which are rounded to float32 first.
     format
         "bitmap", "gap4", "gap8" or "dense". "auto" counts the bytes of each exactly, in one pass,
         and takes the smallest (the fastest of those within 2% of it); float32 stays "dense" where
