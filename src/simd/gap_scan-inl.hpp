@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 HWY_BEFORE_NAMESPACE();
 namespace gossamer {
@@ -61,6 +62,36 @@ HWY_INLINE auto scan_8(const std::uint8_t* gaps, std::int64_t slot, std::int64_t
     advance = _mm_cvtsi128_si64(_mm_sad_epu8(bytes, _mm_setzero_si128())) + 8;
     return Columns16Bit{_mm_add_epi16(sums, lane)};
   }
+}
+
+/// Zeros before each of 8 slots, counted from the first column after the slot before, so that slot
+/// k is at column k + zeros[k]: lanes of 2 * Bits bits for the even slots, and for the odd ones.
+template <int Bits>
+struct ZerosBefore {
+  std::conditional_t<Bits == 4, std::uint32_t, std::uint64_t> even, odd;
+
+  HWY_INLINE std::uint64_t operator[](int slot) const {
+    const auto lanes = slot % 2 == 0 ? even : odd;
+    return lanes >> slot / 2 * 2 * Bits & ((1ull << 2 * Bits) - 1);
+  }
+};
+
+/// scan_8 in a general register, for loads of one slot at a time: a lane has the gaps of two slots,
+/// and one multiplication sums the lanes.
+template <int Bits>
+HWY_INLINE ZerosBefore<Bits> scan_8_slots(const std::uint8_t* gaps, std::int64_t slot,
+                                          std::int64_t& advance) {
+  using Word = decltype(ZerosBefore<Bits>::even);
+  constexpr Word ones = static_cast<Word>(~Word{0} / ((1ull << 2 * Bits) - 1));
+  constexpr Word lower = ones * ((1u << Bits) - 1);
+  std::uint64_t word;
+  std::memcpy(&word, gaps + (Bits == 4 ? slot >> 1 : slot), 8);
+  if constexpr (Bits == 4) word >>= (slot & 1) * 4;
+  const Word gap = static_cast<Word>(word);
+  const Word odd_gaps = gap >> Bits & lower;
+  const Word odd = ((gap & lower) + odd_gaps) * ones;
+  advance = static_cast<std::int64_t>(odd >> 6 * Bits) + 8;
+  return {odd - odd_gaps, odd};
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

@@ -263,6 +263,30 @@ TEST_CASE("many columns of X read nothing beyond a packed array") {
 }
 #endif
 
+TEST_CASE("rows of the largest gaps meet their own elements of x") {
+  for (const std::int64_t step : {16, 256}) {
+    DenseMatrix<float> dense(2, 40 * step);
+    for (std::int64_t k = 0; k < 40; ++k) dense.at(k % 13 == 5, (k + 1) * step - 1) = 1;
+    const PackedMatrix packed(dense.view(), 2, 40 * step,
+                              step == 16 ? PackedFormat::gap4 : PackedFormat::gap8,
+                              PackedDType::float32);
+    const std::string before = simd_target();
+    for (const std::string& target : supported_simd_targets()) {
+      set_simd_target(target);
+      Operand<float> x(40 * step, 0, 0), y(2, 0, 0);
+      for (std::int64_t j = 0; j < 40 * step; ++j) x.at(j, 0) = static_cast<float>(j);
+      packed_matmul(packed.view, x.view, y.view);
+      float expected[2] = {};
+      for (std::int64_t k = 0; k < 40; ++k) {
+        expected[k % 13 == 5] += static_cast<float>((k + 1) * step - 1);
+      }
+      CHECK(y.at(0, 0) == expected[0]);  // whole numbers below 2^24: exact in any order
+      CHECK(y.at(1, 0) == expected[1]);
+    }
+    set_simd_target(before);
+  }
+}
+
 TEST_CASE("infinities and NaN in X reach exactly the rows that store their column") {
   // Row 0 stores column 1, row 1 stores column 280 behind fillers, row 2 an infinity, row 3
   // nothing.

@@ -56,33 +56,22 @@ HWY_INLINE float walk_slots(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_
 
 // ---- Eight elements of a table ------------------------------------------------------------------
 
-/// Elements of `from` by four columns of `Bits` bits, the first the lowest.
-template <int Bits>
-HWY_INLINE __m128 load_four(const float* from, std::uint64_t columns) {
-  constexpr std::uint64_t mask = (1ull << Bits) - 1;
-  const auto element = [&](int i)
-                           HWY_ATTR { return _mm_load_ss(from + (columns >> i * Bits & mask)); };
-  const __m128 two = _mm_insert_ps(element(0), element(1), 0x10);
-  return _mm_insert_ps(_mm_insert_ps(two, element(2), 0x20), element(3), 0x30);
+/// Elements at address(0) ... address(7).
+template <class Address>
+HWY_INLINE __m256 load_eight(const Address& address) {
+  return _mm256_setr_ps(*address(0), *address(1), *address(2), *address(3), *address(4),
+                        *address(5), *address(6), *address(7));
 }
 
-HWY_INLINE __m256 load_eight(const float* from, Columns8Bit columns) {
-  return _mm256_set_m128(load_four<8>(from, columns.bytes >> 32),
-                         load_four<8>(from, columns.bytes));
-}
-HWY_INLINE __m256 load_eight(const float* from, Columns16Bit columns) {
-  const auto lower = static_cast<std::uint64_t>(_mm_cvtsi128_si64(columns.lanes));
-  const auto upper = static_cast<std::uint64_t>(_mm_extract_epi64(columns.lanes, 1));
-  return _mm256_set_m128(load_four<16>(from, upper), load_four<16>(from, lower));
-}
-
-/// Elements of `from` by columns, by the processor's gather or one by one.
-template <bool Gather, class Columns>
-HWY_INLINE __m256 gather(const float* from, Columns columns) {
+/// Elements of x at the next 8 slots, by the processor's gather or one by one.
+template <int Bits, bool Gather>
+HWY_INLINE __m256 load_8_of_x(const float* HWY_RESTRICT x, const std::uint8_t* gaps,
+                              std::int64_t slot, std::int64_t& advance) {
   if constexpr (Gather) {
-    return _mm256_i32gather_ps(from, widen_columns(columns), 4);
+    return _mm256_i32gather_ps(x, widen_columns(scan_8<Bits>(gaps, slot, advance)), 4);
   } else {
-    return load_eight(from, columns);
+    const auto zeros = scan_8_slots<Bits>(gaps, slot, advance);
+    return load_eight([&](int i) HWY_ATTR { return x + i + zeros[i]; });
   }
 }
 
@@ -101,9 +90,14 @@ HWY_INLINE __m256 load_8_values(const V* from) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
   } else {
-    Columns8Bit bytes;
+    std::uint64_t bytes;
     std::memcpy(&bytes, from, 8);
-    return gather<Gather>(float8_values.data(), bytes);
+    const float* table = float8_values.data();
+    if constexpr (Gather) {
+      return _mm256_i32gather_ps(table, widen_columns(Columns8Bit{bytes}), 4);
+    } else {
+      return load_eight([&](int i) HWY_ATTR { return table + (bytes >> 8 * i & 0xff); });
+    }
   }
 }
 
@@ -111,21 +105,25 @@ template <int Bits, bool Gather, class V>
 HWY_INLINE float dot_row(const std::uint8_t* HWY_RESTRICT gaps, const V* HWY_RESTRICT values,
                          std::int64_t first, std::int64_t last, std::int64_t end,
                          const float* HWY_RESTRICT x) {
-  __m256 sum0 = _mm256_setzero_ps(), sum1 = sum0;
   std::int64_t slot = first;
-  for (const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8); slot + 8 <= safe;
-       slot += 8) {
+  const auto add_eight = [&](__m256 sum) HWY_ATTR {
+    std::int64_t advance;
+    const __m256 of_x = load_8_of_x<Bits, Gather>(x, gaps, slot, advance);
+    sum = _mm256_fmadd_ps(load_8_values<Gather>(values + slot), of_x, sum);
+    x += advance;
+    slot += 8;
+    return sum;
+  };
+  // In turns, so that a sum does not wait for the one before.
+  __m256 sum0 = _mm256_setzero_ps(), sum1 = sum0;
+  const std::int64_t safe = std::min(last, end - scan_reach<Bits> + 8);
+  while (slot + 16 <= safe) {
     prefetch_ahead(values + slot);
     prefetch_ahead(gaps + slot * Bits / 8);
-    std::int64_t advance;
-    const auto columns = scan_8<Bits>(gaps, slot, advance);
-    const __m256 of_x = gather<Gather>(x, columns);
-    // In turns, so that a sum does not wait for the one before.
-    const __m256 next = _mm256_fmadd_ps(load_8_values<Gather>(values + slot), of_x, sum0);
-    sum0 = sum1;
-    sum1 = next;
-    x += advance;
+    sum0 = add_eight(sum0);
+    sum1 = add_eight(sum1);
   }
+  if (slot + 8 <= safe) sum0 = add_eight(sum0);
   const __m256 sum = _mm256_add_ps(sum0, sum1);
   const __m128 half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
   const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
