@@ -137,7 +137,7 @@ class NumPyAdapter(Adapter):
         if swapped:
             return self._product_from_left(a, x, conjugate)
         if a.format != "csr" and x.ndim == 1:
-            if (coo := _unordered(a)) is not None:
+            if a.format == "coo" and (coo := _unordered(a)) is not None:
                 return self._sum_of_entries(coo, a.data, x, conjugate, swapped=False)
             pattern, values, transposed = a._stored()
             if transposed and pattern.adds_rows:
@@ -159,7 +159,7 @@ class NumPyAdapter(Adapter):
         return self._product(pattern, values, x, conjugate, swapped=False)
 
     def _product_from_left(self, a: SparseArray, x: Array, conjugate: bool) -> Array:
-        if x.ndim == 1 and (coo := _unordered(a)) is not None:
+        if a.format == "coo" and x.ndim == 1 and (coo := _unordered(a)) is not None:
             return self._sum_of_entries(coo.transpose(), a.data, x, conjugate, swapped=True)
         if a.format != "csc" and x.ndim == 1 and a._structure.adds_rows:
             pattern, values, transposed = a._stored()
