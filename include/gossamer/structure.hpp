@@ -172,7 +172,7 @@ void hstack(std::span<const CsrView> blocks, void* indptr, void* indices, void* 
 /// times b, in its place. The map numbers pairs of positions, p of a and q of b: p b.nnz + q.
 ///
 /// indptr: a.rows b.rows + 1 elements, indices and map: a.nnz b.nnz, written; rows are in order
-/// where those of both are. Throws InvalidArgument when the result does not fit the index dtype,
+/// where those of both are, and none of a has a column twice. Throws InvalidArgument when the result does not fit the index dtype,
 /// InvalidDType for index dtypes that differ.
 void kron(const CsrPattern& a, const CsrPattern& b, void* indptr, void* indices, void* map);
 

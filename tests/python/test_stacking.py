@@ -46,6 +46,19 @@ def test_kronecker_products(matrix, format):
             np.testing.assert_allclose(product.todense(), expected, rtol=1e-14)
 
 
+@every_format
+def test_kronecker_products_of_elements_stored_twice(format):
+    twice = gossamer.coo_array(([1.0, 2.0], ([0, 0], [0, 0])), (1, 1))
+    other = gossamer.coo_array(([1.0, 10.0, 4.0], ([0, 0, 1], [0, 1, 0])), (2, 2))
+    for left, right in ((twice, other), (other, twice)):
+        product = gossamer.kron(left.asformat(format), right.asformat(format), format=format)
+        expected = np.kron(left.todense(), right.todense())
+        assert product.tocsr(canonical=True).nnz == 3
+        assert product[0, 1] == expected[0, 1]
+        assert product.max() == 30.0
+        np.testing.assert_array_equal(product.multiply(product).todense(), expected**2)
+
+
 def test_nobody_can_write_to_a_product():
     """So what is derived from it may be kept."""
     A = gossamer.kron(gossamer.eye(3, format="coo"), gossamer.eye(2, 3))

@@ -420,7 +420,8 @@ def kron(a: Pattern, b: Pattern, dtype: Any, values: Sequence[Any] = ()) -> tupl
         _engine.kron_values(a.handle, x, b.handle, y, indptr, indices, made)
     else:
         _engine.kron(a.handle, b.handle, indptr, indices, made)
-    flags = a.sorted and b.sorted, a.canonical and b.canonical
+    # A column twice in a row of A: B's row comes twice, one behind the other.
+    flags = a.canonical and b.sorted, a.canonical and b.canonical
     return Pattern(rows, cols, indptr, indices, *flags), made
 
 
