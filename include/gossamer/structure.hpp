@@ -172,8 +172,8 @@ void hstack(std::span<const CsrView> blocks, void* indptr, void* indices, void* 
 /// times b, in its place. The map numbers pairs of positions, p of a and q of b: p b.nnz + q.
 ///
 /// indptr: a.rows b.rows + 1 elements, indices and map: a.nnz b.nnz, written; rows are in order
-/// where those of both are, and none of a has a column twice. Throws InvalidArgument when the result does not fit the index dtype,
-/// InvalidDType for index dtypes that differ.
+/// where those of both are, and none of a has a column twice. Throws InvalidArgument when the
+/// result does not fit the index dtype, InvalidDType for index dtypes that differ.
 void kron(const CsrPattern& a, const CsrPattern& b, void* indptr, void* indices, void* map);
 
 /// The same with the values multiplied; values: an element for each position of the result. Throws
