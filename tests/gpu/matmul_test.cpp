@@ -231,9 +231,9 @@ TEST_CASE("matmul streams many short rows, one, two and four groups of them for 
   check_product<type, std::int64_t>(band, Layout::every_third, 1);
   GOSSAMER_FOR_EACH_VALUE_DTYPE(GOSSAMER_CHECK)
 #undef GOSSAMER_CHECK
-  for (const BatteryMatrix& other :
-       {tall_band(enough, 8), tall_band(2 * enough - 1, 60), tall_band(2 * enough, 8),
-        tall_band(2 * enough + 65, 60), tall_band(4 * enough, 8)}) {
+  for (const BatteryMatrix& other : {tall_band(enough, 8), tall_band(2 * enough - 1, 60),
+                                     tall_band(2 * enough, 8), tall_band(2 * enough + 65, 60),
+                                     tall_band(4 * enough, 8), tall_band(enough / 2 + 33, 200)}) {
     check_product<float, std::int32_t>(other, Layout::vector, 1);
     check_product<double, std::int64_t>(other, Layout::vector, 1);
   }

@@ -92,7 +92,7 @@ __device__ __forceinline__ void accumulate(const Matrix<T, I, Mapped>& a, const 
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
       if (u * step < left) {
-        value[u] = a.values_from(begin)[u * step];
+        value[u] = a.values_from(begin + u * step)[0];
         factor[u] = Columns::load(x_row(x, column[u], x_row_bytes), x_col_stride, count);
       }
     }
